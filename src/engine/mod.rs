@@ -1,0 +1,92 @@
+//! Runs a loaded model: token ids in, logits out.
+//!
+//! In: a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
+//! decoded from them. Knows nothing of scenes, roles or clocks.
+
+/// Why a forward step could not be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// More tokens than the model was trained for, or than the cache holds.
+    #[error("context is full: {wanted} tokens wanted, {limit} possible")]
+    ContextFull {
+        /// Longest context, in tokens.
+        limit: usize,
+        /// Context length asked for, in tokens.
+        wanted: usize,
+    },
+    /// A token id the embedding table does not have.
+    #[error("token id {id} is outside the vocabulary of {vocab_size}")]
+    UnknownToken {
+        /// The offending id.
+        id: u32,
+        /// Rows of the embedding table.
+        vocab_size: usize,
+    },
+    /// A logit that is NaN or infinite.
+    #[error("logit {index} at position {position} is {value}")]
+    NotFinite {
+        /// Position in the context, from 0.
+        position: usize,
+        /// Vocabulary index.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
+}
+
+/// A model that can be fed tokens one after another.
+///
+/// Holds one context (keys and values of the tokens fed so far). All calls are deterministic:
+/// the same tokens give bit-identical logits, however they are split between calls.
+pub trait Engine {
+    /// Number of logits per position.
+    fn vocab_size(&self) -> usize;
+
+    /// Longest context, in tokens.
+    fn context_limit(&self) -> usize;
+
+    /// Tokens fed since the last [`reset`](Engine::reset).
+    fn position(&self) -> usize;
+
+    /// Forgets the context; keeps every buffer.
+    fn reset(&mut self);
+
+    /// Makes room for a context of `tokens` tokens, so that feeding them allocates nothing.
+    ///
+    /// # Errors
+    /// [`Error::ContextFull`] when the model cannot hold that many.
+    fn reserve(&mut self, tokens: usize) -> Result<(), Error>;
+
+    /// Feeds `ids` (one or more) and gives the logits `[vocab_size]` after the last of them.
+    ///
+    /// # Errors
+    /// [`Error::ContextFull`], [`Error::UnknownToken`]; the context is then unchanged.
+    fn feed(&mut self, ids: &[u32]) -> Result<&[f32], Error>;
+
+    /// Feeds `ids` and writes the logits after each of them, `[ids.len(), vocab_size]`, computed
+    /// with the exact float head.
+    ///
+    /// # Errors
+    /// As [`feed`](Engine::feed).
+    fn feed_all(&mut self, ids: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
+}
+
+/// Limits of one natural decoding.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DecodeLimits {
+    /// Tokens after the prompt, the stop token not counted.
+    pub max_new_tokens: usize,
+    /// Ids that end the output.
+    pub stop_ids: Vec<u32>,
+}
+
+/// Why an output ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StopReason {
+    /// A stop token was chosen.
+    Eos,
+    /// The token limit was reached.
+    MaxTokens,
+    /// The context was full.
+    ContextFull,
+}

@@ -1,0 +1,12 @@
+//! vv-eval decides whether a candidate model may replace the baseline pinned in
+//! `model_manifest.json`.
+//!
+//! The stages below stand in the order data flows through them.
+
+pub mod hint;
+pub mod units;
+
+pub mod artifact;
+pub mod engine;
+pub mod metric;
+pub mod record;

@@ -1,0 +1,169 @@
+//! Units that travel through the whole program: byte counts and SHA-256 digests.
+//!
+//! Plain values with parsing and formatting; nothing here touches a file.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use sha2::Digest as _;
+
+/// A number of bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Bytes(pub u64);
+
+impl Bytes {
+    /// The count in binary mebibytes (2^20 bytes).
+    pub fn mib(self) -> f64 {
+        self.0 as f64 / f64::from(1u32 << 20)
+    }
+}
+
+impl fmt::Display for Bytes {
+    /// Prints with a binary unit: `812 B`, `3.1 KiB`, `12.4 MiB`, `1.2 GiB`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+        let mut value = self.0 as f64;
+        let mut unit = 0;
+        while value >= 1024.0 && unit + 1 < UNITS.len() {
+            value /= 1024.0;
+            unit += 1;
+        }
+        let text = if unit == 0 {
+            format!("{value:.0} {}", UNITS[unit])
+        } else {
+            format!("{value:.1} {}", UNITS[unit])
+        };
+        f.pad(&text)
+    }
+}
+
+/// A SHA-256 digest; the identity of a file.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256([u8; 32]);
+
+/// Why a text is not a SHA-256 digest.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DigestSyntax {
+    /// The text does not have 64 digits.
+    #[error("a sha256 has 64 hex digits, found {found}")]
+    Length {
+        /// Number of characters found.
+        found: usize,
+    },
+    /// A character is not a hexadecimal digit.
+    #[error("`{0}` is not a hex digit")]
+    Digit(char),
+}
+
+impl Sha256 {
+    /// Digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+
+    /// The raw 32 bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// First 12 hex digits, for people; never used for comparing.
+    pub fn short(&self) -> String {
+        self.to_string()[..12].to_owned()
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Sha256({self})")
+    }
+}
+
+impl FromStr for Sha256 {
+    type Err = DigestSyntax;
+
+    /// Reads 64 hex digits in either case; no prefix, no white space.
+    fn from_str(text: &str) -> Result<Self, DigestSyntax> {
+        let found = text.chars().count();
+        if found != 64 {
+            return Err(DigestSyntax::Length { found });
+        }
+        let mut out = [0u8; 32];
+        for (i, c) in text.chars().enumerate() {
+            let digit = c.to_digit(16).ok_or(DigestSyntax::Digit(c))?;
+            // A hex digit is below 16, so it fits u8.
+            out[i / 2] = out[i / 2] << 4 | u8::try_from(digit).unwrap_or(0);
+        }
+        Ok(Self(out))
+    }
+}
+
+impl Serialize for Sha256 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Sha256 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+/// A SHA-256 over bytes that arrive in pieces.
+#[derive(Default)]
+pub struct Hasher(sha2::Sha256);
+
+impl Hasher {
+    /// Adds `bytes` to the message.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    /// The digest of everything added.
+    pub fn finish(self) -> Sha256 {
+        Sha256(self.0.finalize().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digests_of_known_messages() {
+        assert_eq!(
+            Sha256::of(b"abc").to_string(),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        let mut hasher = Hasher::default();
+        hasher.update(b"a");
+        hasher.update(b"bc");
+        assert_eq!(hasher.finish(), Sha256::of(b"abc"));
+    }
+
+    #[test]
+    fn digest_text_round_trips_and_rejects_the_rest() {
+        let digest = Sha256::of(b"abc");
+        assert_eq!(digest.to_string().parse(), Ok(digest));
+        assert_eq!("ab".parse::<Sha256>(), Err(DigestSyntax::Length { found: 2 }));
+        let bad = "g".repeat(64);
+        assert_eq!(bad.parse::<Sha256>(), Err(DigestSyntax::Digit('g')));
+    }
+
+    #[test]
+    fn bytes_print_with_binary_units() {
+        let check = |n, text: &str| assert_eq!(Bytes(n).to_string(), text);
+        check(812, "812 B");
+        check(4096, "4.0 KiB");
+        check(12 << 20, "12.0 MiB");
+    }
+}
