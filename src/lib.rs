@@ -10,3 +10,4 @@ pub mod artifact;
 pub mod engine;
 pub mod metric;
 pub mod record;
+pub mod scene;

@@ -2,6 +2,9 @@
 //!
 //! In: a scene and what a model did on it. Out: a [`Score`] per metric. Pure.
 
+pub mod claims;
+pub mod facts;
+
 /// A metric's value for one scene, or the reason there is none.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Score {
