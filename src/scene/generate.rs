@@ -1,7 +1,7 @@
 //! A seeded synthetic world: objects cross a camera's view, a noisy detector watches.
 //!
 //! In: a seed and a number. Out: an [`Analytic`]. Scene `i` does not depend on how many are made,
-//! and every random number comes from a ChaCha8 stream of its own.
+//! and every random number comes from a `ChaCha8` stream of its own.
 
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
@@ -40,6 +40,9 @@ impl Dice {
     }
 
     /// Uniform in `0..n`; `n` must not be 0.
+    ///
+    /// # Panics
+    /// Never: the shifted product fits.
     pub fn below(&mut self, n: u32) -> u32 {
         // Multiply-shift: the bias of n / 2^32 is far below what any scene could show.
         let wide = u64::from(self.0.next_u32()) * u64::from(n);
@@ -57,6 +60,9 @@ impl Dice {
     }
 
     /// One of `items`.
+    ///
+    /// # Panics
+    /// When `items` is empty.
     pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
         let n = u32::try_from(items.len()).expect("lists of choices are short");
         &items[self.below(n) as usize]

@@ -3,6 +3,8 @@
 //! Models are trained on families A–D; scene sets use E–G, so that a model tuned to its
 //! templates gains nothing on them.
 
+use std::fmt::Write as _;
+
 use super::facts::{Facts, LabelFacts};
 use super::generate::Dice;
 use super::lexicon::{Gender, Lexicon};
@@ -152,7 +154,7 @@ fn tell_empty(family: Family, dice: &mut Dice) -> &'static str {
         Family::B => "Nenhuma movimentação foi registrada no vídeo.",
         Family::C => "A cena ficou vazia, sem movimento algum.",
         Family::D => "Nada aconteceu: o local ficou vazio.",
-        _ => *dice.pick::<&'static str>(&[
+        _ => dice.pick::<&'static str>(&[
             "Não houve movimentação no período.",
             "Nenhum objeto foi detectado; a cena esteve vazia.",
             "O vídeo não mostra ninguém: nada foi registrado.",
@@ -168,10 +170,11 @@ fn overview_then_spans(items: &[Item], dice: &mut Dice) -> String {
         let seen = item.participle("vist");
         let verb = item.verb("é", "são");
         let subject = capitalised(&item.definite);
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             " {subject} {verb} {seen} entre {} e {}.",
             item.from, item.to
-        ));
+        );
     }
     text
 }
@@ -186,10 +189,11 @@ fn chronological(items: &[Item], dice: &mut Dice) -> String {
         };
         let verb = item.verb("aparece", "aparecem");
         let gap = if i == 0 { "" } else { " " };
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "{gap}{opening}, às {}, {verb} {}.",
             item.from, item.counted
-        ));
+        );
     }
     text
 }
@@ -211,7 +215,7 @@ fn one_sentence(items: &[Item], dice: &mut Dice) -> String {
         .expect("scenes without items are told as empty");
     let mut text = capitalised(first);
     for clause in rest {
-        text.push_str(&format!(", {link} {clause}"));
+        let _ = write!(text, ", {link} {clause}");
     }
     text.push('.');
     text

@@ -1,0 +1,291 @@
+//! Trains the reference models from scratch and writes them with manifests and cards.
+//!
+//! `cargo run --release --example train_reference` does everything. The masters of every
+//! checkpoint are kept under `target/reference-masters`; `--from-masters` exports again from
+//! them without training.
+//!
+//! Same seed, same machine: same bytes. Every random number has its own seeded stream, sums have
+//! a fixed order, and variables are visited by name.
+
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
+    reason = "an example program: sizes are small and its items are internal"
+)]
+#![allow(clippy::print_stdout, reason = "progress of a command line program")]
+
+mod lessons;
+mod network;
+mod ops;
+mod vocabulary;
+
+use std::collections::HashMap;
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use candle_core::{Device, Tensor, Var};
+use candle_nn::optim::{AdamW, Optimizer as _, ParamsAdamW};
+use tokenizers::Tokenizer;
+use vv_eval::metric::facts;
+use vv_eval::scene::Facts;
+use vv_eval::scene::generate::Dice;
+use vv_eval::scene::lexicon::BUILT_IN;
+use vv_eval::scene::prompt::Template;
+
+use network::{Network, Shape};
+
+/// Seed of everything.
+const SEED: u64 = 20_261_124;
+/// Steps of the whole training.
+const STEPS: usize = 1600;
+/// Scenes in a batch.
+const ROWS: usize = 32;
+/// Batches in a block whose rows are sorted by length.
+const BLOCK: usize = 8;
+/// Steps between checkpoints.
+const CHECKPOINT: usize = 50;
+/// Peak learning rate.
+const PEAK_RATE: f64 = 3e-3;
+/// Steps of linear warm-up.
+const WARM_UP: usize = 60;
+/// Entries of the tokenizer.
+const VOCABULARY: usize = 640;
+/// Lessons the tokenizer is trained on.
+const VOCABULARY_LESSONS: u64 = 4000;
+
+const TEMPLATE: &str = include_str!("../../eval-sets/cenas-pt/0.1.0/scene_summarizer.prompt");
+
+/// Keeps large buffers in the process, on huge pages.
+///
+/// By default glibc returns every large buffer to the system after each operation; training then
+/// spends half of its time on page faults. The settings are read at start only, hence the restart.
+fn keep_buffers() -> Result<()> {
+    const SETTINGS: &str = "glibc.malloc.mmap_threshold=4000000000:\
+        glibc.malloc.trim_threshold=8000000000:glibc.malloc.hugetlb=1";
+    if std::env::var_os("GLIBC_TUNABLES").is_some() {
+        return Ok(());
+    }
+    let mut again = Command::new(std::env::current_exe()?);
+    again
+        .args(std::env::args_os().skip(1))
+        .env("GLIBC_TUNABLES", SETTINGS);
+    Err(again.exec()).context("cannot restart with other allocator settings")
+}
+
+fn main() -> Result<()> {
+    keep_buffers()?;
+    let masters = PathBuf::from("target/reference-masters");
+    std::fs::create_dir_all(&masters)?;
+    let template = Template::new(TEMPLATE.to_owned())?;
+    let tokenizer = vocabulary::train(SEED, VOCABULARY_LESSONS, VOCABULARY, &template)
+        .map_err(anyhow::Error::from_boxed)?;
+    let shape = Shape {
+        vocab: tokenizer.get_vocab_size(true),
+        hidden: 192,
+        inter: 512,
+        layers: 4,
+        heads: 6,
+        head_dim: 32,
+        context: 512,
+        theta: 10_000.0,
+        eps: 1e-5,
+    };
+    tokenizer
+        .save(masters.join("tokenizer.json"), true)
+        .map_err(anyhow::Error::from_boxed)?;
+    train(shape, &tokenizer, &template, &masters)
+}
+
+/// Learning rate: linear warm-up, then a cosine to a tenth of the peak.
+fn rate(step: usize) -> f64 {
+    if step < WARM_UP {
+        return PEAK_RATE * (step + 1) as f64 / WARM_UP as f64;
+    }
+    let progress = (step - WARM_UP) as f64 / (STEPS - WARM_UP) as f64;
+    PEAK_RATE * (0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos()))
+}
+
+/// Variables with their names, sorted, so that sums over them have a fixed order.
+fn named(network: &Network) -> Vec<(String, Var)> {
+    let data = network.vars.data().lock().expect("no holder panicked");
+    let mut vars: Vec<(String, Var)> = data.iter().map(|(k, v)| (k.clone(), v.clone())).collect();
+    vars.sort_by(|a, b| a.0.cmp(&b.0));
+    vars
+}
+
+fn train(shape: Shape, tokenizer: &Tokenizer, template: &Template, masters: &Path) -> Result<()> {
+    let network = Network::new(shape, &mut Dice::new(SEED, "masters", 0))?;
+    let vars = named(&network);
+    let params = ParamsAdamW {
+        lr: PEAK_RATE,
+        beta1: 0.9,
+        beta2: 0.95,
+        eps: 1e-8,
+        weight_decay: 0.01,
+    };
+    let mut optimizer = AdamW::new(vars.iter().map(|(_, var)| var.clone()).collect(), params)?;
+    let n: usize = vars.iter().map(|(_, var)| var.elem_count()).sum();
+    println!("{n} parameters, vocabulary {}", shape.vocab);
+    let begun = Instant::now();
+    let mut batches = Vec::new();
+    let (mut recent, mut n_recent) = (0f32, 0usize);
+    for step in 0..STEPS {
+        if step % BLOCK == 0 {
+            let first = (step / BLOCK) as u64;
+            batches = lessons::block(SEED, first, (BLOCK, ROWS), template, tokenizer)?;
+        }
+        let loss = descend(
+            &network,
+            &vars,
+            &mut optimizer,
+            &batches[step % BLOCK],
+            rate(step),
+        )?;
+        recent += loss;
+        n_recent += 1;
+        let done = step + 1;
+        if done % 25 == 0 {
+            let mean = recent / n_recent as f32;
+            println!(
+                "step {done:5}  loss {mean:.4}  {:6.0} s",
+                begun.elapsed().as_secs_f64()
+            );
+            (recent, n_recent) = (0.0, 0);
+        }
+        if done % CHECKPOINT == 0 {
+            save(&vars, &masters.join(format!("step-{done:05}.safetensors")))?;
+        }
+        if done % 200 == 0 {
+            let right = rehearse(&network, tokenizer, template, 48, done % 400 == 0)?;
+            println!(
+                "step {done:5}  exact on 48 unseen scenes: {:.1} %",
+                100.0 * right
+            );
+        }
+    }
+    Ok(())
+}
+
+/// One optimiser step with the gradient's norm clipped to 1; gives the loss.
+fn descend(
+    network: &Network,
+    vars: &[(String, Var)],
+    optimizer: &mut AdamW,
+    batch: &lessons::Batch,
+    rate: f64,
+) -> Result<f32> {
+    let hidden = network.hidden(&batch.ids)?.flatten_to(1)?;
+    let logits = network.head(&hidden.index_select(&batch.places, 0)?)?;
+    let loss = candle_nn::loss::cross_entropy(&logits, &batch.wanted)?;
+    let mut grads = loss.backward()?;
+    let mut squares = 0f64;
+    for (name, var) in vars {
+        let grad = grads
+            .get(var)
+            .with_context(|| format!("{name} receives no gradient"))?;
+        squares += f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?);
+    }
+    let norm = squares.sqrt();
+    anyhow::ensure!(norm.is_finite(), "the gradient is not finite");
+    if norm > 1.0 {
+        for (_, var) in vars {
+            if let Some(grad) = grads.remove(var) {
+                grads.insert(var, (grad / norm)?);
+            }
+        }
+    }
+    optimizer.set_learning_rate(rate);
+    optimizer.step(&grads)?;
+    Ok(loss.to_scalar::<f32>()?)
+}
+
+fn save(vars: &[(String, Var)], path: &Path) -> Result<()> {
+    let tensors: HashMap<String, Tensor> = vars
+        .iter()
+        .map(|(name, var)| (name.clone(), var.as_tensor().clone()))
+        .collect();
+    candle_core::safetensors::save(&tensors, path)?;
+    Ok(())
+}
+
+/// Share of unseen scenes summarised exactly, decoding greedily in one growing batch.
+fn rehearse(
+    network: &Network,
+    tokenizer: &Tokenizer,
+    template: &Template,
+    n: u64,
+    shows: bool,
+) -> Result<f64> {
+    let lessons: Vec<lessons::Lesson> = (0..n)
+        .map(|i| lessons::lesson(SEED, "rehearsal", i, template))
+        .collect();
+    let encode = |text: &str| {
+        tokenizer
+            .encode_fast(text, false)
+            .map(|e| e.get_ids().to_vec())
+    };
+    let prompts: Vec<Vec<u32>> = lessons
+        .iter()
+        .map(|lesson| encode(&lessons::chat(&lesson.prompt)).map_err(anyhow::Error::from_boxed))
+        .collect::<Result<_>>()?;
+    let texts: Vec<Vec<u32>> = continue_greedily(network, tokenizer, &prompts, 120)?;
+    let mut n_right = 0f64;
+    for (lesson, ids) in lessons.iter().zip(&texts) {
+        let text = tokenizer
+            .decode(ids, true)
+            .map_err(anyhow::Error::from_boxed)?;
+        let facts = Facts::of(&lesson.analytic, &BUILT_IN);
+        let scores = facts::score(&text, &facts, &BUILT_IN);
+        n_right += scores.exact.value().unwrap_or(0.0);
+        if shows && scores.exact.value() != Some(1.0) {
+            println!("  {text}\n    {:?}", scores.notes);
+        }
+    }
+    Ok(n_right / lessons.len() as f64)
+}
+
+fn continue_greedily(
+    network: &Network,
+    tokenizer: &Tokenizer,
+    prompts: &[Vec<u32>],
+    limit: usize,
+) -> Result<Vec<Vec<u32>>> {
+    let end = tokenizer
+        .token_to_id(lessons::EOS)
+        .context("no end token")?;
+    let mut rows = prompts.to_vec();
+    let mut open: Vec<usize> = (0..rows.len()).collect();
+    for _ in 0..limit {
+        let width = open.iter().map(|&i| rows[i].len()).max().unwrap_or(0);
+        let mut ids = Vec::new();
+        let mut lasts = Vec::new();
+        for (slot, &i) in open.iter().enumerate() {
+            let mut row = rows[i].clone();
+            lasts.push((slot * width + row.len() - 1) as u32);
+            row.resize(width, 0);
+            ids.extend(row);
+        }
+        let ids = Tensor::from_vec(ids, (open.len(), width), &Device::Cpu)?;
+        let hidden = network.hidden(&ids)?.detach().flatten_to(1)?;
+        let n = lasts.len();
+        let lasts = Tensor::from_vec(lasts, n, &Device::Cpu)?;
+        let logits = network.head(&hidden.index_select(&lasts, 0)?)?.detach();
+        let next: Vec<u32> = logits.argmax(1)?.to_vec1()?;
+        for (&i, &id) in open.iter().zip(&next) {
+            rows[i].push(id);
+        }
+        open.retain(|&i| rows[i].last() != Some(&end));
+        if open.is_empty() {
+            break;
+        }
+    }
+    Ok(rows
+        .iter()
+        .zip(prompts)
+        .map(|(row, prompt)| row[prompt.len()..].to_vec())
+        .collect())
+}

@@ -1,0 +1,156 @@
+//! The BitNet b1.58 network as a training graph over float masters.
+
+use candle_core::{D, DType, Device, Result, Tensor, Var};
+use candle_nn::{Init, VarMap};
+
+use super::ops;
+
+/// Sizes of a reference model.
+#[derive(Debug, Clone, Copy)]
+pub struct Shape {
+    pub vocab: usize,
+    pub hidden: usize,
+    pub inter: usize,
+    pub layers: usize,
+    pub heads: usize,
+    pub head_dim: usize,
+    pub context: usize,
+    pub theta: f32,
+    pub eps: f32,
+}
+
+/// The seven ternary projections of a layer: name, output and input size.
+pub fn projections(shape: &Shape) -> [(&'static str, usize, usize); 7] {
+    let attention = shape.heads * shape.head_dim;
+    [
+        ("self_attn.q_proj", attention, shape.hidden),
+        ("self_attn.k_proj", attention, shape.hidden),
+        ("self_attn.v_proj", attention, shape.hidden),
+        ("self_attn.o_proj", shape.hidden, attention),
+        ("mlp.gate_proj", shape.inter, shape.hidden),
+        ("mlp.up_proj", shape.inter, shape.hidden),
+        ("mlp.down_proj", shape.hidden, shape.inter),
+    ]
+}
+
+/// The four norms of a layer: name and size.
+pub fn norms(shape: &Shape) -> [(&'static str, usize); 4] {
+    [
+        ("input_layernorm", shape.hidden),
+        ("self_attn.attn_sub_norm", shape.heads * shape.head_dim),
+        ("post_attention_layernorm", shape.hidden),
+        ("mlp.ffn_sub_norm", shape.inter),
+    ]
+}
+
+struct Layer {
+    /// In the order of [`projections`].
+    weights: Vec<Tensor>,
+    /// In the order of [`norms`].
+    gains: Vec<Tensor>,
+}
+
+/// A trainable network; its variables carry the names of the Hugging Face checkpoint.
+pub struct Network {
+    pub shape: Shape,
+    pub vars: VarMap,
+    embedding: Tensor,
+    layers: Vec<Layer>,
+    final_gain: Tensor,
+}
+
+impl Network {
+    /// A network with seeded random masters.
+    pub fn new(shape: Shape, dice: &mut vv_eval::scene::generate::Dice) -> Result<Self> {
+        let vars = VarMap::new();
+        let device = Device::Cpu;
+        let mut normal = |name: String, out: usize, inp: usize, sd: f64| -> Result<Tensor> {
+            let values: Vec<f32> = (0..out * inp).map(|_| gaussian(dice) * sd as f32).collect();
+            let tensor = Tensor::from_vec(values, (out, inp), &device)?;
+            let var = Var::from_tensor(&tensor)?;
+            vars.data()
+                .lock()
+                .expect("no holder panicked")
+                .insert(name, var.clone());
+            Ok(var.as_tensor().clone())
+        };
+        let embedding = normal(
+            "model.embed_tokens.weight".into(),
+            shape.vocab,
+            shape.hidden,
+            0.05,
+        )?;
+        let mut layers = Vec::new();
+        for layer in 0..shape.layers {
+            let name = |part: &str| format!("model.layers.{layer}.{part}.weight");
+            let mut weights = Vec::new();
+            for (part, out, inp) in projections(&shape) {
+                weights.push(normal(name(part), out, inp, 1.0 / (inp as f64).sqrt())?);
+            }
+            let gains = norms(&shape)
+                .iter()
+                .map(|(part, n)| vars.get(*n, &name(part), Init::Const(1.0), DType::F32, &device))
+                .collect::<Result<_>>()?;
+            layers.push(Layer { weights, gains });
+        }
+        let one = Init::Const(1.0);
+        let final_gain = vars.get(shape.hidden, "model.norm.weight", one, DType::F32, &device)?;
+        Ok(Self {
+            shape,
+            vars,
+            embedding,
+            layers,
+            final_gain,
+        })
+    }
+
+    /// Hidden states after the final norm, `[batch, positions, hidden]`.
+    ///
+    /// * `ids`: `[batch, positions]` u32
+    pub fn hidden(&self, ids: &Tensor) -> Result<Tensor> {
+        let (batch, positions) = ids.dims2()?;
+        let shape = &self.shape;
+        let mut x = self.embedding.index_select(&ids.flatten_all()?, 0)?;
+        for layer in &self.layers {
+            let w = |i: usize| ops::ternary_weights(&layer.weights[i]);
+            let linear = |x: &Tensor, i: usize| x.matmul(&w(i)?.t()?);
+            let norm = |x: &Tensor, i: usize| ops::rms_norm(x, &layer.gains[i], shape.eps);
+
+            let h = ops::int8_rows(&norm(&x, 0)?)?;
+            let heads = |x: Tensor| -> Result<Tensor> {
+                x.reshape((batch, positions, shape.heads, shape.head_dim))?
+                    .transpose(1, 2)
+            };
+            let q = ops::rope(&heads(linear(&h, 0)?)?, shape.theta)?;
+            let k = ops::rope(&heads(linear(&h, 1)?)?, shape.theta)?;
+            let v = heads(linear(&h, 2)?)?.contiguous()?;
+            let scores = q.matmul(&k.transpose(D::Minus1, D::Minus2)?)?;
+            let scale = 1.0 / (shape.head_dim as f32).sqrt();
+            let mixed = ops::causal_softmax(&scores, scale)?.matmul(&v)?;
+            let mixed = mixed
+                .transpose(1, 2)?
+                .reshape((batch * positions, shape.heads * shape.head_dim))?;
+            x = (x + linear(&ops::int8_rows(&norm(&mixed, 1)?)?, 3)?)?;
+
+            let h = ops::int8_rows(&norm(&x, 2)?)?;
+            let u = ops::relu2_gate(&linear(&h, 4)?, &linear(&h, 5)?)?;
+            x = (x + linear(&ops::int8_rows(&norm(&u, 3)?)?, 6)?)?;
+        }
+        let x = ops::rms_norm(&x, &self.final_gain, shape.eps)?;
+        x.reshape((batch, positions, shape.hidden))
+    }
+
+    /// Logits `[rows, vocab]` of hidden states `[rows, hidden]`; the head is the embedding.
+    pub fn head(&self, hidden: &Tensor) -> Result<Tensor> {
+        hidden.matmul(&self.embedding.t()?)
+    }
+}
+
+/// A standard normal number (Box–Muller), the same on every machine to float rounding.
+fn gaussian(dice: &mut vv_eval::scene::generate::Dice) -> f32 {
+    let uniform = |dice: &mut vv_eval::scene::generate::Dice| {
+        (f64::from(dice.below(1 << 24)) + 0.5) / f64::from(1u32 << 24)
+    };
+    let (a, b) = (uniform(dice), uniform(dice));
+    ((-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()) as f32
+}
