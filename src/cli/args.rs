@@ -1,0 +1,140 @@
+//! The command line as typed; what it means is decided in [`super::settings`].
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Decides whether a candidate BitNet model may replace the baseline pinned in
+/// `model_manifest.json`: both answer the same scenes on this machine, and the verdict says
+/// whether the candidate is shown to be no worse.
+#[derive(Debug, Parser)]
+#[command(name = "vv-eval", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colour; `auto` follows the terminal and NO_COLOR.
+    #[arg(long, global = true, value_enum, default_value_t, value_name = "WHEN")]
+    pub color: Color,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 pass · 1 fail · 2 inconclusive · 3 invalid (usage, \
+configuration, input) · 4 internal error. Only 0 may merge.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run two models on the same scenes and judge the candidate.
+    Compare(Compare),
+    /// Show what was detected of a model, or its exact logits.
+    Inspect(Inspect),
+    /// The isolated process that owns a model; started by `compare`.
+    #[command(name = "__worker", hide = true)]
+    Worker,
+}
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  vv-eval compare eval-sets/reference-models/1.0.0 eval-sets/reference-models/1.1.0
+  vv-eval compare models/current models/new --policy gate.toml --out reports/new
+  vv-eval compare A B --format json > report.json
+
+A MODEL is a manifest file, a directory that holds a model_manifest.json (its files are checked \
+against it), or a bare directory (digested as it is and marked unpinned).";
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+#[command(after_help = COMPARE_EXAMPLES)]
+pub struct Compare {
+    /// The model now in use.
+    #[arg(value_name = "BASELINE")]
+    pub baseline: PathBuf,
+    /// The model proposed.
+    #[arg(value_name = "CANDIDATE")]
+    pub candidate: PathBuf,
+    /// Policy file [default: gate.toml of the working directory, else the built-in policy].
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Scene set: NAME[@VERSION] below eval-sets/, or a directory [default: the policy's].
+    #[arg(long, value_name = "SET")]
+    pub scenes: Option<String>,
+    /// Directory for reports, records and journal [default: reports/<time>-<models>].
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Measure even when both models are the same files.
+    #[arg(long)]
+    pub force_run: bool,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+    /// Plant a known harm, `ROLE=HARM`; such a run never earns a verdict that counts.
+    #[arg(long, hide = true, value_name = "ROLE=HARM")]
+    pub plant: Vec<String>,
+    /// Let the exit code show the computed outcome of a planted run.
+    #[arg(long, hide = true)]
+    pub judge_scripted: bool,
+}
+
+const INSPECT_EXAMPLES: &str = "\
+Examples:
+  vv-eval inspect eval-sets/reference-models/1.0.0
+  vv-eval inspect models/new --token-ids 1,5,9 --logits logits.json";
+
+/// Arguments of `inspect`.
+#[derive(Debug, Args)]
+#[command(after_help = INSPECT_EXAMPLES)]
+pub struct Inspect {
+    /// Manifest file or model directory.
+    #[arg(value_name = "MODEL")]
+    pub model: PathBuf,
+    /// Token ids to feed, separated by commas.
+    #[arg(
+        long,
+        value_name = "IDS",
+        value_delimiter = ',',
+        requires = "logits",
+        required = false,
+        num_args = 1
+    )]
+    pub token_ids: Vec<u32>,
+    /// Write the logits of every position as JSON, computed with the exact float head.
+    #[arg(long, value_name = "FILE", requires = "token_ids")]
+    pub logits: Option<PathBuf>,
+}
+
+/// When to colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// A report format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// Text for people.
+    #[default]
+    Terminal,
+    /// The canonical report.
+    Json,
+    /// For pull requests.
+    Markdown,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

@@ -1,0 +1,174 @@
+//! `vv-eval compare`: joins the stages from models to verdict.
+
+use std::time::{Duration, Instant};
+
+use super::Failure;
+use super::args::Format;
+use super::exit::Exit;
+use super::output::print;
+use super::progress::{Shown, say};
+use super::settings::{self, role_index};
+use crate::artifact::Resolved;
+use crate::durable::{self, write_atomic};
+use crate::gate::file::ReportFile;
+use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
+use crate::metric::{SceneScores, outputs};
+use crate::record::{FileIdentity, ModelIdentity, Role, RunRecord, SceneSetIdentity};
+use crate::report::{Report, json, markdown, terminal};
+use crate::run::{
+    Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, run_pair,
+};
+use crate::scene::lexicon::BUILT_IN;
+use crate::scene::{SceneSet, prompt};
+
+/// Fresh runs of the memory pass per role.
+const MEMORY_RUNS: usize = 3;
+
+/// Runs the comparison, writes its reports, prints one, and gives the verdict's exit code.
+pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
+    for (role, model) in [("baseline", &settings.baseline), ("candidate", &settings.candidate)] {
+        for warning in &model.warnings {
+            say(&format!("warning: {role}: {warning}"));
+        }
+    }
+    let [baseline, candidate] = [&settings.baseline, &settings.candidate].map(identity);
+    let is_planted = settings.planted.iter().any(Option::is_some);
+    let identical = identical_verdict(&baseline, &candidate);
+    let report = match identical {
+        Some(verdict) if !settings.force_run && !is_planted => {
+            ReportFile::without_run(&baseline, &candidate, &settings.policy, &verdict)
+        }
+        _ => measured(settings)?,
+    };
+    deliver(settings, &report)
+}
+
+/// Runs both models and judges what was seen.
+fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
+    let inputs = inputs(settings)?;
+    let plan = plan(settings, inputs.scenes.len());
+    let mut progress = Shown::new(settings.is_quiet);
+    let begun = Instant::now();
+    let records = run_pair(&inputs, &plan, &mut progress);
+    progress.finish(begun.elapsed());
+    let (baseline, candidate) = records.map_err(|error| {
+        let exit = if error.is_internal() { Exit::Internal } else { Exit::Invalid };
+        Failure::invalid(error).with_exit(exit)
+    })?;
+    for record in [&baseline, &candidate] {
+        record.save(&settings.out).map_err(Failure::invalid)?;
+    }
+    let [baseline, candidate] = [baseline, candidate].map(|record| evidence(settings, record));
+    let comparison = Comparison::new(baseline, candidate).map_err(Failure::invalid)?;
+    let options = JudgeOptions { judge_planted: settings.judges_planted };
+    let verdict = judge(&comparison, &settings.policy, options);
+    Ok(ReportFile::of_comparison(&comparison, &settings.policy, &verdict))
+}
+
+fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
+    let worker = WorkerCommand::this_program().map_err(|error| {
+        let hint = "vv-eval must be able to start itself";
+        Failure::usage(format!("cannot find this program: {error}"), hint)
+            .with_exit(Exit::Internal)
+    })?;
+    let role = |role: Role, model: &Resolved| RoleInput {
+        files: model.files.clone(),
+        name: model.name.clone(),
+        version: model.version.clone(),
+        planted: settings.planted[role_index(role)].clone(),
+    };
+    Ok(PairInputs {
+        baseline: role(Role::Baseline, &settings.baseline),
+        candidate: role(Role::Candidate, &settings.candidate),
+        scenes: scene_inputs(&settings.scenes),
+        scene_set: SceneSetIdentity {
+            name: settings.scenes.name.clone(),
+            version: settings.scenes.version.clone(),
+            scenes_sha256: settings.scenes.scenes_sha256,
+            prompt_sha256: settings.scenes.template.sha256(),
+            renderer: prompt::RENDERER.to_owned(),
+            lexicon_sha256: BUILT_IN.sha256,
+        },
+        worker,
+        journal_dir: settings.out.clone(),
+    })
+}
+
+fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
+    let input = |scene: &crate::scene::Scene| SceneInput {
+        id: scene.id.clone(),
+        prompt_text: set.template.render(&scene.analytic),
+        forced_text: scene.references.first().cloned().unwrap_or_default(),
+    };
+    set.scenes.iter().map(input).collect()
+}
+
+fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
+    let seeds = SeedInputs {
+        baseline: settings.baseline.files.release_digest,
+        candidate: settings.candidate.files.release_digest,
+        scene_set: settings.scenes.scenes_sha256,
+        policy: settings.policy.digest(),
+    };
+    let effort = &settings.policy.effort;
+    let effort = Effort {
+        n_launches: effort.launches,
+        pairs_per_launch: effort.pairs,
+        threads: effort.threads,
+        max_new_tokens: effort.max_new_tokens,
+        memory_runs: MEMORY_RUNS,
+        scene_timeout: Duration::from_secs(effort.scene_timeout_s),
+        ..Effort::default()
+    };
+    RunPlan::new(&seeds, n_scenes, effort)
+}
+
+/// A record with the scores of its outputs, in planned order.
+fn evidence(settings: &settings::Compare, record: RunRecord) -> Evidence {
+    let scenes = &settings.scenes.scenes;
+    let scores: Vec<SceneScores> = record
+        .outputs
+        .iter()
+        .filter_map(|output| {
+            let scene = scenes.iter().find(|scene| scene.id == output.scene)?;
+            Some(outputs::score(scene, output, &BUILT_IN))
+        })
+        .collect();
+    Evidence { record, scores }
+}
+
+/// Identity of a model that was not loaded.
+fn identity(model: &Resolved) -> ModelIdentity {
+    let file = |(name, file): (&String, &crate::artifact::VerifiedArtifact)| FileIdentity {
+        name: name.clone(),
+        sha256: file.sha256(),
+        size_bytes: file.size(),
+    };
+    ModelIdentity {
+        name: model.name.clone(),
+        version: model.version.clone(),
+        is_pinned: model.files.is_pinned,
+        release_digest: model.files.release_digest,
+        files: model.files.files.iter().map(file).collect(),
+        card: None,
+        tokenizer_sha256: None,
+    }
+}
+
+/// Writes the reports whole, then prints one; the exit code comes last.
+fn deliver(settings: &settings::Compare, file: &ReportFile) -> Result<Exit, Failure> {
+    let report = Report::new(file);
+    let (json, markdown) = (json::render(file), markdown::render(&report));
+    for (name, bytes) in [("report.json", &json), ("report.md", &markdown)] {
+        write_atomic(&settings.out.join(name), bytes).map_err(Failure::invalid)?;
+    }
+    match settings.format {
+        Format::Terminal => print(&terminal::render(&report, settings.uses_color))?,
+        Format::Json => print(&json)?,
+        Format::Markdown => print(&markdown)?,
+    }
+    if !settings.is_quiet {
+        say(&format!("reports in {}", durable::shown(&settings.out)));
+    }
+    Ok(Exit::from(Outcome::from(file.verdict.outcome)))
+}

@@ -1,0 +1,97 @@
+//! The command line: parses, calls the stages, prints, and turns the outcome into an exit code.
+//!
+//! The only stage that prints. Commands see [`settings`], never raw arguments.
+
+pub mod args;
+mod compare;
+pub mod exit;
+mod inspect;
+mod output;
+mod progress;
+mod settings;
+
+use std::ffi::OsString;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use clap::Parser as _;
+
+use crate::hint::Hint;
+use crate::report::escape;
+use args::{Cli, Command};
+use exit::Exit;
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+struct Failure {
+    exit: Exit,
+    error: anyhow::Error,
+    hint: Option<String>,
+}
+
+impl Failure {
+    /// Wrong usage, configuration or input.
+    fn invalid<E: std::error::Error + Hint + Send + Sync + 'static>(error: E) -> Self {
+        Self { exit: Exit::Invalid, hint: error.hint(), error: error.into() }
+    }
+
+    /// A condition of this machine or a bug.
+    fn with_exit(self, exit: Exit) -> Self {
+        Self { exit, ..self }
+    }
+
+    /// Wrong usage found by the command itself.
+    fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        let error = anyhow::Error::msg(message.into());
+        Self { exit: Exit::Invalid, error, hint: Some(hint.into()) }
+    }
+}
+
+/// Runs the program with `arguments`, the first being its name.
+///
+/// A panic anywhere becomes [`Exit::Internal`]; no error reaches the runtime, which would exit
+/// with 1 and read as "fail".
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    catch_unwind(AssertUnwindSafe(|| dispatch(&arguments))).unwrap_or_else(|_| {
+        progress::say("error: internal error, see the message above");
+        progress::say("\nhint: this is a bug of vv-eval; please report it");
+        Exit::Internal
+    })
+}
+
+fn dispatch(arguments: &[OsString]) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version are answers; clap's other errors are wrong usage.
+            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Pass };
+            let _ = error.print();
+            return exit;
+        }
+    };
+    let done = match cli.command {
+        Command::Compare(args) => {
+            settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
+        }
+        Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
+        Command::Worker => Ok(crate::run::worker_main()),
+    };
+    done.unwrap_or_else(|failure| {
+        explain(&failure);
+        failure.exit
+    })
+}
+
+/// Prints an error, what caused it, and the hint apart from both.
+fn explain(failure: &Failure) {
+    let mut text = format!("error: {}", failure.error);
+    for cause in failure.error.chain().skip(1) {
+        text.push_str(&format!("\n  caused by: {cause}"));
+    }
+    for line in text.lines() {
+        progress::say(&escape::terminal(line));
+    }
+    if let Some(hint) = &failure.hint {
+        progress::say(&format!("\nhint: {hint}"));
+    }
+}

@@ -1,0 +1,204 @@
+//! Arguments, environment and policy become validated settings.
+
+use std::io::IsTerminal as _;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Failure;
+use super::args::{self, Color, Format};
+use crate::artifact::{self, Resolved};
+use crate::durable;
+use crate::gate::{Policy, PolicyError};
+use crate::record::Role;
+use crate::run::host;
+use crate::scene::SceneSet;
+
+/// Policy file read when none is named.
+const DEFAULT_POLICY: &str = "gate.toml";
+/// Folder of scene sets named by NAME[@VERSION].
+const EVAL_SETS: &str = "eval-sets";
+
+/// What `compare` needs, everything checked that can be checked without running a model.
+pub(super) struct Compare {
+    pub(super) baseline: Resolved,
+    pub(super) candidate: Resolved,
+    pub(super) planted: [Option<String>; 2],
+    pub(super) policy: Policy,
+    pub(super) scenes: SceneSet,
+    pub(super) out: PathBuf,
+    pub(super) format: Format,
+    pub(super) uses_color: bool,
+    pub(super) force_run: bool,
+    pub(super) is_quiet: bool,
+    pub(super) judges_planted: bool,
+}
+
+impl Compare {
+    /// Reads policy, scenes and both models, in this order, and reserves the output directory.
+    pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
+        let policy = policy(args.policy.as_deref())?;
+        let planted = planted(&args.plant)?;
+        let scenes = scenes(args.scenes.as_deref(), &policy)?;
+        let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
+        let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
+        let out = args.out.unwrap_or_else(|| default_out(&baseline, &candidate));
+        reserve(&out)?;
+        Ok(Self {
+            baseline,
+            candidate,
+            planted,
+            policy,
+            scenes,
+            out,
+            format: args.format,
+            uses_color: uses_color(color),
+            force_run: args.force_run,
+            is_quiet: args.quiet,
+            judges_planted: args.judge_scripted,
+        })
+    }
+}
+
+/// The policy named, else `gate.toml` of the working directory, else the built-in one.
+fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+    let path = match named {
+        Some(path) => path,
+        None if Path::new(DEFAULT_POLICY).exists() => Path::new(DEFAULT_POLICY),
+        None => return Ok(Policy::built_in()),
+    };
+    let shown = durable::shown(path);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        Failure::usage(
+            format!("cannot read policy {shown}: {error}"),
+            "name an existing file with --policy, or leave it out for the built-in policy",
+        )
+    })?;
+    Policy::parse(&text, &shown).map_err(Failure::invalid::<PolicyError>)
+}
+
+/// `ROLE=HARM` flags, one at most for each role; baseline first.
+fn planted(flags: &[String]) -> Result<[Option<String>; 2], Failure> {
+    let mut planted = [None, None];
+    for flag in flags {
+        let known = "`--plant baseline=HARM` or `--plant candidate=HARM`";
+        let wrong = || Failure::usage(format!("`--plant {flag}` is not understood"), known);
+        let (role, harm) = flag.split_once('=').ok_or_else(wrong)?;
+        let slot = match role {
+            "baseline" => &mut planted[0],
+            "candidate" => &mut planted[1],
+            _ => return Err(wrong()),
+        };
+        *slot = Some(harm.to_owned());
+    }
+    Ok(planted)
+}
+
+/// The scene set named, else the policy's, checked against what the policy pins.
+fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
+    let pinned = &policy.scenes;
+    let directory = match (named, &pinned.set) {
+        (Some(named), _) if Path::new(named).is_dir() => PathBuf::from(named),
+        (Some(named), _) => {
+            let (name, version) =
+                named.split_once('@').map_or((named, None), |(n, v)| (n, Some(v)));
+            find_set(name, version)?
+        }
+        (None, Some(set)) => find_set(set, pinned.version.as_deref())?,
+        (None, None) => {
+            return Err(Failure::usage(
+                "no scene set: the policy names none",
+                "name one with --scenes NAME[@VERSION] or --scenes DIR",
+            ));
+        }
+    };
+    let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    if let Some(expected) = pinned.digest
+        && expected != set.scenes_sha256
+    {
+        return Err(Failure::usage(
+            format!(
+                "scene set {} is not the one the policy pins\n  expected:  sha256 {expected}\n  \
+                 found:     sha256 {}",
+                durable::shown(&directory),
+                set.scenes_sha256
+            ),
+            "change `scenes.digest` of the policy in review, or use the pinned set",
+        ));
+    }
+    Ok(set)
+}
+
+/// `eval-sets/NAME/VERSION`; the highest version when none is named.
+fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
+    let folder = Path::new(EVAL_SETS).join(name);
+    if let Some(version) = version {
+        return Ok(folder.join(version));
+    }
+    let mut versions: Vec<(Vec<u64>, PathBuf)> = std::fs::read_dir(&folder)
+        .map_err(|error| {
+            Failure::usage(
+                format!("no scene set `{name}`: cannot read {}: {error}", durable::shown(&folder)),
+                "run from the repository's root, or name a directory with --scenes DIR",
+            )
+        })?
+        .flatten()
+        .filter(|entry| entry.path().join("set.toml").is_file())
+        .map(|entry| {
+            let text = entry.file_name().to_string_lossy().into_owned();
+            (text.split('.').filter_map(|part| part.parse().ok()).collect(), entry.path())
+        })
+        .collect();
+    versions.sort();
+    versions.pop().map(|(_, path)| path).ok_or_else(|| {
+        Failure::usage(
+            format!("no version of scene set `{name}` in {}", durable::shown(&folder)),
+            "a scene set is a directory with set.toml and scenes.jsonl",
+        )
+    })
+}
+
+/// `reports/<time>-<baseline>-vs-<candidate>`.
+fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
+    let time: String =
+        host::rfc3339(seconds).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let label = |model: &Resolved| {
+        let label = model.version.as_ref().unwrap_or(&model.name);
+        let keep = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
+        label.chars().take(40).map(keep).collect::<String>()
+    };
+    Path::new("reports").join(format!("{time}-{}-vs-{}", label(baseline), label(candidate)))
+}
+
+/// Makes the output directory and proves that a report can be written there, before anything
+/// expensive is done.
+fn reserve(out: &Path) -> Result<(), Failure> {
+    let unwritable = |error: &dyn std::fmt::Display| {
+        Failure::usage(
+            format!("cannot write reports to {}: {error}", durable::shown(out)),
+            "name a writable directory with --out DIR",
+        )
+    };
+    std::fs::create_dir_all(out).map_err(|error| unwritable(&error))?;
+    tempfile::tempfile_in(out).map_err(|error| unwritable(&error))?;
+    Ok(())
+}
+
+fn uses_color(color: Color) -> bool {
+    match color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                && std::io::stdout().is_terminal()
+        }
+    }
+}
+
+/// Name of a role as flags and messages have it.
+pub(super) fn role_index(role: Role) -> usize {
+    match role {
+        Role::Baseline => 0,
+        Role::Candidate => 1,
+    }
+}
