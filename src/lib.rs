@@ -3,10 +3,18 @@
 //!
 //! The stages below stand in the order data flows through them.
 
-pub mod hint;
 pub mod units;
 
+pub mod hint;
+
+pub mod durable;
+
+pub mod manifest;
+
 pub mod artifact;
+
 pub mod engine;
-pub mod metric;
+
 pub mod record;
+
+pub mod metric;
