@@ -94,7 +94,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
 /// The system's own error, or one that says what stands at `path` instead of a regular file.
 pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
     let no_wait = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
-    let flags = i32::try_from(no_wait.bits()).expect("open flags fit the C int they come from");
+    // Flags are bits: only the sign of the type differs.
+    let flags = no_wait.bits().cast_signed();
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(flags)

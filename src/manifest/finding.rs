@@ -22,15 +22,12 @@ pub struct Position {
 impl Position {
     /// Where byte `offset` of `text` stands; any offset is answered, even one inside a character.
     pub(super) fn of(text: &[u8], offset: usize) -> Self {
-        let before = &text[..offset.min(text.len())];
-        let line_start = before
-            .iter()
-            .rposition(|&byte| byte == b'\n')
-            .map_or(0, |at| at + 1);
-        let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
-        let column = String::from_utf8_lossy(&before[line_start..])
-            .chars()
-            .count()
+        let before = String::from_utf8_lossy(&text[..offset.min(text.len())]);
+        let line = before.split('\n').count();
+        let column = before
+            .rsplit('\n')
+            .next()
+            .map_or(0, |last| last.chars().count())
             + 1;
         Self { line, column }
     }
@@ -192,10 +189,12 @@ fn count(findings: &[Finding]) -> String {
 }
 
 fn listed(findings: &[Finding]) -> String {
-    findings
-        .iter()
-        .map(|finding| format!("\n  {finding}"))
-        .collect()
+    let mut out = String::new();
+    for finding in findings {
+        out.push_str("\n  ");
+        out.push_str(&finding.to_string());
+    }
+    out
 }
 
 /// Untrusted text made safe for a message: escaped, and cut when long.

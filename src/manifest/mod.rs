@@ -8,6 +8,7 @@ mod finding;
 mod json;
 mod lint;
 mod options;
+mod reader;
 mod url;
 mod wire;
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::finding::quoted;
 use super::json::Node;
 use super::lint::Breach;
-use super::wire::{Object, Reader, UnknownKey};
+use super::reader::{Object, Reader, UnknownKey};
 use super::{ModelOptions, QuantizationMode};
 
 const KEYS: [&str; 4] = [

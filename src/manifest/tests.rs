@@ -79,7 +79,7 @@ fn check(text: impl AsRef<[u8]>, class: Class, path: &str, words: &str) {
     assert_eq!(error.class(), class, "{error}");
     let hint = error.hint().unwrap_or_default();
     let is_it =
-        |finding: &Finding| finding.path == path && format!("{finding} {}", hint).contains(words);
+        |finding: &Finding| finding.path == path && format!("{finding} {hint}").contains(words);
     assert!(
         findings.iter().any(is_it),
         "no `{words}` at `{path}`:\n{error}\nhint: {hint}"

@@ -38,23 +38,28 @@ pub enum Scheme {
     File,
 }
 
-const SCHEMES: [(&str, Scheme); 7] = [
-    ("https", Scheme::Https),
-    ("http", Scheme::Http),
-    ("s3", Scheme::S3),
-    ("gs", Scheme::Gs),
-    ("az", Scheme::Az),
-    ("lfs", Scheme::Lfs),
-    ("file", Scheme::File),
+const SCHEMES: [Scheme; 7] = [
+    Scheme::Https,
+    Scheme::Http,
+    Scheme::S3,
+    Scheme::Gs,
+    Scheme::Az,
+    Scheme::Lfs,
+    Scheme::File,
 ];
 
 impl Scheme {
     /// The word before the colon.
     pub fn as_str(self) -> &'static str {
-        SCHEMES
-            .iter()
-            .find_map(|&(word, scheme)| (scheme == self).then_some(word))
-            .expect("the table names every scheme")
+        match self {
+            Self::Https => "https",
+            Self::Http => "http",
+            Self::S3 => "s3",
+            Self::Gs => "gs",
+            Self::Az => "az",
+            Self::Lfs => "lfs",
+            Self::File => "file",
+        }
     }
 }
 
@@ -81,9 +86,7 @@ impl Url {
                     )
                 });
         }
-        let scheme = SCHEMES
-            .iter()
-            .find_map(|&(word, known)| (word == scheme).then_some(known));
+        let scheme = SCHEMES.into_iter().find(|known| known.as_str() == scheme);
         let scheme = scheme.ok_or_else(|| refused(known))?;
         if text.contains(char::is_whitespace) {
             return Err(refused("a URL without spaces"));
