@@ -1,7 +1,6 @@
 //! Turns a manifest's promise, or a bare directory, into files whose bytes were checked.
 //!
-//! In: a [`Release`](crate::manifest::Release) and the directory its `repo:` URLs are relative
-//! to, or a directory without a manifest. Out: [`ModelFiles`]. Fetches nothing from a network and
+//! In: a [`Release`] and the directory its `repo:` URLs are relative to, or a directory without a manifest. Out: [`ModelFiles`]. Fetches nothing from a network and
 //! unpacks nothing.
 
 pub mod digest;

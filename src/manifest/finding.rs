@@ -10,6 +10,9 @@ use crate::hint::Hint;
 /// Longest stretch of untrusted text put into a message, in characters.
 const MAX_SHOWN: usize = 80;
 
+/// Most findings, and most warnings, of one manifest: more help nobody and cost time.
+pub(super) const MAX_LISTED: usize = 100;
+
 /// A place in a text file, both numbers from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
@@ -184,6 +187,7 @@ impl Hint for Error {
 fn count(findings: &[Finding]) -> String {
     match findings.len() {
         1 => "1 rule".to_owned(),
+        MAX_LISTED => format!("{MAX_LISTED} rules or more"),
         n => format!("{n} rules"),
     }
 }

@@ -1,10 +1,13 @@
 //! Walks a parsed manifest: typed access to members, and a list of everything found wrong.
 
 use super::ModelManifest;
-use super::finding::{Finding, Position, Warning, quoted};
+use super::finding::{Finding, MAX_LISTED, Position, Warning, quoted};
 use super::json::{Member, Node, Value, join_key};
 use super::lint::Breach;
 use crate::hint::did_you_mean;
+
+/// Longest key that can be a slip of a known one, in bytes.
+const MAX_SLIP_BYTES: usize = 64;
 
 /// Keys people write for one of ours, too far from it to be a slip.
 const MISNOMERS: [(&str, &str); 6] = [
@@ -81,7 +84,15 @@ impl<'a> Reader<'a> {
         Err(self.findings)
     }
 
+    /// Notes a broken rule; past the limit only when it makes the manifest worse.
     pub(super) fn breach(&mut self, at: usize, path: &str, breach: Breach) {
+        if self.findings.len() == MAX_LISTED {
+            let is_worse = |listed: &Finding| listed.class < breach.class;
+            match self.findings.iter().rposition(is_worse) {
+                Some(listed) => drop(self.findings.remove(listed)),
+                None => return,
+            }
+        }
         let position = Position::of(self.text.as_bytes(), at);
         let Breach {
             class,
@@ -100,6 +111,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(super) fn warn(&mut self, at: usize, path: &str, text: String) {
+        if self.warnings.len() == MAX_LISTED {
+            return;
+        }
         let position = Position::of(self.text.as_bytes(), at);
         self.warnings.push(Warning {
             position,
@@ -243,6 +257,9 @@ impl<'a> Reader<'a> {
 
 /// The known key a misspelt one was meant to be.
 fn meant_key(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    if key.len() > MAX_SLIP_BYTES {
+        return None;
+    }
     let folded = key.to_lowercase();
     let misnomer = MISNOMERS
         .iter()

@@ -8,6 +8,18 @@ const GOOD: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f200
 
 /// A good manifest with `artifact` fields and `top` fields put in or replaced by raw JSON.
 fn manifest(top: &[(&str, &str)], artifact: &[(&str, &str)]) -> String {
+    let artifacts = format!("[{}]", artifact_json(artifact));
+    let mut whole = vec![
+        ("model_name", "\"m\""),
+        ("version", "\"1.0.0\""),
+        ("artifacts", artifacts.as_str()),
+    ];
+    replace(&mut whole, top);
+    object(&whole)
+}
+
+/// A good artifact with fields put in or replaced.
+fn artifact_json(changes: &[(&str, &str)]) -> String {
     let digest = format!("\"{GOOD}\"");
     let mut fields = vec![
         ("filename", "\"weights.bin\""),
@@ -16,15 +28,8 @@ fn manifest(top: &[(&str, &str)], artifact: &[(&str, &str)]) -> String {
         ("size_bytes", "3"),
         ("target_path_in_container", "\"/app/models/bitnet\""),
     ];
-    replace(&mut fields, artifact);
-    let artifacts = format!("[{}]", object(&fields));
-    let mut whole = vec![
-        ("model_name", "\"m\""),
-        ("version", "\"1.0.0\""),
-        ("artifacts", artifacts.as_str()),
-    ];
-    replace(&mut whole, top);
-    object(&whole)
+    replace(&mut fields, changes);
+    object(&fields)
 }
 
 /// Puts fields in, replaces them, or with an empty text leaves them out.
@@ -574,6 +579,39 @@ fn all_findings_are_listed_by_position() {
     let findings = wire::parse(text.as_bytes(), TODAY).expect_err("three broken rules");
     assert_eq!(findings.len(), 3);
     assert!(findings.is_sorted_by_key(|finding| finding.position));
+}
+
+#[test]
+fn a_flood_of_odd_keys_is_cut_short() {
+    let many = |count: usize, value: &str| -> String {
+        let keys: Vec<String> = (0..count)
+            .map(|n| format!("\"k{n:07}\":{value},"))
+            .collect();
+        keys.concat()
+    };
+    let good = manifest(&[], &[]);
+    let (_, warnings) = accept(good.replacen('{', &format!("{{{}", many(80_000, "1")), 1));
+    assert_eq!(warnings.len(), finding::MAX_LISTED);
+    accept(manifest(&[(&"k".repeat(1_000_000), "1")], &[]));
+
+    let twice = format!("{{{0}{0}\"z\":1}}", many(40_000, "1"));
+    check(twice, Invalid, "k0000000", "a second time");
+    let mirrors = format!("[{}]", ["\"ftp:x\""; 8].join(","));
+    let refused = artifact_json(&[("urls", &mirrors), ("url", "")]);
+    let list = format!("[{},{{}}]", vec![refused; 15].join(","));
+    check_worst(&manifest(&[("artifacts", &list)], &[]), Invalid);
+}
+
+#[track_caller]
+fn check_worst(text: &str, class: Class) {
+    let findings = wire::parse(text.as_bytes(), TODAY).expect_err("a broken rule");
+    assert_eq!(findings.len(), finding::MAX_LISTED);
+    let error = Error::Findings {
+        path: "m.json".into(),
+        findings,
+    };
+    assert_eq!(error.class(), class);
+    assert!(error.to_string().contains("or more"), "{error}");
 }
 
 #[test]
