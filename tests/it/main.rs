@@ -1,1 +1,4 @@
-fn main() {}
+//! The only integration binary: each further one would link the engine again.
+
+mod docs;
+mod layering;

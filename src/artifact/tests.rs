@@ -1,0 +1,197 @@
+use tempfile::TempDir;
+
+use super::*;
+use crate::hint::Hint as _;
+
+/// A directory with the given files.
+fn directory(files: &[(&str, &str)]) -> TempDir {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (name, text) in files {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("inside the directory")).expect("created");
+        std::fs::write(path, text).expect("written");
+    }
+    dir
+}
+
+/// The JSON of an artifact that holds `text`.
+fn artifact(filename: &str, url: &str, text: &str) -> String {
+    let sha256 = Sha256::of(text.as_bytes());
+    let size = text.len();
+    format!(
+        r#"{{"filename":"{filename}","url":"{url}","sha256":"{sha256}","size_bytes":{size},"target_path_in_container":"/app/models/bitnet"}}"#
+    )
+}
+
+fn manifest(artifacts: &[String]) -> String {
+    let artifacts = artifacts.join(",");
+    format!(r#"{{"model_name":"m","version":"1.0","artifacts":[{artifacts}]}}"#)
+}
+
+/// Resolves a directory with two files and the manifest made of `artifacts`.
+fn resolve_with(artifacts: &[String]) -> Result<Resolved, Error> {
+    let manifest = manifest(artifacts);
+    let dir = directory(&[
+        ("config.json", "{}"),
+        ("sub/weights.bin", "abc"),
+        (manifest::FILE_NAME, &manifest),
+    ]);
+    resolve(dir.path())
+}
+
+#[test]
+fn a_directory_with_a_manifest_is_read_through_it() {
+    let resolved = resolve_with(&[
+        artifact("config.json", "repo:config.json", "{}"),
+        artifact("weights.bin", "repo:sub/weights.bin", "abc"),
+    ])
+    .expect("what was promised");
+    assert!(resolved.files.is_pinned);
+    assert_eq!(resolved.name, "m");
+    assert_eq!(resolved.version.as_deref(), Some("1.0"));
+    let names: Vec<_> = resolved.files.files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["config.json", "weights.bin"]);
+}
+
+#[test]
+fn a_broken_manifest_never_falls_back_to_the_bare_directory() {
+    let dir = directory(&[("config.json", "{}"), (manifest::FILE_NAME, "{")]);
+    assert!(matches!(resolve(dir.path()), Err(Error::Manifest(_))));
+
+    let dir = directory(&[("config.json", "{}")]);
+    let link = dir.path().join(manifest::FILE_NAME);
+    std::os::unix::fs::symlink("gone.json", link).expect("linked");
+    assert!(matches!(resolve(dir.path()), Err(Error::Manifest(_))));
+}
+
+#[test]
+fn a_bare_directory_is_digested_but_not_pinned() {
+    let dir = directory(&[
+        ("config.json", "{}"),
+        ("weights.bin", "abc"),
+        (".gitattributes", "x"),
+        ("README.md", "x"),
+        ("MODEL_CARD.md", "x"),
+        ("sub/other.bin", "x"),
+    ]);
+    let resolved = resolve(dir.path()).expect("two files");
+    assert!(!resolved.files.is_pinned);
+    assert_eq!(resolved.version, None);
+    let names: Vec<_> = resolved.files.files.keys().map(String::as_str).collect();
+    assert_eq!(names, ["config.json", "weights.bin"]);
+    assert_eq!(
+        resolved.name,
+        dir.path().file_name().expect("named").to_string_lossy()
+    );
+}
+
+#[test]
+fn the_same_files_have_one_identity_pinned_or_not() {
+    let pinned = resolve_with(&[
+        artifact("weights.bin", "repo:sub/weights.bin", "abc"),
+        artifact("config.json", "repo:config.json", "{}"),
+    ])
+    .expect("what was promised");
+    let dir = directory(&[("config.json", "{}"), ("weights.bin", "abc")]);
+    let bare = resolve(dir.path()).expect("two files");
+    assert_eq!(pinned.files.release_digest, bare.files.release_digest);
+}
+
+#[test]
+fn a_mismatch_names_the_entry_of_the_manifest() {
+    let error = resolve_with(&[artifact("config.json", "repo:config.json", "[]")])
+        .expect_err("other bytes");
+    let text = error.to_string();
+    assert!(
+        text.contains("(model_manifest.json, artifacts[0])"),
+        "{text}"
+    );
+    assert!(text.contains(&Sha256::of(b"{}").to_string()), "{text}");
+}
+
+#[track_caller]
+fn check(artifacts: &[String], words: &str) {
+    let error = resolve_with(artifacts).expect_err("refused");
+    assert!(error.to_string().contains(words), "{error}");
+    assert!(
+        error.hint().is_some() || matches!(error, Error::Unreadable { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn what_this_build_cannot_obtain_is_refused_in_words() {
+    let remote = artifact(
+        "w.bin",
+        "https://models.acme.dev/w.bin?sig=topsecret",
+        "abc",
+    );
+    let error = resolve_with(&[remote]).expect_err("remote");
+    assert!(
+        error
+            .to_string()
+            .contains("reads local `repo:` artifacts only"),
+        "{error}"
+    );
+    assert!(!error.to_string().contains("topsecret"), "{error}");
+    check(
+        &[artifact("w.tar.gz", "repo:w.tar.gz", "abc")],
+        "unpacked artifacts only",
+    );
+    check(&[artifact("w.tar", "repo:w.tar", "abc")], "`tar`");
+}
+
+#[test]
+fn artifacts_are_distinct_files_of_one_directory() {
+    let file = artifact("config.json", "repo:config.json", "{}");
+    check(&[file.clone(), file.clone()], "two artifacts are named");
+    let other = artifact("w", "repo:w", "x").replace("models/bitnet", "models/extra");
+    check(&[file, other], "several directories (bitnet, extra)");
+}
+
+#[test]
+fn a_missing_artifact_is_named() {
+    check(&[artifact("gone.bin", "repo:gone.bin", "x")], "gone.bin");
+    check(&[artifact("sub", "repo:sub", "x")], "sub");
+}
+
+#[test]
+fn a_path_that_is_no_model_says_what_was_looked_for() {
+    let error = resolve(Path::new("/nonexistent/model")).expect_err("missing");
+    assert!(error.to_string().contains("/nonexistent/model"), "{error}");
+    assert!(error.hint().is_some());
+    let dir = directory(&[("weights.bin", "abc"), ("empty/README.md", "x")]);
+    let file = dir.path().join("weights.bin");
+    assert!(matches!(resolve(&file), Err(Error::NotAModel { .. })));
+    let empty = dir.path().join("empty");
+    assert!(matches!(resolve(&empty), Err(Error::EmptyDirectory { .. })));
+}
+
+#[test]
+fn a_manifest_file_is_named_directly() {
+    let text = manifest(&[artifact("config.json", "repo:config.json", "{}")]);
+    let dir = directory(&[("config.json", "{}"), ("next.json", &text)]);
+    assert!(
+        resolve(&dir.path().join("next.json"))
+            .expect("good")
+            .files
+            .is_pinned
+    );
+}
+
+#[test]
+fn warnings_of_the_manifest_are_passed_on() {
+    let text = manifest(&[artifact("config.json", "repo:config.json", "{}")]).replacen(
+        '{',
+        "{\"team\":1,",
+        1,
+    );
+    let dir = directory(&[("config.json", "{}"), (manifest::FILE_NAME, &text)]);
+    let resolved = resolve(dir.path()).expect("good");
+    assert_eq!(resolved.warnings.len(), 1);
+    assert!(
+        resolved.warnings[0].contains("1:2 team"),
+        "{:?}",
+        resolved.warnings
+    );
+}

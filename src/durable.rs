@@ -1,0 +1,180 @@
+//! Files written whole or not at all, and files opened without surprises.
+//!
+//! The only place that calls fsync or rename. Knows nothing of what the bytes mean.
+
+use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::hint::Hint;
+
+/// An operation of the file system that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {operation} `{}`", shown(.path))]
+pub struct Error {
+    /// What was attempted, as it reads after "cannot".
+    pub operation: &'static str,
+    /// On which path.
+    pub path: PathBuf,
+    /// What the system answered.
+    pub source: io::Error,
+}
+
+impl Hint for Error {
+    fn hint(&self) -> Option<String> {
+        match self.source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Some("free some space on that file system and run the command again".into())
+            }
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+                Some("choose a directory this user may write to".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// The text of a path with control characters escaped, for messages.
+pub fn shown(path: &Path) -> String {
+    path.display().to_string().escape_debug().to_string()
+}
+
+/// Replaces the file at `path` by one holding `bytes`: readers see the old file or the new one.
+///
+/// The bytes go to a temporary file in the same directory, reach the disk, are renamed, and the
+/// directory reaches the disk too. The new file may be read by everyone the umask lets read it.
+///
+/// # Errors
+/// [`Error`] with the operation that failed; the temporary file is gone then. A `path` that is
+/// something else than a regular file (a directory, a device, a pipe) is refused untouched.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let failed = |operation| {
+        move |source| Error {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match std::fs::metadata(path) {
+        Ok(found) if !found.is_file() => {
+            return Err(failed("replace")(not_regular(&found)));
+        }
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(failed("look at")(error)),
+    }
+
+    let mut file = tempfile::Builder::new()
+        .prefix(".vv-eval-")
+        .permissions(Permissions::from_mode(0o666))
+        .tempfile_in(directory)
+        .map_err(failed("create a temporary file for"))?;
+    file.write_all(bytes)
+        .map_err(failed("write the new content of"))?;
+    file.as_file()
+        .sync_all()
+        .map_err(failed("flush the new content of"))?;
+    file.persist(path)
+        .map_err(|refused| failed("put the new content in place of")(refused.error))?;
+    File::open(directory)
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("flush the directory of"))
+}
+
+/// Opens a regular file for reading and gives its metadata too.
+///
+/// Never blocks: a named pipe without a writer is refused instead of being waited for.
+///
+/// # Errors
+/// The system's own error, or one that says what stands at `path` instead of a regular file.
+pub fn open_regular(path: &Path) -> io::Result<(File, Metadata)> {
+    let no_wait = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
+    // Flags are bits: only the sign of the type differs.
+    let flags = no_wait.bits().cast_signed();
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(flags)
+        .open(path)?;
+    let metadata = file.metadata()?;
+    if metadata.is_file() {
+        Ok((file, metadata))
+    } else {
+        Err(not_regular(&metadata))
+    }
+}
+
+/// The error that names the kind of thing found where a regular file was expected.
+fn not_regular(found: &Metadata) -> io::Error {
+    if found.is_dir() {
+        io::Error::new(io::ErrorKind::IsADirectory, "it is a directory, not a file")
+    } else {
+        io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "it is a device or pipe, not a regular file",
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(directory: &Path) -> Vec<String> {
+        let entries = std::fs::read_dir(directory).expect("the directory is there");
+        let mut names: Vec<String> = entries
+            .map(|entry| {
+                entry
+                    .expect("readable")
+                    .file_name()
+                    .to_string_lossy()
+                    .into_owned()
+            })
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn a_file_is_created_and_replaced_and_nothing_else_stays() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let path = dir.path().join("record.json");
+        write_atomic(&path, b"one").expect("created");
+        write_atomic(&path, b"two").expect("replaced");
+        assert_eq!(std::fs::read(&path).expect("readable"), b"two");
+        assert_eq!(names(dir.path()), ["record.json"]);
+    }
+
+    #[test]
+    fn a_failure_leaves_nothing_behind_and_names_the_path() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let occupied = dir.path().join("report.md");
+        std::fs::create_dir(&occupied).expect("created");
+        let error = write_atomic(&occupied, b"x").expect_err("a directory stands there");
+        assert!(error.to_string().contains("cannot replace"), "{error}");
+        assert!(error.to_string().contains("report.md"), "{error}");
+        assert_eq!(names(dir.path()), ["report.md"]);
+
+        let missing = dir.path().join("absent/report.md");
+        let error = write_atomic(&missing, b"x").expect_err("the directory is missing");
+        assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(names(dir.path()), ["report.md"]);
+    }
+
+    #[test]
+    fn devices_are_neither_replaced_nor_read() {
+        let error = write_atomic(Path::new("/dev/null"), b"x").expect_err("a device");
+        assert!(error.source.to_string().contains("device"), "{error:?}");
+        assert!(open_regular(Path::new("/dev/null")).is_err());
+        assert!(open_regular(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn control_characters_of_a_path_are_escaped() {
+        assert_eq!(shown(Path::new("a\u{1b}[31m\n")), "a\\u{1b}[31m\\n");
+    }
+}
