@@ -7,6 +7,8 @@ pub mod hint;
 pub mod units;
 
 pub mod artifact;
+pub mod model;
+
 pub mod engine;
 pub mod metric;
 pub mod record;
