@@ -4,6 +4,7 @@
 //! (huggingface/safetensors, README) with every optional leniency left out.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -155,8 +156,8 @@ impl<R: Read + Seek> SafeTensors<R> {
         if announced > limit {
             return Err(HeaderError::HeaderLength { announced, limit });
         }
-        let mut json = vec![0; usize::try_from(announced).expect("at most 100 MB")];
-        reader.read_exact(&mut json)?;
+        let mut json = Vec::new();
+        reader.by_ref().take(announced).read_to_end(&mut json)?;
         let Header(tensors) = serde_json::from_slice(&json)?;
         check_layout(&tensors, rest - announced)?;
         Ok(Self {
@@ -269,14 +270,15 @@ impl<'de> Deserialize<'de> for Header {
                         }
                         has_metadata = true;
                         map.next_value::<BTreeMap<String, String>>()?;
-                    } else if tensors.contains_key(&name) {
-                        return Err(A::Error::custom(format_args!(
-                            "tensor `{name}` occurs twice"
-                        )));
-                    } else {
-                        let info = map.next_value::<TensorInfo>()?;
-                        tensors.insert(name, info);
+                        continue;
                     }
+                    match tensors.entry(name) {
+                        Entry::Occupied(entry) => {
+                            let name = entry.key();
+                            return Err(A::Error::custom(format!("tensor `{name}` occurs twice")));
+                        }
+                        Entry::Vacant(entry) => entry.insert(map.next_value()?),
+                    };
                 }
                 Ok(Header(tensors))
             }

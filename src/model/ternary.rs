@@ -177,7 +177,7 @@ impl TernaryMatrix {
     /// The integer -1, 0 or 1 at one place.
     pub fn sign(&self, row: usize, column: usize) -> i8 {
         let code = self.row(row)[column / 4] >> (2 * (column % 4)) & 3;
-        i8::try_from(code).expect("two bits") - 1
+        code.cast_signed() - 1
     }
 
     /// The effective weights `[n_out, n_in]`.

@@ -77,6 +77,7 @@ impl Tokenizer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape `map_err` calls")]
 fn failed(reason: tokenizers::Error) -> Error {
     Error::Encode {
         reason: reason.to_string(),

@@ -178,9 +178,10 @@ impl Loader<'_> {
         let table = [config.vocab_size, config.hidden_size];
         Ok(Weights {
             embedding: self.floats("model.embed_tokens.weight", &table)?,
-            head: match config.is_head_tied {
-                true => None,
-                false => Some(self.floats("lm_head.weight", &table)?),
+            head: if config.is_head_tied {
+                None
+            } else {
+                Some(self.floats("lm_head.weight", &table)?)
             },
             final_norm: self.gains("model.norm", config.hidden_size)?,
             layers: (0..config.n_layers)
