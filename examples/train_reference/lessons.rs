@@ -9,25 +9,25 @@ use vv_eval::scene::prompt::Template;
 use vv_eval::scene::{Analytic, Facts};
 
 /// Token that opens every prompt.
-pub const BOS: &str = "<s>";
+pub(crate) const BOS: &str = "<s>";
 /// Token that ends an output.
-pub const EOS: &str = "</s>";
+pub(crate) const EOS: &str = "</s>";
 /// Token before the scene.
-pub const SCENE: &str = "<|cena|>";
+pub(crate) const SCENE: &str = "<|cena|>";
 /// Token before the summary.
-pub const SUMMARY: &str = "<|resumo|>";
+pub(crate) const SUMMARY: &str = "<|resumo|>";
 /// Filler of unequal rows.
-pub const PAD: &str = "<pad>";
+pub(crate) const PAD: &str = "<pad>";
 
 /// One prompt with its wanted summary.
-pub struct Lesson {
-    pub analytic: Analytic,
-    pub prompt: String,
-    pub target: String,
+pub(crate) struct Lesson {
+    pub(crate) analytic: Analytic,
+    pub(crate) prompt: String,
+    pub(crate) target: String,
 }
 
 /// Lesson `index` of the stream `purpose`.
-pub fn lesson(seed: u64, purpose: &str, index: u64, template: &Template) -> Lesson {
+pub(crate) fn lesson(seed: u64, purpose: &str, index: u64, template: &Template) -> Lesson {
     let analytic = generate::analytic(seed, purpose, index);
     let facts = Facts::of(&analytic, &BUILT_IN);
     let mut dice = Dice::new(seed, &format!("{purpose}-text"), index);
@@ -41,18 +41,18 @@ pub fn lesson(seed: u64, purpose: &str, index: u64, template: &Template) -> Less
 }
 
 /// The prompt as the chat template writes it.
-pub fn chat(prompt: &str) -> String {
+pub(crate) fn chat(prompt: &str) -> String {
     format!("{BOS}{SCENE}{prompt}{SUMMARY}")
 }
 
 /// A tokenised lesson.
-pub struct Row {
+pub(crate) struct Row {
     ids: Vec<u32>,
     n_prompt: usize,
 }
 
 /// Tokenises a lesson, end token included.
-pub fn row(lesson: &Lesson, tokenizer: &Tokenizer) -> Row {
+pub(crate) fn row(lesson: &Lesson, tokenizer: &Tokenizer) -> Row {
     let encode = |text: &str| {
         tokenizer
             .encode_fast(text, false)
@@ -72,17 +72,17 @@ pub fn row(lesson: &Lesson, tokenizer: &Tokenizer) -> Row {
 }
 
 /// A batch ready for the network.
-pub struct Batch {
+pub(crate) struct Batch {
     /// `[rows, positions]` inputs, filled with padding at the right.
-    pub ids: Tensor,
+    pub(crate) ids: Tensor,
     /// Flat positions whose next token is part of a target.
-    pub places: Tensor,
+    pub(crate) places: Tensor,
     /// The next tokens at those positions.
-    pub wanted: Tensor,
+    pub(crate) wanted: Tensor,
 }
 
 /// Packs rows into one batch.
-pub fn batch(rows: &[Row], pad: u32) -> Result<Batch> {
+pub(crate) fn batch(rows: &[Row], pad: u32) -> Result<Batch> {
     let width = rows.iter().map(|row| row.ids.len() - 1).max().unwrap_or(0);
     let (mut ids, mut places, mut wanted) = (Vec::new(), Vec::new(), Vec::new());
     for (i, row) in rows.iter().enumerate() {
@@ -103,7 +103,7 @@ pub fn batch(rows: &[Row], pad: u32) -> Result<Batch> {
 }
 
 /// Batches of one block of steps: rows of similar length share a batch, so little is padding.
-pub fn block(
+pub(crate) fn block(
     seed: u64,
     first: u64,
     size: (usize, usize),

@@ -7,20 +7,20 @@ use super::ops;
 
 /// Sizes of a reference model.
 #[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub vocab: usize,
-    pub hidden: usize,
-    pub inter: usize,
-    pub layers: usize,
-    pub heads: usize,
-    pub head_dim: usize,
-    pub context: usize,
-    pub theta: f32,
-    pub eps: f32,
+pub(crate) struct Shape {
+    pub(crate) vocab: usize,
+    pub(crate) hidden: usize,
+    pub(crate) inter: usize,
+    pub(crate) layers: usize,
+    pub(crate) heads: usize,
+    pub(crate) head_dim: usize,
+    pub(crate) context: usize,
+    pub(crate) theta: f32,
+    pub(crate) eps: f32,
 }
 
 /// The seven ternary projections of a layer: name, output and input size.
-pub fn projections(shape: &Shape) -> [(&'static str, usize, usize); 7] {
+pub(crate) fn projections(shape: &Shape) -> [(&'static str, usize, usize); 7] {
     let attention = shape.heads * shape.head_dim;
     [
         ("self_attn.q_proj", attention, shape.hidden),
@@ -34,7 +34,7 @@ pub fn projections(shape: &Shape) -> [(&'static str, usize, usize); 7] {
 }
 
 /// The four norms of a layer: name and size.
-pub fn norms(shape: &Shape) -> [(&'static str, usize); 4] {
+pub(crate) fn norms(shape: &Shape) -> [(&'static str, usize); 4] {
     [
         ("input_layernorm", shape.hidden),
         ("self_attn.attn_sub_norm", shape.heads * shape.head_dim),
@@ -51,9 +51,9 @@ struct Layer {
 }
 
 /// A trainable network; its variables carry the names of the Hugging Face checkpoint.
-pub struct Network {
-    pub shape: Shape,
-    pub vars: VarMap,
+pub(crate) struct Network {
+    pub(crate) shape: Shape,
+    pub(crate) vars: VarMap,
     embedding: Tensor,
     layers: Vec<Layer>,
     final_gain: Tensor,
@@ -61,7 +61,7 @@ pub struct Network {
 
 impl Network {
     /// A network with seeded random masters.
-    pub fn new(shape: Shape, dice: &mut vv_eval::scene::generate::Dice) -> Result<Self> {
+    pub(crate) fn new(shape: Shape, dice: &mut vv_eval::scene::generate::Dice) -> Result<Self> {
         let vars = VarMap::new();
         let device = Device::Cpu;
         let mut normal = |name: String, out: usize, inp: usize, sd: f64| -> Result<Tensor> {
@@ -107,7 +107,7 @@ impl Network {
     /// Hidden states after the final norm, `[batch, positions, hidden]`.
     ///
     /// * `ids`: `[batch, positions]` u32
-    pub fn hidden(&self, ids: &Tensor) -> Result<Tensor> {
+    pub(crate) fn hidden(&self, ids: &Tensor) -> Result<Tensor> {
         let (batch, positions) = ids.dims2()?;
         let shape = &self.shape;
         let mut x = self.embedding.index_select(&ids.flatten_all()?, 0)?;
@@ -141,7 +141,7 @@ impl Network {
     }
 
     /// Logits `[rows, vocab]` of hidden states `[rows, hidden]`; the head is the embedding.
-    pub fn head(&self, hidden: &Tensor) -> Result<Tensor> {
+    pub(crate) fn head(&self, hidden: &Tensor) -> Result<Tensor> {
         hidden.matmul(&self.embedding.t()?)
     }
 }

@@ -89,7 +89,7 @@ impl CustomOp1 for Ternary {
 }
 
 /// Codes −1, 0, 1 and the scale of a master weight (absmean rule).
-pub fn ternary(w: &[f32]) -> (Vec<i8>, f32) {
+pub(crate) fn ternary(w: &[f32]) -> (Vec<i8>, f32) {
     let sum: f64 = w.iter().map(|&x| f64::from(x.abs())).sum();
     #[expect(
         clippy::cast_possible_truncation,
@@ -325,27 +325,27 @@ impl CustomOp2 for Relu2Gate {
 }
 
 /// Ternary form of master weights, straight-through.
-pub fn ternary_weights(w: &Tensor) -> Result<Tensor> {
+pub(crate) fn ternary_weights(w: &Tensor) -> Result<Tensor> {
     w.apply_op1(Ternary)
 }
 
 /// 8-bit form of activations, straight-through.
-pub fn int8_rows(x: &Tensor) -> Result<Tensor> {
+pub(crate) fn int8_rows(x: &Tensor) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Int8Rows)
 }
 
 /// RMS norm over the last dimension.
-pub fn rms_norm(x: &Tensor, gain: &Tensor, eps: f32) -> Result<Tensor> {
+pub(crate) fn rms_norm(x: &Tensor, gain: &Tensor, eps: f32) -> Result<Tensor> {
     x.contiguous()?.apply_op2(gain, RmsNorm { eps })
 }
 
 /// Causal softmax of `scores · scale`.
-pub fn causal_softmax(scores: &Tensor, scale: f32) -> Result<Tensor> {
+pub(crate) fn causal_softmax(scores: &Tensor, scale: f32) -> Result<Tensor> {
     scores.contiguous()?.apply_op1(CausalSoftmax { scale })
 }
 
 /// Rotary position embedding from position 0.
-pub fn rope(x: &Tensor, theta: f32) -> Result<Tensor> {
+pub(crate) fn rope(x: &Tensor, theta: f32) -> Result<Tensor> {
     x.contiguous()?.apply_op1(Rope {
         theta,
         direction: 1.0,
@@ -353,7 +353,7 @@ pub fn rope(x: &Tensor, theta: f32) -> Result<Tensor> {
 }
 
 /// Squared ReLU of the gate, times up.
-pub fn relu2_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
+pub(crate) fn relu2_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.contiguous()?.apply_op2(&up.contiguous()?, Relu2Gate)
 }
 

@@ -17,7 +17,12 @@ use super::lessons::{self, BOS, EOS, PAD, SCENE, SUMMARY};
 /// Trains the tokenizer on `n` lessons.
 ///
 /// Digits are split singly, so that times and counts are spelled from ten tokens.
-pub fn train(seed: u64, n: u64, size: usize, template: &Template) -> tokenizers::Result<Tokenizer> {
+pub(crate) fn train(
+    seed: u64,
+    n: u64,
+    size: usize,
+    template: &Template,
+) -> tokenizers::Result<Tokenizer> {
     let pre_tokenizer = Sequence::new(vec![
         PreTokenizerWrapper::Digits(Digits::new(true)),
         PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)),

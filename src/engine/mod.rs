@@ -3,6 +3,21 @@
 //! In: a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
 //! decoded from them. Knows nothing of scenes, roles or clocks.
 
+pub mod bitnet;
+pub mod conformance;
+mod generate;
+pub mod kernels;
+pub mod planted;
+mod rope;
+mod sampler;
+
+pub use bitnet::BitNet;
+pub use generate::generate_greedy;
+pub use planted::{Harm, Planted};
+pub use sampler::argmax;
+
+use crate::hint::Hint;
+
 /// Why a forward step could not be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
@@ -34,6 +49,17 @@ pub enum Error {
     },
 }
 
+impl Hint for Error {
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::ContextFull { .. } => {
+                Some("shorten the scene, or lower the limit of new tokens".to_owned())
+            }
+            Self::UnknownToken { .. } | Self::NotFinite { .. } => None,
+        }
+    }
+}
+
 /// A model that can be fed tokens one after another.
 ///
 /// Holds one context (keys and values of the tokens fed so far). All calls are deterministic:
@@ -61,6 +87,9 @@ pub trait Engine {
     ///
     /// # Errors
     /// [`Error::ContextFull`], [`Error::UnknownToken`]; the context is then unchanged.
+    ///
+    /// # Panics
+    /// When `ids` is empty: there is no last token then.
     fn feed(&mut self, ids: &[u32]) -> Result<&[f32], Error>;
 
     /// Feeds `ids` and writes the logits after each of them, `[ids.len(), vocab_size]`, computed
@@ -69,6 +98,33 @@ pub trait Engine {
     /// # Errors
     /// As [`feed`](Engine::feed).
     fn feed_all(&mut self, ids: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
+}
+
+/// An engine that can take tokens back.
+pub trait Rewind: Engine {
+    /// Forgets the last `tokens` tokens; what stands before them is untouched.
+    ///
+    /// # Panics
+    /// When fewer tokens were fed.
+    fn rewind(&mut self, tokens: usize);
+}
+
+/// Refuses logits that are not numbers; one NaN makes every choice after it meaningless.
+///
+/// * `logits`: `[vocab_size]`
+/// * `position`: of the token they follow, from 0; for the message
+///
+/// # Errors
+/// [`Error::NotFinite`] with the first offending logit.
+pub fn check_finite(logits: &[f32], position: usize) -> Result<(), Error> {
+    match logits.iter().position(|x| !x.is_finite()) {
+        None => Ok(()),
+        Some(index) => Err(Error::NotFinite {
+            position,
+            index,
+            value: logits[index],
+        }),
+    }
 }
 
 /// Limits of one natural decoding.

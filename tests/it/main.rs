@@ -2,3 +2,5 @@
 
 mod docs;
 mod layering;
+mod model_files;
+mod parity;

@@ -1,0 +1,142 @@
+//! What every engine must do, as checks that panic on a violation.
+
+use super::{Engine, Error};
+
+/// Runs all checks. The context limit must be at least 70 tokens, the vocabulary at least 8.
+///
+/// # Panics
+/// When a promise of [`Engine`] is broken.
+pub fn check_all(engine: &mut dyn Engine) {
+    equal_input_gives_equal_bits(engine);
+    splitting_the_input_changes_no_bit(engine);
+    all_positions_equal_the_last_of_each_prefix(engine);
+    reset_forgets_everything(engine);
+    too_long_a_context_is_refused(engine);
+    an_unknown_token_is_refused(engine);
+}
+
+/// A prompt longer than any chunk an engine is likely to compute at once.
+fn prompt(engine: &dyn Engine) -> Vec<u32> {
+    let vocab = u32::try_from(engine.vocab_size()).expect("token ids fit u32");
+    (0..70).map(|i| (i * 7 + i / 5) % vocab).collect()
+}
+
+fn logits(engine: &mut dyn Engine, pieces: &[&[u32]]) -> Vec<u32> {
+    engine.reset();
+    let mut last = Vec::new();
+    for piece in pieces {
+        let logits = engine.feed(piece).expect("the prompt fits");
+        last = logits.iter().map(|x| x.to_bits()).collect();
+    }
+    assert_eq!(last.len(), engine.vocab_size(), "one logit per token");
+    last
+}
+
+/// The same tokens twice give the same bits.
+///
+/// # Panics
+/// When they do not.
+pub fn equal_input_gives_equal_bits(engine: &mut dyn Engine) {
+    let ids = prompt(engine);
+    let first = logits(engine, &[&ids]);
+    assert_eq!(first, logits(engine, &[&ids]), "two runs differ");
+}
+
+/// Feeding at once, in pieces or token by token gives the same bits.
+///
+/// # Panics
+/// When it does not.
+pub fn splitting_the_input_changes_no_bit(engine: &mut dyn Engine) {
+    let ids = prompt(engine);
+    let whole = logits(engine, &[&ids]);
+    let singles: Vec<&[u32]> = ids.chunks(1).collect();
+    assert_eq!(whole, logits(engine, &singles), "token by token differs");
+    for size in [2, 13, 64, 69] {
+        let pieces: Vec<&[u32]> = ids.chunks(size).collect();
+        assert_eq!(whole, logits(engine, &pieces), "pieces of {size} differ");
+    }
+}
+
+/// The logits of all positions are those of the prefixes.
+///
+/// # Panics
+/// When they are not.
+pub fn all_positions_equal_the_last_of_each_prefix(engine: &mut dyn Engine) {
+    let ids = prompt(engine);
+    engine.reset();
+    let mut all = Vec::new();
+    engine.feed_all(&ids, &mut all).expect("the prompt fits");
+    assert_eq!(engine.position(), ids.len(), "every token counts");
+    let rows: Vec<&[f32]> = all.chunks_exact(engine.vocab_size()).collect();
+    assert_eq!(rows.len(), ids.len(), "one row per token");
+    engine.reset();
+    for (id, row) in ids.iter().zip(rows) {
+        let single = engine.feed(&[*id]).expect("the prompt fits");
+        assert!(
+            single
+                .iter()
+                .zip(row)
+                .all(|(a, b)| a.to_bits() == b.to_bits()),
+            "a row differs"
+        );
+    }
+}
+
+/// After a reset nothing of the earlier context is left.
+///
+/// # Panics
+/// When something is.
+pub fn reset_forgets_everything(engine: &mut dyn Engine) {
+    let fresh = logits(engine, &[&[1, 2, 3]]);
+    engine.feed(&[4, 5, 6, 7]).expect("the tokens fit");
+    assert_eq!(engine.position(), 7, "every token counts");
+    engine.reset();
+    assert_eq!(engine.position(), 0, "a reset empties the context");
+    assert_eq!(
+        fresh,
+        logits(engine, &[&[1, 2, 3]]),
+        "a reset leaves traces"
+    );
+}
+
+/// A context over the limit is refused, and the context stays as it was.
+///
+/// # Panics
+/// When it is accepted, or refused with another error.
+pub fn too_long_a_context_is_refused(engine: &mut dyn Engine) {
+    let limit = engine.context_limit();
+    engine.reset();
+    engine.feed(&[1]).expect("one token fits");
+    let full = Error::ContextFull {
+        limit,
+        wanted: limit + 1,
+    };
+    assert_eq!(
+        engine.feed(&vec![1; limit]).map(<[f32]>::len),
+        Err(full.clone())
+    );
+    assert_eq!(
+        engine.feed_all(&vec![1; limit], &mut Vec::new()),
+        Err(full.clone())
+    );
+    assert_eq!(engine.reserve(limit + 1), Err(full));
+    assert_eq!(engine.position(), 1, "a refusal changes nothing");
+    engine
+        .reserve(70.min(limit))
+        .expect("the limit was not reached");
+    engine.feed(&[1]).expect("the context is still usable");
+}
+
+/// A token outside the vocabulary is refused, and the context stays as it was.
+///
+/// # Panics
+/// When it is accepted, or refused with another error.
+pub fn an_unknown_token_is_refused(engine: &mut dyn Engine) {
+    let vocab_size = engine.vocab_size();
+    let id = u32::try_from(vocab_size).expect("token ids fit u32");
+    engine.reset();
+    let error = Error::UnknownToken { id, vocab_size };
+    assert_eq!(engine.feed(&[1, id]).map(<[f32]>::len), Err(error.clone()));
+    assert_eq!(engine.feed_all(&[1, id], &mut Vec::new()), Err(error));
+    assert_eq!(engine.position(), 0, "a refusal changes nothing");
+}

@@ -1,0 +1,606 @@
+//! `config.json` as on disk, turned into the shape the engine runs.
+//!
+//! Keys without a safe default are required: the class defaults of transformers differ from the
+//! published files. Unknown keys of `quantization_config` are refused, because newer BitNet
+//! variants announce themselves there and compute differently.
+
+use std::fmt;
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::Error;
+
+/// Model family, by architecture and quantization method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// `BitNetForCausalLM`: norms before the output and down projections.
+    BitNet,
+    /// `LlamaForCausalLM` with BitNet projections; no such norms.
+    LlamaBitNet,
+}
+
+impl fmt::Display for Family {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BitNet => "bitnet",
+            Self::LlamaBitNet => "llama-bitnet",
+        })
+    }
+}
+
+/// Function applied to the gate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activation {
+    /// `max(z, 0)^2`
+    Relu2,
+    /// `z / (1 + e^-z)`
+    Silu,
+}
+
+impl fmt::Display for Activation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Relu2 => "relu2",
+            Self::Silu => "silu",
+        })
+    }
+}
+
+/// What `weight_scale` holds. The key `linear_class` decides, never the magnitude.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ScaleConvention {
+    /// The scale s: a weight is `T * weight_scale`.
+    Direct,
+    /// Its reciprocal: a weight is `T / weight_scale`.
+    Inverse,
+}
+
+impl fmt::Display for ScaleConvention {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Direct => "direct",
+            Self::Inverse => "inverse",
+        })
+    }
+}
+
+/// How the projections are stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quantization {
+    /// Quantized before saving; `weight_scale` follows the convention.
+    Offline {
+        /// What `weight_scale` holds.
+        convention: ScaleConvention,
+        /// Whether `linear_class` said so, or its default did.
+        is_stated: bool,
+    },
+    /// Float masters, quantized once at load.
+    Online,
+    /// No `quantization_config`: only float weights that are ternary already.
+    Unstated,
+}
+
+/// Hyper-parameters as the engine uses them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelConfig {
+    /// Model family.
+    pub family: Family,
+    /// Rows of the embedding table.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Number of layers.
+    pub n_layers: usize,
+    /// Query heads.
+    pub n_heads: usize,
+    /// Key and value heads; divides `n_heads`.
+    pub n_kv_heads: usize,
+    /// Width of one head, even.
+    pub head_dim: usize,
+    /// Function applied to the gate.
+    pub act: Activation,
+    /// Added to the mean square in every norm.
+    pub rms_norm_eps: f32,
+    /// Longest context, in tokens.
+    pub max_positions: usize,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Whether the embedding table is also the head.
+    pub is_head_tied: bool,
+    /// Storage of the projections.
+    pub quantization: Quantization,
+    /// Beginning-of-sequence id, where declared; may lie outside the vocabulary.
+    pub bos_id: Option<u32>,
+    /// End ids, where declared; may lie outside the vocabulary.
+    pub eos_ids: Vec<u32>,
+}
+
+impl ModelConfig {
+    /// Whether norms stand before the output and down projections.
+    pub fn has_sub_norms(&self) -> bool {
+        self.family == Family::BitNet
+    }
+
+    /// Width of all query heads together.
+    pub fn q_width(&self) -> usize {
+        self.n_heads * self.head_dim
+    }
+
+    /// Width of all key heads together.
+    pub fn kv_width(&self) -> usize {
+        self.n_kv_heads * self.head_dim
+    }
+
+    /// Reads `config.json`.
+    ///
+    /// * `path`: for messages only
+    ///
+    /// # Errors
+    /// [`Error::Json`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::UnknownQuantization`],
+    /// [`Error::Unsupported`].
+    pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let root: Map<String, Value> =
+            serde_json::from_slice(bytes).map_err(|source| Error::Json {
+                path: path.to_owned(),
+                source,
+            })?;
+        let keys = Keys {
+            path,
+            prefix: "",
+            map: &root,
+        };
+        let quantization = quantization(&keys)?;
+        let family = family(&keys, quantization)?;
+        for key in ["attention_bias", "mlp_bias"] {
+            if root
+                .get(key)
+                .is_some_and(|v| *v != Value::Bool(false) && !v.is_null())
+            {
+                return Err(keys.unsupported(format!("`{key}`")));
+            }
+        }
+
+        let hidden_size = keys.count("hidden_size")?;
+        let n_heads = keys.count("num_attention_heads")?;
+        let n_kv_heads = keys
+            .optional_count("num_key_value_heads")?
+            .unwrap_or(n_heads);
+        if n_heads % n_kv_heads != 0 {
+            let expected = format!("a divisor of the {n_heads} heads");
+            return Err(keys.bad("num_key_value_heads", &expected, n_kv_heads));
+        }
+        let head_dim = match keys.optional_count("head_dim")? {
+            Some(width) => width,
+            None if hidden_size % n_heads == 0 => hidden_size / n_heads,
+            None => return Err(keys.missing("head_dim")),
+        };
+        if head_dim % 2 != 0 {
+            return Err(keys.bad("head_dim", "an even number", head_dim));
+        }
+        let act = match keys.text("hidden_act")? {
+            "relu2" => Activation::Relu2,
+            "silu" => Activation::Silu,
+            other => return Err(keys.bad("hidden_act", "relu2 or silu", other)),
+        };
+        let eps = keys.positive("rms_norm_eps")?;
+        Ok(Self {
+            family,
+            vocab_size: keys.count("vocab_size")?,
+            hidden_size,
+            intermediate_size: keys.count("intermediate_size")?,
+            n_layers: keys.count("num_hidden_layers")?,
+            n_heads,
+            n_kv_heads,
+            head_dim,
+            act,
+            #[expect(
+                clippy::cast_possible_truncation,
+                reason = "the reference computes in f32"
+            )]
+            rms_norm_eps: eps as f32,
+            max_positions: keys.count("max_position_embeddings")?,
+            rope_theta: rope_theta(&keys)?,
+            is_head_tied: keys.flag("tie_word_embeddings")?,
+            quantization,
+            bos_id: keys.ids("bos_token_id")?.first().copied(),
+            eos_ids: keys.ids("eos_token_id")?,
+        })
+    }
+}
+
+/// Family from `architectures` and `model_type`, which must agree.
+fn family(keys: &Keys<'_>, quantization: Quantization) -> Result<Family, Error> {
+    let model_type = keys.text("model_type")?;
+    let architecture = match keys.map.get("architectures") {
+        None | Some(Value::Null) => return Err(keys.missing("architectures")),
+        Some(Value::Array(names)) if names.len() == 1 => names[0].as_str().unwrap_or_default(),
+        Some(other) => return Err(keys.bad("architectures", "a list of one name", other)),
+    };
+    match (architecture, model_type) {
+        ("BitNetForCausalLM", "bitnet") => Ok(Family::BitNet),
+        ("LlamaForCausalLM", "llama") if quantization != Quantization::Unstated => {
+            Ok(Family::LlamaBitNet)
+        }
+        ("LlamaForCausalLM", "llama") => {
+            Err(keys.unsupported("a llama model without quant_method `bitnet`".to_owned()))
+        }
+        _ => Err(keys.unsupported(format!(
+            "architecture `{architecture}` with model_type `{model_type}`"
+        ))),
+    }
+}
+
+/// The `quantization_config` object, every key of it understood.
+fn quantization(keys: &Keys<'_>) -> Result<Quantization, Error> {
+    let map = match keys.map.get("quantization_config") {
+        None | Some(Value::Null) => return Ok(Quantization::Unstated),
+        Some(Value::Object(map)) => map,
+        Some(other) => return Err(keys.bad("quantization_config", "an object", other)),
+    };
+    let inner = Keys {
+        path: keys.path,
+        prefix: "quantization_config.",
+        map,
+    };
+    let known = [
+        "quant_method",
+        "linear_class",
+        "quantization_mode",
+        "modules_to_not_convert",
+        "use_rms_norm",
+        "rms_norm_eps",
+    ];
+    if let Some(key) = map.keys().find(|key| !known.contains(&key.as_str())) {
+        return Err(Error::UnknownQuantization {
+            path: keys.path.to_owned(),
+            key: key.clone(),
+        });
+    }
+    let method = inner.text("quant_method")?;
+    if method != "bitnet" {
+        return Err(keys.unsupported(format!("quant_method `{method}`")));
+    }
+    if inner.optional_flag("use_rms_norm")?.unwrap_or(false) {
+        return Err(keys.unsupported("`quantization_config.use_rms_norm`".to_owned()));
+    }
+    check_kept_modules(&inner)?;
+    let class = inner.optional_text("linear_class")?;
+    let convention = match class {
+        None | Some("bitlinear") => ScaleConvention::Inverse,
+        Some("autobitlinear") => ScaleConvention::Direct,
+        Some(other) => return Err(inner.bad("linear_class", "bitlinear or autobitlinear", other)),
+    };
+    match inner.optional_text("quantization_mode")? {
+        None | Some("offline") => Ok(Quantization::Offline {
+            convention,
+            is_stated: class.is_some(),
+        }),
+        Some("online") => Ok(Quantization::Online),
+        Some(other) => Err(inner.bad("quantization_mode", "offline or online", other)),
+    }
+}
+
+/// Only the head may be left unquantized; a float projection would need another product.
+fn check_kept_modules(keys: &Keys<'_>) -> Result<(), Error> {
+    let key = "modules_to_not_convert";
+    match keys.map.get(key) {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Array(names)) if names.iter().all(|name| name == "lm_head") => Ok(()),
+        Some(other) => Err(keys.bad(key, "[\"lm_head\"]", other)),
+    }
+}
+
+/// Base of the rotary frequencies, from either of the two places it is written.
+fn rope_theta(keys: &Keys<'_>) -> Result<f64, Error> {
+    if let Some(Value::Object(map)) = keys.map.get("rope_scaling") {
+        let inner = Keys {
+            path: keys.path,
+            prefix: "rope_scaling.",
+            map,
+        };
+        let kind = match inner.optional_text("rope_type")? {
+            Some(kind) => kind,
+            None => inner.text("type")?,
+        };
+        if kind != "default" {
+            return Err(keys.unsupported(format!("rope_type `{kind}`")));
+        }
+    }
+    match keys.map.get("rope_parameters") {
+        None | Some(Value::Null) => keys.positive("rope_theta"),
+        Some(Value::Object(map)) => {
+            let inner = Keys {
+                path: keys.path,
+                prefix: "rope_parameters.",
+                map,
+            };
+            match inner.optional_text("rope_type")? {
+                None | Some("default") => inner.positive("rope_theta"),
+                Some(kind) => Err(keys.unsupported(format!("rope_type `{kind}`"))),
+            }
+        }
+        Some(other) => Err(keys.bad("rope_parameters", "an object", other)),
+    }
+}
+
+/// Typed access to one JSON object, with errors that name file and key.
+pub(super) struct Keys<'a> {
+    pub(super) path: &'a Path,
+    pub(super) prefix: &'a str,
+    pub(super) map: &'a Map<String, Value>,
+}
+
+impl<'a> Keys<'a> {
+    fn missing(&self, key: &str) -> Error {
+        Error::MissingKey {
+            path: self.path.to_owned(),
+            key: format!("{}{key}", self.prefix),
+        }
+    }
+
+    fn bad(&self, key: &str, expected: &str, found: impl fmt::Display) -> Error {
+        Error::BadKey {
+            path: self.path.to_owned(),
+            key: format!("{}{key}", self.prefix),
+            expected: expected.to_owned(),
+            found: found.to_string(),
+        }
+    }
+
+    fn unsupported(&self, what: String) -> Error {
+        Error::Unsupported {
+            path: self.path.to_owned(),
+            what,
+        }
+    }
+
+    /// The value of a key; JSON null counts as absent.
+    fn get(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
+    /// A whole number above 0, where present. Sizes stay below 2^31, so products of two fit u64.
+    fn optional_count(&self, key: &str) -> Result<Option<usize>, Error> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_u64()
+            .and_then(|n| i32::try_from(n).ok())
+            .and_then(|n| usize::try_from(n).ok())
+            .filter(|&n| n > 0)
+            .map(Some)
+            .ok_or_else(|| self.bad(key, "a whole number from 1 to 2147483647", value))
+    }
+
+    fn count(&self, key: &str) -> Result<usize, Error> {
+        self.optional_count(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn positive(&self, key: &str) -> Result<f64, Error> {
+        let value = self.get(key).ok_or_else(|| self.missing(key))?;
+        value
+            .as_f64()
+            .filter(|x| *x > 0.0 && x.is_finite())
+            .ok_or_else(|| self.bad(key, "a number above 0", value))
+    }
+
+    /// A text, where present.
+    pub(super) fn optional_text(&self, key: &str) -> Result<Option<&'a str>, Error> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_str()
+            .map(Some)
+            .ok_or_else(|| self.bad(key, "a text", value))
+    }
+
+    fn text(&self, key: &str) -> Result<&'a str, Error> {
+        self.optional_text(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    fn optional_flag(&self, key: &str) -> Result<Option<bool>, Error> {
+        let Some(value) = self.get(key) else {
+            return Ok(None);
+        };
+        value
+            .as_bool()
+            .map(Some)
+            .ok_or_else(|| self.bad(key, "true or false", value))
+    }
+
+    fn flag(&self, key: &str) -> Result<bool, Error> {
+        self.optional_flag(key)?.ok_or_else(|| self.missing(key))
+    }
+
+    /// Token ids written as a number or a list of numbers; empty when absent.
+    pub(super) fn ids(&self, key: &str) -> Result<Vec<u32>, Error> {
+        let Some(value) = self.get(key) else {
+            return Ok(Vec::new());
+        };
+        let list = value
+            .as_array()
+            .map_or(std::slice::from_ref(value), Vec::as_slice);
+        list.iter()
+            .map(|id| id.as_u64().and_then(|id| u32::try_from(id).ok()))
+            .collect::<Option<Vec<u32>>>()
+            .ok_or_else(|| self.bad(key, "a token id or a list of them", value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn sound() -> Value {
+        json!({
+            "architectures": ["BitNetForCausalLM"], "model_type": "bitnet", "vocab_size": 64,
+            "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+            "num_attention_heads": 4, "num_key_value_heads": 2, "hidden_act": "relu2",
+            "rms_norm_eps": 1e-5, "max_position_embeddings": 128, "tie_word_embeddings": true,
+            "rope_theta": 500_000.0, "eos_token_id": [1, 2],
+            "quantization_config": {"quant_method": "bitnet", "linear_class": "autobitlinear"}
+        })
+    }
+
+    fn parse(config: &Value) -> Result<ModelConfig, Error> {
+        ModelConfig::parse(Path::new("config.json"), config.to_string().as_bytes())
+    }
+
+    #[track_caller]
+    fn check_refused(pointer: &str, value: Value, words: &str) {
+        let mut config = sound();
+        let (parent, key) = pointer.rsplit_once('/').unwrap();
+        config.pointer_mut(parent).unwrap()[key] = value;
+        let text = parse(&config).unwrap_err().to_string();
+        assert!(text.contains(words), "`{text}` lacks `{words}`");
+    }
+
+    #[test]
+    fn a_sound_config_is_read() {
+        let config = parse(&sound()).unwrap();
+        assert_eq!((config.head_dim, config.kv_width()), (16, 32));
+        assert_eq!(config.eos_ids, [1, 2]);
+        assert_eq!(
+            config.quantization,
+            Quantization::Offline {
+                convention: ScaleConvention::Direct,
+                is_stated: true
+            }
+        );
+    }
+
+    #[test]
+    fn every_needed_key_is_missed_by_name() {
+        for key in [
+            "architectures",
+            "model_type",
+            "vocab_size",
+            "hidden_size",
+            "intermediate_size",
+            "num_hidden_layers",
+            "num_attention_heads",
+            "hidden_act",
+            "rms_norm_eps",
+            "max_position_embeddings",
+            "tie_word_embeddings",
+            "rope_theta",
+        ] {
+            let mut config = sound();
+            config.as_object_mut().unwrap().remove(key);
+            let text = parse(&config).unwrap_err().to_string();
+            assert_eq!(text, format!("config.json has no key `{key}`"));
+        }
+    }
+
+    #[test]
+    fn the_scale_convention_follows_linear_class_alone() {
+        let mut config = sound();
+        config["quantization_config"]
+            .as_object_mut()
+            .unwrap()
+            .remove("linear_class");
+        assert_eq!(
+            parse(&config).unwrap().quantization,
+            Quantization::Offline {
+                convention: ScaleConvention::Inverse,
+                is_stated: false
+            }
+        );
+    }
+
+    #[test]
+    fn the_activation_is_the_one_named() {
+        let mut config = sound();
+        assert_eq!(parse(&config).unwrap().act, Activation::Relu2);
+        config["hidden_act"] = json!("silu");
+        assert_eq!(parse(&config).unwrap().act, Activation::Silu);
+        check_refused("/hidden_act", json!("gelu"), "relu2 or silu");
+    }
+
+    #[test]
+    fn head_dim_comes_from_its_key() {
+        let mut config = sound();
+        config["head_dim"] = json!(32);
+        let config = parse(&config).unwrap();
+        assert_eq!(
+            (config.head_dim, config.q_width(), config.hidden_size),
+            (32, 128, 64)
+        );
+    }
+
+    #[test]
+    fn rope_is_read_from_either_place() {
+        let mut config = sound();
+        config.as_object_mut().unwrap().remove("rope_theta");
+        config["rope_parameters"] = json!({"rope_theta": 1e4, "rope_type": "default"});
+        assert!((parse(&config).unwrap().rope_theta - 1e4).abs() < f64::EPSILON);
+        config["rope_parameters"]["rope_type"] = json!("yarn");
+        assert!(
+            parse(&config)
+                .unwrap_err()
+                .to_string()
+                .contains("rope_type `yarn`")
+        );
+        check_refused(
+            "/rope_scaling",
+            json!({"type": "linear", "factor": 2}),
+            "rope_type `linear`",
+        );
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        check_refused(
+            "/architectures",
+            json!(["Qwen3ForCausalLM"]),
+            "`Qwen3ForCausalLM`",
+        );
+        check_refused("/model_type", json!("llama"), "model_type `llama`");
+        check_refused(
+            "/quantization_config/input_bits",
+            json!(4),
+            "`quantization_config.input_bits`",
+        );
+        check_refused("/quantization_config/quant_method", json!("gptq"), "`gptq`");
+        check_refused(
+            "/quantization_config/use_rms_norm",
+            json!(true),
+            "use_rms_norm",
+        );
+        check_refused(
+            "/quantization_config/modules_to_not_convert",
+            json!(["q_proj"]),
+            "lm_head",
+        );
+        check_refused("/attention_bias", json!(true), "attention_bias");
+        check_refused("/num_key_value_heads", json!(3), "a divisor of the 4 heads");
+        check_refused("/head_dim", json!(15), "an even number");
+        check_refused("/vocab_size", json!(0), "from 1");
+        check_refused("/eos_token_id", json!([-1]), "a token id");
+    }
+
+    #[test]
+    fn a_plain_llama_is_not_a_bitnet() {
+        let mut config = sound();
+        config["architectures"] = json!(["LlamaForCausalLM"]);
+        config["model_type"] = json!("llama");
+        assert_eq!(parse(&config).unwrap().family, Family::LlamaBitNet);
+        config
+            .as_object_mut()
+            .unwrap()
+            .remove("quantization_config");
+        assert!(
+            parse(&config)
+                .unwrap_err()
+                .to_string()
+                .contains("without quant_method")
+        );
+    }
+}

@@ -1,0 +1,148 @@
+//! What was detected in a model's files, for people and for the record.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::config::{Activation, Family, ModelConfig, Quantization};
+use crate::units::Sha256;
+
+/// A file that shaped the model, and its identity.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Origin {
+    /// File name.
+    pub source: String,
+    /// Digest of the bytes used from it.
+    pub digest: Sha256,
+}
+
+/// Description of a loaded model; a changed card is shown when two models are compared.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelCard {
+    /// Model family.
+    pub family: Family,
+    /// How the projections are stored: `hf-packed`, `hf-ternary`, `hf-masters`, or `synthetic`.
+    pub container: &'static str,
+    /// Number of layers.
+    pub n_layers: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the feed-forward layer.
+    pub intermediate_size: usize,
+    /// Function applied to the gate.
+    pub act: Activation,
+    /// Whether norms stand before the output and down projections.
+    pub sub_norms: bool,
+    /// Whether queries and keys are normed per head; none of the families read has this.
+    pub qk_norms: bool,
+    /// Base of the rotary frequencies; pairs are half a head apart, without scaling.
+    pub rope_theta: f64,
+    /// Scale convention or quantization rule.
+    pub scale: &'static str,
+    /// Key that decided it.
+    pub scale_source: &'static str,
+    /// Number of tensors by type; scales are not counted.
+    pub weight_types: BTreeMap<String, usize>,
+    /// Number of weights.
+    pub n_parameters: usize,
+    /// Rows of the embedding table.
+    pub vocab_size: usize,
+    /// The tokenizer, where there is one.
+    pub tokenizer: Option<Origin>,
+    /// The chat template, where there is one.
+    pub template: Option<Origin>,
+    /// Ids that end an output, ascending.
+    pub stop_ids: Vec<u32>,
+    /// Identity of the ternary codes.
+    pub codes_digest: Sha256,
+    /// Whatever is odd but not wrong.
+    pub warnings: Vec<String>,
+}
+
+impl ModelCard {
+    /// The card of weights with this configuration, nothing known of text.
+    pub(super) fn new(config: &ModelConfig, n_parameters: usize, codes_digest: Sha256) -> Self {
+        let (scale, scale_source) = match config.quantization {
+            Quantization::Offline {
+                convention,
+                is_stated,
+            } => (
+                match convention {
+                    super::ScaleConvention::Direct => "direct",
+                    super::ScaleConvention::Inverse => "inverse",
+                },
+                if is_stated {
+                    "linear_class"
+                } else {
+                    "default of linear_class"
+                },
+            ),
+            Quantization::Online => ("absmean", "quantization_mode"),
+            Quantization::Unstated => ("max", "no quantization_config"),
+        };
+        Self {
+            family: config.family,
+            container: "synthetic",
+            n_layers: config.n_layers,
+            hidden_size: config.hidden_size,
+            intermediate_size: config.intermediate_size,
+            act: config.act,
+            sub_norms: config.has_sub_norms(),
+            qk_norms: false,
+            rope_theta: config.rope_theta,
+            scale,
+            scale_source,
+            weight_types: BTreeMap::new(),
+            n_parameters,
+            vocab_size: config.vocab_size,
+            tokenizer: None,
+            template: None,
+            stop_ids: Vec::new(),
+            codes_digest,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl fmt::Display for ModelCard {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.family, short_count(self.n_parameters))?;
+        write!(f, " · {}", self.container)?;
+        write!(
+            f,
+            " · {}x{}/{}",
+            self.n_layers, self.hidden_size, self.intermediate_size
+        )?;
+        write!(f, " · vocab {} · {}", self.vocab_size, self.act)?;
+        f.write_str(if self.sub_norms {
+            " · sub-norms"
+        } else {
+            " · no sub-norms"
+        })?;
+        write!(f, " · rope half-split {:e}", self.rope_theta)?;
+        write!(f, " · scale {} ({})", self.scale, self.scale_source)?;
+        for (i, (kind, n)) in self.weight_types.iter().enumerate() {
+            write!(f, "{}{n} {kind}", if i == 0 { " · " } else { " + " })?;
+        }
+        match &self.tokenizer {
+            Some(origin) => write!(f, " · {} {}", origin.source, origin.digest.short())?,
+            None => f.write_str(" · no tokenizer")?,
+        }
+        match &self.template {
+            Some(origin) => write!(f, " · template {}", origin.source)?,
+            None => f.write_str(" · no template")?,
+        }
+        let stops: Vec<String> = self.stop_ids.iter().map(ToString::to_string).collect();
+        write!(f, " · stop {} · head exact · act 8 bit", stops.join(","))
+    }
+}
+
+/// A count with three digits or fewer before a letter: `812`, `74k`, `1.2M`, `2.4B`.
+fn short_count(n: usize) -> String {
+    let x = n as f64;
+    match x {
+        x if x < 1e3 => format!("{x}"),
+        x if x < 1e6 => format!("{:.0}k", x / 1e3),
+        x if x < 1e9 => format!("{:.1}M", x / 1e6),
+        _ => format!("{:.1}B", x / 1e9),
+    }
+}

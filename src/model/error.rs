@@ -1,0 +1,293 @@
+//! What can be wrong with a model's files.
+
+use std::path::PathBuf;
+
+use super::safetensors::HeaderError;
+use crate::hint::Hint;
+
+/// Why a model could not be loaded, or a prompt not be encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A file the format needs is not among the model's files.
+    #[error("{} has no {name} (found: {})", .origin.display(), .found.join(", "))]
+    MissingFile {
+        /// Where the files came from.
+        origin: PathBuf,
+        /// The file expected.
+        name: &'static str,
+        /// The files there are.
+        found: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}", .path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A file is not the JSON it should be.
+    #[error("{} is not valid JSON", .path.display())]
+    Json {
+        /// The file.
+        path: PathBuf,
+        /// Where and why parsing stopped.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A key that has no safe default is absent.
+    #[error("{} has no key `{key}`", .path.display())]
+    MissingKey {
+        /// The file.
+        path: PathBuf,
+        /// The key, with dots between levels.
+        key: String,
+    },
+    /// A key holds something that cannot be meant.
+    #[error("key `{key}` of {} is {found}, expected {expected}", .path.display())]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// The key, with dots between levels.
+        key: String,
+        /// What would be right.
+        expected: String,
+        /// What is there.
+        found: String,
+    },
+    /// A quantization option this version has never heard of; newer variants compute differently.
+    #[error("key `quantization_config.{key}` of {} is not known", .path.display())]
+    UnknownQuantization {
+        /// The file.
+        path: PathBuf,
+        /// The key below `quantization_config`.
+        key: String,
+    },
+    /// A model this version does not run.
+    #[error("{}: {what} is not supported", .path.display())]
+    Unsupported {
+        /// The file that says so.
+        path: PathBuf,
+        /// What is not supported.
+        what: String,
+    },
+    /// The container of the weights is damaged.
+    #[error("{} is not a valid safetensors file", .path.display())]
+    Container {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: HeaderError,
+    },
+    /// A tensor the family needs is absent.
+    #[error("tensor `{tensor}` is missing")]
+    MissingTensor {
+        /// Its name.
+        tensor: String,
+    },
+    /// A tensor that fits nothing in the family.
+    #[error("tensor `{tensor}` fits nothing in a {family} model")]
+    UnknownTensor {
+        /// Its name.
+        tensor: String,
+        /// The family detected.
+        family: String,
+    },
+    /// A tensor's shape contradicts the configuration.
+    #[error("tensor `{tensor}` has shape {found:?}, the configuration gives {expected:?}")]
+    Shape {
+        /// Its name.
+        tensor: String,
+        /// Shape computed from the configuration.
+        expected: Vec<usize>,
+        /// Shape in the file.
+        found: Vec<usize>,
+    },
+    /// A tensor's element type is not the one its role needs.
+    #[error("tensor `{tensor}` has dtype {found}, expected {expected}")]
+    Dtype {
+        /// Its name.
+        tensor: String,
+        /// Types that would do.
+        expected: String,
+        /// Type in the file.
+        found: String,
+    },
+    /// A packed weight holds the one bit pattern that means nothing.
+    #[error("tensor `{tensor}` holds code 3 at row {row}, column {column}")]
+    InvalidCode {
+        /// Its name.
+        tensor: String,
+        /// Logical output row.
+        row: usize,
+        /// Input column.
+        column: usize,
+    },
+    /// A float weight that should be ternary is not.
+    #[error("tensor `{tensor}` should hold {expected}, found {value}")]
+    NotTernary {
+        /// Its name.
+        tensor: String,
+        /// The values allowed.
+        expected: String,
+        /// The offending value.
+        value: f32,
+    },
+    /// Masters announced, but quantized weights found: quantizing twice shrinks the scale.
+    #[error(
+        "tensor `{tensor}` is ternary already, but quantization_mode `online` announces masters"
+    )]
+    AlreadyTernary {
+        /// Its name.
+        tensor: String,
+    },
+    /// A ternary weight without information.
+    #[error("tensor `{tensor}` has a fraction of zeros of {fraction}")]
+    Zeros {
+        /// Its name.
+        tensor: String,
+        /// 0 or 1.
+        fraction: f64,
+    },
+    /// A weight scale that is not a positive number.
+    #[error("scale of `{tensor}` is {value}, expected a finite number above 0")]
+    Scale {
+        /// The weight's name.
+        tensor: String,
+        /// The value found, direct form.
+        value: f32,
+    },
+    /// A float tensor with a NaN or an infinity.
+    #[error("tensor `{tensor}` holds {value} at index {index}")]
+    NotFinite {
+        /// Its name.
+        tensor: String,
+        /// Index in row-major order.
+        index: usize,
+        /// The value found.
+        value: f32,
+    },
+    /// Norm gains that silence everything.
+    #[error("tensor `{tensor}` holds only zeros")]
+    AllZero {
+        /// Its name.
+        tensor: String,
+    },
+    /// A float tensor that candle could not decode.
+    #[error("tensor `{tensor}` cannot be decoded")]
+    Decode {
+        /// Its name.
+        tensor: String,
+        /// candle's reason.
+        #[source]
+        source: candle_core::Error,
+    },
+    /// The tokenizer file could not be used.
+    #[error("{} is not a usable tokenizer: {reason}", .path.display())]
+    Tokenizer {
+        /// The file.
+        path: PathBuf,
+        /// The tokenizer library's words.
+        reason: String,
+    },
+    /// The tokenizer can produce ids the embedding table does not have.
+    #[error(
+        "tokenizer does not match the vocabulary: token id {id} in {}, {rows} embedding rows", .path.display()
+    )]
+    TokenizerMismatch {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// Highest id of the tokenizer.
+        id: u32,
+        /// Rows of the embedding table.
+        rows: usize,
+    },
+    /// A special id that no token has, in a model with a tokenizer.
+    #[error("{what} {id} is outside the vocabulary of {vocab_size}")]
+    SpecialId {
+        /// Which id.
+        what: &'static str,
+        /// Its value.
+        id: u32,
+        /// Rows of the embedding table.
+        vocab_size: usize,
+    },
+    /// No token would ever end the output.
+    #[error("{} declares no stop token", .origin.display())]
+    NoStop {
+        /// Where the files came from.
+        origin: PathBuf,
+    },
+    /// The chat template cannot be used.
+    #[error("chat template of {origin} failed")]
+    Template {
+        /// The file it came from.
+        origin: String,
+        /// Where and why.
+        #[source]
+        source: minijinja::Error,
+    },
+    /// A prompt that does not begin with exactly one beginning-of-sequence token.
+    #[error("the prompt holds {found} beginning-of-sequence tokens, expected 1 at its start")]
+    BosCount {
+        /// Number found.
+        found: usize,
+    },
+    /// Text asked of a model that has no tokenizer.
+    #[error("the model has no tokenizer.json")]
+    NoTokenizer,
+    /// The tokenizer failed on a text; the text itself is not repeated here.
+    #[error("the tokenizer failed: {reason}")]
+    Encode {
+        /// The tokenizer library's words.
+        reason: String,
+    },
+}
+
+impl Hint for Error {
+    fn hint(&self) -> Option<String> {
+        let text = match self {
+            Self::MissingFile { .. } => {
+                "a model directory holds config.json and model.safetensors; sharded checkpoints and other containers are not read"
+            }
+            Self::UnknownQuantization { .. } => {
+                "newer BitNet variants compute differently; only quant_method, linear_class, quantization_mode, modules_to_not_convert and use_rms_norm = false are understood"
+            }
+            Self::AlreadyTernary { .. } => {
+                "set quantization_mode to offline in config.json when the weights were quantized before saving"
+            }
+            Self::NotTernary { .. } => {
+                "float masters need quantization_mode = online in config.json"
+            }
+            Self::InvalidCode { .. } | Self::Zeros { .. } | Self::Container { .. } => {
+                "the file is damaged or packed in another order; compare its SHA-256 with the publisher's"
+            }
+            Self::TokenizerMismatch { .. } => "use the tokenizer.json published with these weights",
+            Self::NoStop { .. } => "add eos_token_id to generation_config.json",
+            Self::NoTokenizer => "put the tokenizer.json published with the weights beside them",
+            Self::BosCount { .. } => {
+                "check add_bos_token and the chat template; scene text must not contain special tokens"
+            }
+            Self::Io { .. }
+            | Self::Json { .. }
+            | Self::MissingKey { .. }
+            | Self::BadKey { .. }
+            | Self::Unsupported { .. }
+            | Self::MissingTensor { .. }
+            | Self::UnknownTensor { .. }
+            | Self::Shape { .. }
+            | Self::Dtype { .. }
+            | Self::Scale { .. }
+            | Self::NotFinite { .. }
+            | Self::AllZero { .. }
+            | Self::Decode { .. }
+            | Self::Tokenizer { .. }
+            | Self::SpecialId { .. }
+            | Self::Template { .. }
+            | Self::Encode { .. } => return None,
+        };
+        Some(text.to_owned())
+    }
+}

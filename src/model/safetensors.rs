@@ -1,0 +1,401 @@
+//! Strict reader of the safetensors container, by position and without mapping.
+//!
+//! Layout: u64 little-endian N, N bytes of JSON, data. Source: the safetensors format description
+//! (huggingface/safetensors, README) with every optional leniency left out.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom};
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+
+/// Longest header accepted, in bytes.
+pub const MAX_HEADER_BYTES: u64 = 100_000_000;
+
+/// Element type of a tensor, of those BitNet checkpoints hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+pub enum Dtype {
+    /// Unsigned bytes: packed ternary codes.
+    U8,
+    /// IEEE binary32.
+    F32,
+    /// IEEE binary16.
+    F16,
+    /// Upper half of a binary32.
+    BF16,
+}
+
+impl Dtype {
+    /// Bytes of one element.
+    pub fn size(self) -> usize {
+        match self {
+            Self::U8 => 1,
+            Self::F16 | Self::BF16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// Whether elements are floats.
+    pub fn is_float(self) -> bool {
+        self != Self::U8
+    }
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::U8 => "U8",
+            Self::F32 => "F32",
+            Self::F16 => "F16",
+            Self::BF16 => "BF16",
+        })
+    }
+}
+
+/// What is wrong with a container.
+#[derive(Debug, thiserror::Error)]
+pub enum HeaderError {
+    /// The file could not be read.
+    #[error("reading failed")]
+    Io(#[from] io::Error),
+    /// Shorter than the length field.
+    #[error("file has {found} bytes, the header length alone takes 8")]
+    TooShort {
+        /// Length of the file, in bytes.
+        found: u64,
+    },
+    /// A header longer than the limit or than the file.
+    #[error("header announces {announced} bytes, at most {limit} possible")]
+    HeaderLength {
+        /// Length in the file.
+        announced: u64,
+        /// The smaller of [`MAX_HEADER_BYTES`] and the rest of the file.
+        limit: u64,
+    },
+    /// The header is not the JSON it should be; names duplicates, unknown dtypes and keys.
+    #[error("header is malformed")]
+    Json(#[from] serde_json::Error),
+    /// A shape whose element count or byte count overflows.
+    #[error("shape {shape:?} of `{tensor}` overflows")]
+    ShapeOverflow {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<usize>,
+    },
+    /// Offsets that do not enclose the bytes the shape needs.
+    #[error(
+        "`{tensor}` needs {expected} bytes, its offsets [{begin}, {end}) enclose another count"
+    )]
+    Size {
+        /// The tensor.
+        tensor: String,
+        /// Bytes by shape and dtype.
+        expected: u64,
+        /// First byte in the data part.
+        begin: u64,
+        /// One past its last byte.
+        end: u64,
+    },
+    /// A gap between tensors, or two that overlap.
+    #[error("`{tensor}` begins at {found}, the tensor before it ends at {expected}")]
+    Layout {
+        /// The tensor.
+        tensor: String,
+        /// End of its predecessor.
+        expected: u64,
+        /// Its own beginning.
+        found: u64,
+    },
+    /// Data cut short, or bytes after the last tensor.
+    #[error("tensors take {expected} bytes, the file holds {found}")]
+    DataLength {
+        /// End of the last tensor.
+        expected: u64,
+        /// Bytes after the header.
+        found: u64,
+    },
+}
+
+/// Place and type of one tensor.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TensorInfo {
+    /// Element type.
+    pub dtype: Dtype,
+    /// Outermost dimension first.
+    pub shape: Vec<usize>,
+    /// `[begin, end)` in bytes, relative to the data part.
+    data_offsets: [u64; 2],
+}
+
+/// An opened container; header checked, no tensor read yet.
+pub struct SafeTensors<R> {
+    reader: R,
+    data_start: u64,
+    tensors: BTreeMap<String, TensorInfo>,
+}
+
+impl<R: Read + Seek> SafeTensors<R> {
+    /// Reads and checks the header.
+    ///
+    /// # Errors
+    /// Every variant of [`HeaderError`].
+    pub fn open(mut reader: R) -> Result<Self, HeaderError> {
+        let length = reader.seek(SeekFrom::End(0))?;
+        reader.seek(SeekFrom::Start(0))?;
+        let rest = length
+            .checked_sub(8)
+            .ok_or(HeaderError::TooShort { found: length })?;
+        let mut field = [0; 8];
+        reader.read_exact(&mut field)?;
+        let announced = u64::from_le_bytes(field);
+        let limit = rest.min(MAX_HEADER_BYTES);
+        if announced > limit {
+            return Err(HeaderError::HeaderLength { announced, limit });
+        }
+        let mut json = Vec::new();
+        reader.by_ref().take(announced).read_to_end(&mut json)?;
+        let Header(tensors) = serde_json::from_slice(&json)?;
+        check_layout(&tensors, rest - announced)?;
+        Ok(Self {
+            reader,
+            data_start: 8 + announced,
+            tensors,
+        })
+    }
+
+    /// The tensors by name.
+    pub fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
+        &self.tensors
+    }
+
+    /// Hands the bytes of a tensor to `sink` in order, in pieces of at most `piece` bytes.
+    ///
+    /// # Errors
+    /// [`HeaderError::Io`].
+    ///
+    /// # Panics
+    /// When the container has no such tensor, or `piece` is 0.
+    pub fn read<E: From<io::Error>>(
+        &mut self,
+        name: &str,
+        piece: usize,
+        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
+    ) -> Result<(), E> {
+        assert!(piece > 0, "pieces hold bytes");
+        let [begin, end] = self.tensors[name].data_offsets;
+        let mut left = usize::try_from(end - begin).expect("sizes were computed in usize");
+        let mut buffer = vec![0; piece.min(left)];
+        self.reader.seek(SeekFrom::Start(self.data_start + begin))?;
+        while left > 0 {
+            let n = piece.min(left);
+            self.reader.read_exact(&mut buffer[..n])?;
+            sink(&buffer[..n])?;
+            left -= n;
+        }
+        Ok(())
+    }
+}
+
+/// Checks sizes, and that the tensors tile the `available` data bytes.
+fn check_layout(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Result<(), HeaderError> {
+    for (name, info) in tensors {
+        let bytes = info
+            .shape
+            .iter()
+            .try_fold(info.dtype.size(), |product, &n| product.checked_mul(n))
+            .and_then(|bytes| u64::try_from(bytes).ok())
+            .ok_or_else(|| HeaderError::ShapeOverflow {
+                tensor: name.clone(),
+                shape: info.shape.clone(),
+            })?;
+        let [begin, end] = info.data_offsets;
+        if end.checked_sub(begin) != Some(bytes) {
+            return Err(HeaderError::Size {
+                tensor: name.clone(),
+                expected: bytes,
+                begin,
+                end,
+            });
+        }
+    }
+    let mut placed: Vec<_> = tensors
+        .iter()
+        .map(|(name, info)| (info.data_offsets, name))
+        .collect();
+    placed.sort_unstable();
+    let mut expected = 0;
+    for ([begin, end], name) in placed {
+        if begin != expected {
+            return Err(HeaderError::Layout {
+                tensor: name.clone(),
+                expected,
+                found: begin,
+            });
+        }
+        expected = end;
+    }
+    if expected != available {
+        return Err(HeaderError::DataLength {
+            expected,
+            found: available,
+        });
+    }
+    Ok(())
+}
+
+/// The header's map; a plain map type would keep the last of two equal names in silence.
+struct Header(BTreeMap<String, TensorInfo>);
+
+impl<'de> Deserialize<'de> for Header {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries;
+        impl<'de> Visitor<'de> for Entries {
+            type Value = Header;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of tensors")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
+                let mut tensors = BTreeMap::new();
+                let mut has_metadata = false;
+                while let Some(name) = map.next_key::<String>()? {
+                    if name == "__metadata__" {
+                        if has_metadata {
+                            return Err(A::Error::custom("`__metadata__` occurs twice"));
+                        }
+                        has_metadata = true;
+                        map.next_value::<BTreeMap<String, String>>()?;
+                        continue;
+                    }
+                    match tensors.entry(name) {
+                        Entry::Occupied(entry) => {
+                            let name = entry.key();
+                            return Err(A::Error::custom(format!("tensor `{name}` occurs twice")));
+                        }
+                        Entry::Vacant(entry) => entry.insert(map.next_value()?),
+                    };
+                }
+                Ok(Header(tensors))
+            }
+        }
+        deserializer.deserialize_map(Entries)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn container(header: &str, data_bytes: usize) -> Vec<u8> {
+        let mut file = (header.len() as u64).to_le_bytes().to_vec();
+        file.extend_from_slice(header.as_bytes());
+        file.resize(file.len() + data_bytes, 7);
+        file
+    }
+
+    #[track_caller]
+    fn check_refused(file: Vec<u8>, words: &str) {
+        let error = SafeTensors::open(Cursor::new(file))
+            .map(|_| ())
+            .unwrap_err();
+        let mut text = error.to_string();
+        if let Some(source) = error.source() {
+            text = format!("{text}: {source}");
+        }
+        assert!(text.contains(words), "`{text}` lacks `{words}`");
+    }
+
+    const A: &str = r#""a":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]}"#;
+
+    #[test]
+    fn a_sound_container_is_read_in_pieces() {
+        let header = format!(r#"{{"__metadata__":{{"format":"pt"}},{A}}}   "#);
+        let mut file = SafeTensors::open(Cursor::new(container(&header, 6))).unwrap();
+        assert_eq!(file.tensors()["a"].shape, [2, 3]);
+        let mut sizes = Vec::new();
+        file.read("a", 4, |bytes| {
+            sizes.push(bytes.len());
+            Ok::<_, io::Error>(())
+        })
+        .unwrap();
+        assert_eq!(sizes, [4, 2]);
+    }
+
+    #[test]
+    fn a_truncated_file_is_refused_wherever_it_was_cut() {
+        let whole = container(&format!("{{{A}}}"), 6);
+        for length in 0..whole.len() {
+            assert!(
+                SafeTensors::open(Cursor::new(whole[..length].to_vec())).is_err(),
+                "{length}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_huge_header_is_refused_before_it_is_read() {
+        check_refused(u64::MAX.to_le_bytes().to_vec(), "at most 0");
+    }
+
+    #[test]
+    fn trailing_bytes_are_refused() {
+        check_refused(
+            container(&format!("{{{A}}}"), 7),
+            "take 6 bytes, the file holds 7",
+        );
+    }
+
+    #[test]
+    fn overlaps_and_gaps_are_refused() {
+        let second =
+            |range| format!(r#"{{{A},"b":{{"dtype":"U8","shape":[4],"data_offsets":{range}}}}}"#);
+        check_refused(container(&second("[4,8]"), 8), "begins at 4");
+        check_refused(container(&second("[8,12]"), 12), "begins at 8");
+        check_refused(container(&second("[6,11]"), 11), "needs 4 bytes");
+        check_refused(container(&second("[10,6]"), 10), "needs 4 bytes");
+    }
+
+    #[test]
+    fn equal_names_are_refused() {
+        let header = format!(r#"{{{A},"a":{{"dtype":"U8","shape":[1],"data_offsets":[6,7]}}}}"#);
+        check_refused(container(&header, 7), "tensor `a` occurs twice");
+    }
+
+    #[test]
+    fn unknown_keys_dtypes_and_overflows_are_refused() {
+        check_refused(
+            container(
+                r#"{"a":{"dtype":"I4","shape":[1],"data_offsets":[0,1]}}"#,
+                1,
+            ),
+            "I4",
+        );
+        check_refused(
+            container(
+                r#"{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1}}"#,
+                1,
+            ),
+            "unknown field `x`",
+        );
+        let huge = format!(
+            r#"{{"a":{{"dtype":"F32","shape":[{},4],"data_offsets":[0,1]}}}}"#,
+            u64::MAX / 4
+        );
+        check_refused(container(&huge, 1), "overflows");
+        check_refused(
+            container(
+                r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,1]}}"#,
+                1,
+            ),
+            "malformed",
+        );
+    }
+}

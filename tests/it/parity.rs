@@ -1,0 +1,218 @@
+//! The loader and the forward pass against independent implementations.
+//!
+//! A fixture that is missing fails its test: a comparison that compared nothing proves nothing.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::Value;
+use vv_eval::artifact::digest_directory;
+use vv_eval::engine::bitnet::{Input, Projection, Trace};
+use vv_eval::engine::kernels::scalar::Quantized;
+use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
+use vv_eval::model::{Family, ModelBundle};
+
+/// The promise to users of a loaded model: far below the smallest gap between two best logits in
+/// the fixtures, 0.05.
+const LOGIT_TOLERANCE: f64 = 1e-4;
+/// What rounding alone explains with weights and head in f32; the smallest mistake listed in the
+/// fixture's README moves a logit by 2e-2.
+const TIGHT_LOGIT_TOLERANCE: f64 = 1e-5;
+
+fn folder(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+fn json(name: &str, file: &str) -> Value {
+    let path = folder(name).join(file);
+    let bytes = fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+    serde_json::from_slice(&bytes).expect("fixtures are JSON")
+}
+
+fn load(name: &str) -> ModelBundle {
+    let files = digest_directory(&folder(name)).expect("the fixture is readable");
+    ModelBundle::load(&files).expect("the fixture is a valid model")
+}
+
+fn ids(value: &Value) -> Vec<u32> {
+    let id = |v: &Value| u32::try_from(v.as_u64().unwrap()).unwrap();
+    value
+        .as_array()
+        .expect("a list of ids")
+        .iter()
+        .map(id)
+        .collect()
+}
+
+fn integers(value: &Value) -> Vec<i64> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(integers).collect(),
+        other => vec![other.as_i64().expect("an integer")],
+    }
+}
+
+fn floats(value: &Value) -> Vec<f64> {
+    match value {
+        Value::Array(list) => list.iter().flat_map(floats).collect(),
+        other => vec![other.as_f64().expect("a number")],
+    }
+}
+
+/// Logits of all positions, greedy tokens and every quantized input and integer sum.
+fn check_parity(name: &str, trace_of: &str) {
+    let bundle = load(name);
+    let expected = json(name, "expected.json");
+    let prompt = ids(&expected["ids"]);
+    let mut engine = BitNet::new(&bundle.config, bundle.weights);
+
+    let mut logits = Vec::new();
+    engine.feed_all(&prompt, &mut logits).unwrap();
+    let wanted = floats(&expected["logits"]);
+    assert_eq!(logits.len(), wanted.len(), "every logit is compared");
+    assert!(!wanted.is_empty());
+    let difference = logits
+        .iter()
+        .zip(&wanted)
+        .map(|(a, b)| (f64::from(*a) - b).abs())
+        .fold(0.0, f64::max);
+    assert!(difference < LOGIT_TOLERANCE, "{name}: {difference}");
+    assert!(difference < TIGHT_LOGIT_TOLERANCE, "{name}: {difference}");
+
+    let greedy = ids(&expected["greedy"]);
+    let limits = DecodeLimits {
+        max_new_tokens: greedy.len(),
+        stop_ids: Vec::new(),
+    };
+    let output = generate_greedy(&mut engine, &prompt, &limits, &mut |_, _| ()).unwrap();
+    assert_eq!(output, (greedy, StopReason::MaxTokens));
+
+    let mut comparison = Comparison {
+        expected: json(trace_of, "trace.json"),
+        n_compared: 0,
+    };
+    engine.reset();
+    engine.feed_traced(&prompt, &mut comparison).unwrap();
+    // Four inputs and seven products in each of two layers.
+    assert_eq!(comparison.n_compared, 2 * (4 + 7));
+}
+
+/// Compares integers with a trace; they must be exactly equal.
+struct Comparison {
+    expected: Value,
+    n_compared: usize,
+}
+
+impl Comparison {
+    fn check(&mut self, key: &str, found: Vec<i64>) {
+        let expected = self
+            .expected
+            .get(key)
+            .unwrap_or_else(|| panic!("the trace lacks {key}"));
+        assert_eq!(found, integers(expected), "{key}");
+        self.n_compared += 1;
+    }
+}
+
+impl Trace for Comparison {
+    fn quantized(&mut self, layer: usize, input: Input, values: &Quantized) {
+        let place = match input {
+            Input::Attention => "attn_in",
+            Input::Output => "o_in",
+            Input::Mlp => "mlp_in",
+            Input::Down => "down_in",
+        };
+        let rows = (0..values.n_tokens()).flat_map(|t| values.row(t));
+        let found = rows.map(|q| i64::from(*q)).collect();
+        self.check(&format!("model.layers.{layer}.{place}.q8"), found);
+    }
+
+    fn sums(&mut self, layer: usize, projection: Projection, sums: &[i32]) {
+        let place = match projection {
+            Projection::Q => "self_attn.q_proj",
+            Projection::K => "self_attn.k_proj",
+            Projection::V => "self_attn.v_proj",
+            Projection::O => "self_attn.o_proj",
+            Projection::Gate => "mlp.gate_proj",
+            Projection::Up => "mlp.up_proj",
+            Projection::Down => "mlp.down_proj",
+        };
+        let found = sums.iter().map(|sum| i64::from(*sum)).collect();
+        self.check(&format!("model.layers.{layer}.{place}.acc"), found);
+    }
+}
+
+#[test]
+fn a_packed_model_with_direct_scales_agrees_with_transformers() {
+    check_parity("bitnet-tiny-direct", "bitnet-tiny-direct");
+}
+
+#[test]
+fn a_packed_model_with_inverse_scales_agrees_with_transformers() {
+    check_parity("bitnet-tiny-inverse", "bitnet-tiny-direct");
+}
+
+#[test]
+fn float_masters_are_quantized_as_in_the_reference() {
+    check_parity("bitnet-tiny-online", "bitnet-tiny-online");
+}
+
+#[test]
+fn a_llama_type_model_agrees_with_the_reference() {
+    check_parity("bitnet-tiny-llama", "bitnet-tiny-llama");
+}
+
+#[test]
+fn both_conventions_give_the_same_codes_and_scales() {
+    let direct = load("bitnet-tiny-direct");
+    let inverse = load("bitnet-tiny-inverse");
+    assert_eq!(direct.card.codes_digest, inverse.card.codes_digest);
+    assert_ne!(
+        direct.card.codes_digest,
+        load("bitnet-tiny-online").card.codes_digest
+    );
+    assert_eq!(
+        (direct.card.scale, inverse.card.scale),
+        ("direct", "inverse")
+    );
+    let mut n_compared = 0;
+    for (a, b) in direct.weights.layers.iter().zip(&inverse.weights.layers) {
+        for ((name, a), (_, b)) in a.projections().into_iter().zip(b.projections()) {
+            assert_eq!(a.codes_digest(), b.codes_digest(), "{name}");
+            assert!((a.scale() / b.scale() - 1.0).abs() < 1e-6, "{name}");
+            assert!(
+                (0.2..0.3).contains(&a.scale()),
+                "{name}: the mean magnitude of the masters"
+            );
+            n_compared += 1;
+        }
+    }
+    assert_eq!(n_compared, 14);
+}
+
+#[test]
+fn a_card_says_what_was_detected() {
+    let line = load("bitnet-tiny-direct").card.to_string();
+    assert_eq!(
+        line,
+        "bitnet 66k · hf-packed · 2x64/96 · vocab 64 · relu2 · sub-norms · rope half-split 5e5 · \
+         scale direct (linear_class) · 10 F32 + 14 ternary · no tokenizer · no template · \
+         stop 128001 · head exact · act 8 bit"
+    );
+    let card = load("bitnet-tiny-llama").card;
+    assert_eq!((card.family, card.sub_norms), (Family::LlamaBitNet, false));
+    assert_eq!(card.scale_source, "default of linear_class");
+    assert_eq!(load("bitnet-tiny-online").card.container, "hf-masters");
+}
+
+#[test]
+fn special_ids_outside_the_vocabulary_only_warn_without_a_tokenizer() {
+    let card = load("bitnet-tiny-direct").card;
+    let outside = card
+        .warnings
+        .iter()
+        .filter(|w| w.contains("outside the vocabulary"))
+        .count();
+    assert_eq!(outside, 2, "{:?}", card.warnings);
+}
