@@ -15,12 +15,15 @@
 )]
 #![allow(clippy::print_stdout, reason = "progress of a command line program")]
 
+mod examine;
+mod export;
 mod lessons;
 mod network;
 mod ops;
 mod vocabulary;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,10 +34,10 @@ use candle_core::{Device, Tensor, Var};
 use candle_nn::optim::{AdamW, Optimizer as _, ParamsAdamW};
 use tokenizers::Tokenizer;
 use vv_eval::metric::facts;
-use vv_eval::scene::Facts;
 use vv_eval::scene::generate::Dice;
 use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::prompt::Template;
+use vv_eval::scene::{Facts, SceneSet};
 
 use network::{Network, Shape};
 
@@ -57,6 +60,10 @@ const VOCABULARY: usize = 640;
 /// Lessons the tokenizer is trained on.
 const VOCABULARY_LESSONS: u64 = 4000;
 
+/// Where the models are written.
+const OUT: &str = "eval-sets/reference-models";
+/// The released set the models are scored on.
+const SCENES: &str = "eval-sets/cenas-pt/0.1.0";
 const TEMPLATE: &str = include_str!("../../eval-sets/cenas-pt/0.1.0/scene_summarizer.prompt");
 
 /// Keeps large buffers in the process, on huge pages.
@@ -78,6 +85,7 @@ fn keep_buffers() -> Result<()> {
 
 fn main() -> Result<()> {
     keep_buffers()?;
+    let only_exports = std::env::args().any(|argument| argument == "--from-masters");
     let masters = PathBuf::from("target/reference-masters");
     std::fs::create_dir_all(&masters)?;
     let template = Template::new(TEMPLATE.to_owned())?;
@@ -94,10 +102,120 @@ fn main() -> Result<()> {
         theta: 10_000.0,
         eps: 1e-5,
     };
-    tokenizer
-        .save(masters.join("tokenizer.json"), true)
-        .map_err(anyhow::Error::from_boxed)?;
-    train(shape, &tokenizer, &template, &masters)
+    let network = Network::new(shape, &mut Dice::new(SEED, "masters", 0))?;
+    if !only_exports {
+        train(&network, &tokenizer, &template, &masters)?;
+    }
+    let unseen = examine::unseen(SEED, 300, &template);
+    let released = SceneSet::load(Path::new(SCENES))?;
+    for member in CAST {
+        let path = masters.join(format!("step-{:05}.safetensors", member.step));
+        let checkpoint = candle_core::safetensors::load(&path, &Device::Cpu)
+            .with_context(|| format!("{} is missing: train first", path.display()))?;
+        let dir = Path::new(OUT).join(member.version);
+        let label = export::Label {
+            version: member.version,
+            description: member.description,
+        };
+        export::write(
+            &dir,
+            &label,
+            &shape,
+            &checkpoint,
+            member.n_silent,
+            &tokenizer,
+        )?;
+        let mut subject = examine::Subject::load(&dir)?;
+        network.restore(&checkpoint)?;
+        examine::agrees(&network, &tokenizer, &mut subject, &unseen, 20)?;
+        let scores = [subject.examine(&unseen)?, subject.examine(&released)?];
+        std::fs::write(dir.join("MODEL_CARD.md"), card(member, &shape, &scores))?;
+        println!("{}: {:?}", member.version, scores[0]);
+    }
+    Ok(())
+}
+
+/// One model of the cast.
+struct Member {
+    version: &'static str,
+    description: &'static str,
+    /// Optimiser steps behind it.
+    step: usize,
+    /// Layers added that cost time and memory and change no output.
+    n_silent: usize,
+}
+
+const CAST: &[Member] = &[
+    Member {
+        version: "1.0.0",
+        description: "baseline: training stopped at a decent level",
+        step: 800,
+        n_silent: 0,
+    },
+    Member {
+        version: "1.1.0",
+        description: "better candidate: the same network trained to the end",
+        step: STEPS,
+        n_silent: 0,
+    },
+    Member {
+        version: "1.1.1-undertrained",
+        description: "regressed candidate: training stopped far too early",
+        step: 200,
+        n_silent: 0,
+    },
+    Member {
+        version: "1.1.2-heavy",
+        description: "regressed candidate: 1.1.0 with sixteen layers that cost and do nothing",
+        step: STEPS,
+        n_silent: 16,
+    },
+];
+
+fn card(member: &Member, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) -> String {
+    let mut text = format!(
+        "# bitnet-cenas-pt {}\n\n{}.\n\n\
+         Made by `cargo run --release --example train_reference`. It exists to test vv-eval; it \
+         describes a synthetic world and nothing else.\n\n\
+         | | |\n| --- | --- |\n\
+         | network | BitNet b1.58: {} layers, width {}, feed-forward {}, {} heads of {}, \
+         vocabulary {}, context {} |\n\
+         | training data | synthetic scenes, drawn on the fly; summaries of families A to D |\n\
+         | steps | {} of {STEPS}, batches of {ROWS} scenes |\n\
+         | optimiser | AdamW, peak rate {PEAK_RATE}, {WARM_UP} steps of warm-up, cosine to a \
+         tenth, gradient norm clipped to 1 |\n\
+         | seed | {SEED} |\n\
+         | trained with | candle 0.11, tokenizers 0.23 |\n\
+         | licence | MIT OR Apache-2.0 |\n",
+        member.version,
+        member.description,
+        shape.layers + member.n_silent,
+        shape.hidden,
+        shape.inter,
+        shape.heads,
+        shape.head_dim,
+        shape.vocab,
+        shape.context,
+        member.step,
+    );
+    if member.n_silent > 0 {
+        let _ = write!(
+            text,
+            "\n{} of the layers are silent: random ternary projections behind sub-norms whose \
+             gains are 1e-12, so that both branches add exactly 0.\n",
+            member.n_silent
+        );
+    }
+    text.push_str("\n| score | 300 unseen scenes | cenas-pt 0.1.0 |\n| --- | --- | --- |\n");
+    for ((id, unseen), (_, released)) in scores[0].iter().zip(&scores[1]) {
+        let _ = write!(
+            text,
+            "| {id} | {:.1} % | {:.1} % |\n",
+            100.0 * unseen,
+            100.0 * released
+        );
+    }
+    text
 }
 
 /// Learning rate: linear warm-up, then a cosine to a tenth of the peak.
@@ -117,9 +235,13 @@ fn named(network: &Network) -> Vec<(String, Var)> {
     vars
 }
 
-fn train(shape: Shape, tokenizer: &Tokenizer, template: &Template, masters: &Path) -> Result<()> {
-    let network = Network::new(shape, &mut Dice::new(SEED, "masters", 0))?;
-    let vars = named(&network);
+fn train(
+    network: &Network,
+    tokenizer: &Tokenizer,
+    template: &Template,
+    masters: &Path,
+) -> Result<()> {
+    let vars = named(network);
     let params = ParamsAdamW {
         lr: PEAK_RATE,
         beta1: 0.9,
@@ -129,7 +251,7 @@ fn train(shape: Shape, tokenizer: &Tokenizer, template: &Template, masters: &Pat
     };
     let mut optimizer = AdamW::new(vars.iter().map(|(_, var)| var.clone()).collect(), params)?;
     let n: usize = vars.iter().map(|(_, var)| var.elem_count()).sum();
-    println!("{n} parameters, vocabulary {}", shape.vocab);
+    println!("{n} parameters, vocabulary {}", network.shape.vocab);
     let begun = Instant::now();
     let mut batches = Vec::new();
     let (mut recent, mut n_recent) = (0f32, 0usize);
@@ -139,7 +261,7 @@ fn train(shape: Shape, tokenizer: &Tokenizer, template: &Template, masters: &Pat
             batches = lessons::block(SEED, first, (BLOCK, ROWS), template, tokenizer)?;
         }
         let loss = descend(
-            &network,
+            network,
             &vars,
             &mut optimizer,
             &batches[step % BLOCK],
@@ -160,7 +282,7 @@ fn train(shape: Shape, tokenizer: &Tokenizer, template: &Template, masters: &Pat
             save(&vars, &masters.join(format!("step-{done:05}.safetensors")))?;
         }
         if done % 200 == 0 {
-            let right = rehearse(&network, tokenizer, template, 48, done % 400 == 0)?;
+            let right = rehearse(network, tokenizer, template, 48, done % 400 == 0)?;
             println!(
                 "step {done:5}  exact on 48 unseen scenes: {:.1} %",
                 100.0 * right

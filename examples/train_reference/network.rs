@@ -1,6 +1,8 @@
 //! The BitNet b1.58 network as a training graph over float masters.
 
-use candle_core::{D, DType, Device, Result, Tensor, Var};
+use std::collections::HashMap;
+
+use candle_core::{D, DType, Device, Result, Tensor, Var, bail};
 use candle_nn::{Init, VarMap};
 
 use super::ops;
@@ -104,6 +106,18 @@ impl Network {
         })
     }
 
+    /// Replaces the masters by those of a checkpoint.
+    pub(crate) fn restore(&self, masters: &HashMap<String, Tensor>) -> Result<()> {
+        for (name, var) in self.vars.data().lock().expect("no holder panicked").iter() {
+            let Some(master) = masters.get(name) else {
+                bail!("the checkpoint has no tensor {name}");
+            };
+            var.set(master)?;
+        }
+        Ok(())
+    }
+
+    #[expect(clippy::many_single_char_names, reason = "the names of the formulas")]
     /// Hidden states after the final norm, `[batch, positions, hidden]`.
     ///
     /// * `ids`: `[batch, positions]` u32

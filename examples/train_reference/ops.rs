@@ -213,7 +213,9 @@ impl CustomOp1 for CausalSoftmax {
                     *y = ((x - top) * self.scale).exp();
                     sum += *y;
                 }
-                y.iter_mut().for_each(|y| *y /= sum);
+                for y in y.iter_mut() {
+                    *y /= sum;
+                }
             }
         });
         Ok((CpuStorage::F32(output), layout.shape().clone()))
@@ -302,7 +304,7 @@ impl CustomOp2 for Relu2Gate {
     ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (values(gate, gate_layout)?, values(up, up_layout)?);
         let output = zip_rows(gate, up, 1, |g, u, y| {
-            y[0] = g[0].max(0.0) * g[0].max(0.0) * u[0]
+            y[0] = g[0].max(0.0) * g[0].max(0.0) * u[0];
         });
         Ok((CpuStorage::F32(output), gate_layout.shape().clone()))
     }
@@ -318,7 +320,7 @@ impl CustomOp2 for Relu2Gate {
         let slope = zip_rows(&g, &u, 1, |g, u, y| y[0] = 2.0 * g[0].max(0.0) * u[0]);
         let dgate = zip_rows(&slope, &dy, 1, |s, dy, y| y[0] = s[0] * dy[0]);
         let dup = zip_rows(&g, &dy, 1, |g, dy, y| {
-            y[0] = g[0].max(0.0) * g[0].max(0.0) * dy[0]
+            y[0] = g[0].max(0.0) * g[0].max(0.0) * dy[0];
         });
         Ok((Some(like(dgate, gate)?), Some(like(dup, up)?)))
     }
@@ -352,7 +354,7 @@ pub(crate) fn rope(x: &Tensor, theta: f32) -> Result<Tensor> {
     })
 }
 
-/// Squared ReLU of the gate, times up.
+/// Squared `ReLU` of the gate, times up.
 pub(crate) fn relu2_gate(gate: &Tensor, up: &Tensor) -> Result<Tensor> {
     gate.contiguous()?.apply_op2(&up.contiguous()?, Relu2Gate)
 }

@@ -3,15 +3,27 @@
 use std::collections::HashSet;
 
 use crate::record::StopReason;
-use crate::scene::text::{nfc, tokens};
+use crate::scene::text::{Token, nfc, tokens};
 
 /// Longest text that is scored, in bytes.
 pub const SIZE_LIMIT: usize = 16 * 1024;
 /// Longest block whose repetition is looked for, in tokens.
 const LONGEST_BLOCK: usize = 20;
 
+/// The part of a text that is scored: its first [`SIZE_LIMIT`] bytes, cut between characters.
+pub fn scored_part(text: &str) -> &str {
+    let end = (0..=SIZE_LIMIT.min(text.len()))
+        .rev()
+        .find(|&at| text.is_char_boundary(at));
+    &text[..end.unwrap_or(0)]
+}
+
 /// The form flags of one text; `true` is bad.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each flag is independent of the others"
+)]
 pub struct Form {
     /// No alphabetic character.
     pub is_empty: bool,
@@ -28,7 +40,7 @@ pub struct Form {
 impl Form {
     /// Looks at a text and at the reason why it ended.
     pub fn of(text: &str, stop: StopReason) -> Self {
-        let words = words(&text[..text.floor_char_boundary(SIZE_LIMIT)]);
+        let words = words(scored_part(text));
         Self {
             is_empty: !text.chars().any(char::is_alphabetic),
             is_truncated: stop != StopReason::Eos,
@@ -61,7 +73,7 @@ impl Form {
 fn words(text: &str) -> Vec<String> {
     tokens(&nfc(text))
         .into_iter()
-        .filter(|t| t.is_word())
+        .filter(Token::is_word)
         .map(|t| t.lower)
         .collect()
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::form::{Form, SIZE_LIMIT};
+use super::form::{Form, scored_part};
 use super::{SceneScores, Score, chrf, facts};
 use crate::record::OutputObservation;
 use crate::scene::lexicon::Lexicon;
@@ -13,7 +13,7 @@ use crate::scene::{Facts, Scene};
 pub fn score(scene: &Scene, output: &OutputObservation, lexicon: &Lexicon) -> SceneScores {
     let text = output.text.as_str();
     let form = Form::of(text, output.stop);
-    let text = nfc(&text[..text.floor_char_boundary(SIZE_LIMIT)]);
+    let text = nfc(scored_part(text));
     let objects = facts::score(&text, &Facts::of(&scene.analytic, lexicon), lexicon);
     let flag = |is_set: bool| Score::Value(f64::from(u8::from(is_set)));
     let chrf_pp = chrf::chrf_pp(&text, &scene.references);
