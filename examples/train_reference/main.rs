@@ -9,8 +9,6 @@
 
 #![expect(
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    missing_docs,
     reason = "an example program: sizes are small and its items are internal"
 )]
 #![allow(clippy::print_stdout, reason = "progress of a command line program")]
@@ -208,9 +206,9 @@ fn card(member: &Member, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) 
     }
     text.push_str("\n| score | 300 unseen scenes | cenas-pt 0.1.0 |\n| --- | --- | --- |\n");
     for ((id, unseen), (_, released)) in scores[0].iter().zip(&scores[1]) {
-        let _ = write!(
+        let _ = writeln!(
             text,
-            "| {id} | {:.1} % | {:.1} % |\n",
+            "| {id} | {:.1} % | {:.1} % |",
             100.0 * unseen,
             100.0 * released
         );
