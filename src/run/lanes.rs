@@ -1,0 +1,261 @@
+//! The two lanes of a worker and their timed regions.
+//!
+//! A timed region holds the model's work and nothing else: text is tokenised, room is made and
+//! buffers are allocated when a generation is opened; replies are formatted after the clocks
+//! have been read.
+
+use std::time::Instant;
+
+use super::probe::{Stopwatch, ns_between};
+use super::protocol::{GenerateAnswer, Refusal, RefusalKind, Timing};
+use super::worker::Subject;
+use crate::engine::{self, DecodeLimits};
+use crate::record::StopReason;
+
+/// A prepared natural output.
+#[derive(Debug)]
+pub(super) struct Natural {
+    prompt: String,
+    /// Tokens of the prompt.
+    pub(super) n_prompt: usize,
+    limits: DecodeLimits,
+    /// When each token was chosen; room for all of them.
+    chosen_at: Vec<Instant>,
+}
+
+/// A prepared stretch of forced decoding.
+#[derive(Debug)]
+pub(super) struct Forced {
+    prompt_ids: Vec<u32>,
+    forced_ids: Vec<u32>,
+    /// Forced tokens fed since the prompt; `None` before the first prefill.
+    cursor: Option<usize>,
+}
+
+impl Natural {
+    /// Tokenises `prompt` to size the buffers; the timed region tokenises again.
+    pub(super) fn open(
+        subject: &mut dyn Subject,
+        prompt: String,
+        max_new_tokens: usize,
+        ignore_stop: bool,
+    ) -> Result<Self, Refusal> {
+        let n_prompt = encoded(subject.encode_prompt(&prompt))?.len();
+        let limit = subject.engine().context_limit();
+        if n_prompt >= limit {
+            return Err(refused(format!(
+                "prompt has {n_prompt} tokens, the context holds {limit}"
+            )));
+        }
+        let room = n_prompt.saturating_add(max_new_tokens).min(limit);
+        subject.engine().reset();
+        subject.engine().reserve(room).map_err(from_engine)?;
+        let stop_ids = if ignore_stop { Vec::new() } else { subject.stop_ids().to_vec() };
+        Ok(Self {
+            prompt,
+            n_prompt,
+            limits: DecodeLimits { max_new_tokens, stop_ids },
+            // One more than fits: the stop token may be reported too.
+            chosen_at: Vec::with_capacity(room - n_prompt + 1),
+        })
+    }
+
+    /// Writes the output.
+    ///
+    /// * `accepted`: when the request was accepted
+    pub(super) fn generate(
+        &mut self,
+        subject: &mut dyn Subject,
+        accepted: Instant,
+    ) -> Result<GenerateAnswer, Refusal> {
+        subject.engine().reset();
+        self.chosen_at.clear();
+        let ids = encoded(subject.encode_prompt(&self.prompt))?;
+        let chosen_at = &mut self.chosen_at;
+        let (token_ids, stop) = subject
+            .generate(&ids, &self.limits, &mut |_, _| chosen_at.push(Instant::now()))
+            .map_err(from_engine)?;
+        let ended = Instant::now();
+        let text = subject.decode(&token_ids).map_err(refused)?;
+        let ready = Instant::now();
+
+        // An output that is only a stop token chose it right before the end.
+        let first = self.chosen_at.first().copied().unwrap_or(ended);
+        let n_timed = token_ids.len().min(self.chosen_at.len());
+        Ok(GenerateAnswer {
+            n_prompt: ids.len(),
+            text,
+            stop: match stop {
+                engine::StopReason::Eos => StopReason::Eos,
+                engine::StopReason::MaxTokens => StopReason::MaxTokens,
+                engine::StopReason::ContextFull => StopReason::ContextFull,
+            },
+            ttft_ns: ns_between(accepted, first),
+            itl_ns: self.chosen_at[..n_timed]
+                .windows(2)
+                .map(|pair| ns_between(pair[0], pair[1]))
+                .collect(),
+            e2e_ns: ns_between(accepted, ready),
+            token_ids,
+        })
+    }
+}
+
+impl Forced {
+    /// Tokenises both texts and makes room.
+    ///
+    /// * `prompt_tokens`: at most so many tokens of the prompt are used; never more than half the
+    ///   context, so that there is room to decode
+    pub(super) fn open(
+        subject: &mut dyn Subject,
+        prompt: &str,
+        text: &str,
+        prompt_tokens: Option<usize>,
+    ) -> Result<Self, Refusal> {
+        let mut prompt_ids = encoded(subject.encode_prompt(prompt))?;
+        let mut forced_ids = encoded(subject.encode_text(text))?;
+        let limit = subject.engine().context_limit();
+        prompt_ids.truncate(prompt_tokens.unwrap_or(usize::MAX).min(limit / 2).max(1));
+        forced_ids.truncate(limit.saturating_sub(prompt_ids.len()));
+        if forced_ids.is_empty() {
+            return Err(refused(format!("a context of {limit} tokens has no room to decode")));
+        }
+        subject.engine().reset();
+        subject.engine().reserve(prompt_ids.len() + forced_ids.len()).map_err(from_engine)?;
+        Ok(Self { prompt_ids, forced_ids, cursor: None })
+    }
+
+    /// Tokens of the prompt that are used.
+    pub(super) fn n_prompt(&self) -> usize {
+        self.prompt_ids.len()
+    }
+
+    /// Forced tokens that fit behind the prompt.
+    pub(super) fn n_forced(&self) -> usize {
+        self.forced_ids.len()
+    }
+
+    /// Feeds the prompt into an empty context, timed.
+    pub(super) fn prefill(&mut self, engine: &mut dyn engine::Engine) -> Result<Timing, Refusal> {
+        engine.reset();
+        let region = Stopwatch::start();
+        let chosen = engine.feed(&self.prompt_ids).map(select);
+        let timing = region.stop(self.prompt_ids.len());
+        chosen.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?;
+        self.cursor = Some(0);
+        Ok(timing)
+    }
+
+    /// Feeds `tokens` given ids one by one, timed.
+    ///
+    /// When the context or the text ends before the segment, the prompt is fed again outside the
+    /// timed region and decoding goes on from there.
+    pub(super) fn decode(
+        &mut self,
+        engine: &mut dyn engine::Engine,
+        tokens: usize,
+    ) -> Result<Timing, Refusal> {
+        let mut total = Timing { tokens: 0, wall_ns: 0, cpu_ns: 0 };
+        while total.tokens < tokens {
+            let cursor = match self.cursor {
+                Some(cursor) if cursor < self.forced_ids.len() => cursor,
+                _ => {
+                    self.prefill(engine)?;
+                    0
+                }
+            };
+            let n = (tokens - total.tokens).min(self.forced_ids.len() - cursor);
+            let ids = &self.forced_ids[cursor..cursor + n];
+            let region = Stopwatch::start();
+            let fed = feed_one_by_one(engine, ids);
+            let timing = region.stop(n);
+            fed?;
+            total.tokens += n;
+            total.wall_ns += timing.wall_ns;
+            total.cpu_ns += timing.cpu_ns;
+            self.cursor = Some(cursor + n);
+        }
+        Ok(total)
+    }
+}
+
+fn feed_one_by_one(engine: &mut dyn engine::Engine, ids: &[u32]) -> Result<(), Refusal> {
+    for id in ids {
+        let selected = engine.feed(std::slice::from_ref(id)).map(select);
+        // Selection is part of the work although its result is not used.
+        std::hint::black_box(
+            selected.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?,
+        );
+    }
+    Ok(())
+}
+
+/// Feeds `tokens` arbitrary ids so that the first measured work is not the first work.
+pub(super) fn warm_up(engine: &mut dyn engine::Engine, tokens: usize) -> Result<(), Refusal> {
+    engine.reset();
+    let vocab = engine.vocab_size().max(1);
+    for i in 0..tokens.min(engine.context_limit()) {
+        // Spread over the table; the modulus keeps it inside u32 and the vocabulary.
+        let id = u32::try_from((i * 7_919) % vocab).unwrap_or(0);
+        let selected = engine.feed(&[id]).map(select);
+        std::hint::black_box(
+            selected.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?,
+        );
+    }
+    engine.reset();
+    Ok(())
+}
+
+/// A logit that is NaN or infinite.
+#[derive(Debug, Clone, Copy)]
+struct BadLogit {
+    index: usize,
+    value: f32,
+}
+
+impl BadLogit {
+    /// * `position`: tokens in the context; the logits belong to the last of them
+    fn at(self, position: usize) -> Refusal {
+        from_engine(engine::Error::NotFinite {
+            position: position.saturating_sub(1),
+            index: self.index,
+            value: self.value,
+        })
+    }
+}
+
+/// Greedy selection: the lowest index among the largest logits.
+fn select(logits: &[f32]) -> Result<usize, BadLogit> {
+    let (mut best, mut largest) = (0, f32::NEG_INFINITY);
+    for (index, &value) in logits.iter().enumerate() {
+        if !value.is_finite() {
+            return Err(BadLogit { index, value });
+        }
+        if value > largest {
+            (best, largest) = (index, value);
+        }
+    }
+    Ok(best)
+}
+
+fn encoded(ids: Result<Vec<u32>, String>) -> Result<Vec<u32>, Refusal> {
+    let ids = ids.map_err(refused)?;
+    if ids.is_empty() {
+        return Err(refused("the text has no tokens".to_owned()));
+    }
+    Ok(ids)
+}
+
+pub(super) fn refused(message: String) -> Refusal {
+    Refusal { kind: RefusalKind::PromptRefused, message, hint: None }
+}
+
+fn from_engine(error: engine::Error) -> Refusal {
+    let kind = match error {
+        engine::Error::NotFinite { .. } => RefusalKind::NotFinite,
+        engine::Error::ContextFull { .. } | engine::Error::UnknownToken { .. } => {
+            RefusalKind::PromptRefused
+        }
+    };
+    Refusal { kind, message: error.to_string(), hint: None }
+}

@@ -1,0 +1,7 @@
+//! x
+pub mod host;
+pub mod plan;
+pub mod probe;
+pub mod protocol;
+mod lanes;
+pub mod worker;
