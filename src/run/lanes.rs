@@ -23,6 +23,13 @@ pub(super) struct Natural {
     chosen_at: Vec<Instant>,
 }
 
+/// How much of a prompt and of the context a forced generation uses, in tokens.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ForcedLimits {
+    pub(super) prompt_tokens: usize,
+    pub(super) context_tokens: usize,
+}
+
 /// A prepared stretch of forced decoding.
 #[derive(Debug)]
 pub(super) struct Forced {
@@ -104,18 +111,18 @@ impl Natural {
 impl Forced {
     /// Tokenises both texts and makes room.
     ///
-    /// * `prompt_tokens`: at most so many tokens of the prompt are used; never more than half the
-    ///   context, so that there is room to decode
+    /// * `limits`: how much of the prompt and of the context to use; never more than half the
+    ///   context for the prompt, so that there is room to decode
     pub(super) fn open(
         subject: &mut dyn Subject,
         prompt: &str,
         text: &str,
-        prompt_tokens: Option<usize>,
+        limits: ForcedLimits,
     ) -> Result<Self, Refusal> {
         let mut prompt_ids = encoded(subject.encode_prompt(prompt))?;
         let mut forced_ids = encoded(subject.encode_text(text))?;
-        let limit = subject.engine().context_limit();
-        prompt_ids.truncate(prompt_tokens.unwrap_or(usize::MAX).min(limit / 2).max(1));
+        let limit = subject.engine().context_limit().min(limits.context_tokens);
+        prompt_ids.truncate(limits.prompt_tokens.min(limit / 2).max(1));
         forced_ids.truncate(limit.saturating_sub(prompt_ids.len()));
         if forced_ids.is_empty() {
             return Err(refused(format!("a context of {limit} tokens has no room to decode")));

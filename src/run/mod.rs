@@ -4,4 +4,5 @@ pub mod plan;
 pub mod probe;
 pub mod protocol;
 mod lanes;
+mod worker_process;
 pub mod worker;

@@ -137,8 +137,10 @@ pub enum Lane {
     Forced {
         /// The text whose tokens are fed.
         text: String,
-        /// Only so many tokens of the prompt are used; `None` for all that leave half the context.
-        prompt_tokens: Option<usize>,
+        /// At most so many tokens of the prompt are used, and never more than half the context.
+        prompt_tokens: usize,
+        /// At most so much context is used; the same for both roles, whatever they could hold.
+        context_tokens: usize,
     },
 }
 
@@ -443,9 +445,9 @@ mod tests {
             Op::Open(OpenRequest {
                 scene: "s\n1".into(),
                 prompt: "olá".into(),
-                lane: Lane::Forced { text: "x".into(), prompt_tokens: None },
+                lane: Lane::Forced { text: "x".into(), prompt_tokens: 3, context_tokens: 9 },
             }),
-            r#"{"id":7,"do":{"open":{"scene":"s\n1","prompt":"olá","lane":{"forced":{"text":"x","prompt_tokens":null}}}}}"#,
+            r#"{"id":7,"do":{"open":{"scene":"s\n1","prompt":"olá","lane":{"forced":{"text":"x","prompt_tokens":3,"context_tokens":9}}}}}"#,
         );
     }
 

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
-use super::lanes::{Forced, Natural, refused, warm_up};
+use super::lanes::{Forced, ForcedLimits, Natural, refused, warm_up};
 use super::probe;
 use super::protocol::{
     self, Answer, HelloAnswer, Lane, LineRead, LoadAnswer, LoadRequest, Malformed, MemoryAnswer,
@@ -265,8 +265,9 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
                 let natural = Natural::open(subject, prompt, max_new_tokens, ignore_stop)?;
                 (natural.n_prompt, 0, Generation::Natural(natural))
             }
-            Lane::Forced { text, prompt_tokens } => {
-                let forced = Forced::open(subject, &prompt, &text, prompt_tokens)?;
+            Lane::Forced { text, prompt_tokens, context_tokens } => {
+                let limits = ForcedLimits { prompt_tokens, context_tokens };
+                let forced = Forced::open(subject, &prompt, &text, limits)?;
                 (forced.n_prompt(), forced.n_forced(), Generation::Forced(forced))
             }
         };

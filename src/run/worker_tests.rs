@@ -161,8 +161,8 @@ fn natural(max_new_tokens: usize, ignore_stop: bool) -> Lane {
     Lane::Natural { max_new_tokens, ignore_stop }
 }
 
-fn forced(text: &str, prompt_tokens: Option<usize>) -> Lane {
-    Lane::Forced { text: text.to_owned(), prompt_tokens }
+fn forced(text: &str, prompt_tokens: usize, context_tokens: usize) -> Lane {
+    Lane::Forced { text: text.to_owned(), prompt_tokens, context_tokens }
 }
 
 /// Sends raw input to a worker; gives its replies and how it ended.
@@ -251,13 +251,13 @@ fn forced_segments_feed_what_they_are_told() {
     let answers = ask(
         counter(),
         [
-            open("1234", forced("9999", None)),
+            open("1234", forced("9999", 99, 99)),
             Op::Prefill { handle: 1 },
             Op::Decode { handle: 1, tokens: 3 },
             // One token is left: the prompt is fed again, twice, and not counted.
             Op::Decode { handle: 1, tokens: 6 },
             Op::Close { handle: 1 },
-            open("1234", forced("9999", Some(2))),
+            open("1234", forced("9999", 2, 5)),
         ],
     );
     let opened = OpenAnswer { handle: 1, n_prompt: 4, n_forced: 4 };
@@ -268,14 +268,14 @@ fn forced_segments_feed_what_they_are_told() {
     };
     assert_eq!(answers[1..4].iter().map(tokens).collect::<Vec<_>>(), [4, 3, 6]);
     assert_eq!(answers[4], Ok(Answer::Close));
-    let reopened = OpenAnswer { handle: 2, n_prompt: 2, n_forced: 4 };
+    let reopened = OpenAnswer { handle: 2, n_prompt: 2, n_forced: 3 };
     assert_eq!(answers[5], Ok(Answer::Open(reopened)));
 }
 
 #[test]
 fn forced_text_and_prompt_are_cut_to_the_context() {
     let long = "1".repeat(40);
-    let answers = ask(counter(), [open(&long, forced(&long, None))]);
+    let answers = ask(counter(), [open(&long, forced(&long, 99, 99))]);
     let opened = OpenAnswer { handle: 1, n_prompt: CONTEXT / 2, n_forced: CONTEXT / 2 };
     assert_eq!(answers, [Ok(Answer::Open(opened))]);
 }
@@ -298,7 +298,7 @@ fn a_logit_that_is_not_finite_is_named_in_both_lanes() {
     let forced = ask(
         broken(),
         [
-            open("12", forced("99", None)),
+            open("12", forced("99", 99, 99)),
             Op::Prefill { handle: 1 },
             Op::Decode { handle: 1, tokens: 2 },
         ],
@@ -315,7 +315,7 @@ fn prompts_the_model_cannot_take_are_refused() {
         open("", natural(9, false)),
         open(&long, natural(9, false)),
         open("1", natural(0, false)),
-        open("1", forced("", None)),
+        open("1", forced("", 99, 99)),
     ];
     let words = [
         "`a` is no digit",
