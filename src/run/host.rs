@@ -32,11 +32,19 @@ fn cpu_model(cpuinfo: &str) -> String {
 }
 
 fn known(text: &str) -> String {
-    if text.is_empty() { "unknown".to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        "unknown".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 fn names(features: &[(&str, bool)]) -> Vec<String> {
-    features.iter().filter(|(_, present)| *present).map(|(name, _)| (*name).to_owned()).collect()
+    features
+        .iter()
+        .filter(|(_, present)| *present)
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
 /// Instruction sets of this CPU that an integer dot product could use.
@@ -48,7 +56,10 @@ fn detected_features() -> Vec<String> {
         ("avxvnni", std::arch::is_x86_feature_detected!("avxvnni")),
         ("avx512f", std::arch::is_x86_feature_detected!("avx512f")),
         ("avx512bw", std::arch::is_x86_feature_detected!("avx512bw")),
-        ("avx512vnni", std::arch::is_x86_feature_detected!("avx512vnni")),
+        (
+            "avx512vnni",
+            std::arch::is_x86_feature_detected!("avx512vnni"),
+        ),
     ])
 }
 
@@ -57,7 +68,10 @@ fn detected_features() -> Vec<String> {
 fn detected_features() -> Vec<String> {
     names(&[
         ("neon", std::arch::is_aarch64_feature_detected!("neon")),
-        ("dotprod", std::arch::is_aarch64_feature_detected!("dotprod")),
+        (
+            "dotprod",
+            std::arch::is_aarch64_feature_detected!("dotprod"),
+        ),
         ("i8mm", std::arch::is_aarch64_feature_detected!("i8mm")),
     ])
 }
@@ -95,10 +109,17 @@ pub fn rfc3339(seconds: u64) -> String {
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
     let year = era * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
 }
 
 #[cfg(test)]

@@ -57,11 +57,18 @@ impl Natural {
         let room = n_prompt.saturating_add(max_new_tokens).min(limit);
         subject.engine().reset();
         subject.engine().reserve(room).map_err(from_engine)?;
-        let stop_ids = if ignore_stop { Vec::new() } else { subject.stop_ids().to_vec() };
+        let stop_ids = if ignore_stop {
+            Vec::new()
+        } else {
+            subject.stop_ids().to_vec()
+        };
         Ok(Self {
             prompt,
             n_prompt,
-            limits: DecodeLimits { max_new_tokens, stop_ids },
+            limits: DecodeLimits {
+                max_new_tokens,
+                stop_ids,
+            },
             // One more than fits: the stop token may be reported too.
             chosen_at: Vec::with_capacity(room - n_prompt + 1),
         })
@@ -80,7 +87,9 @@ impl Natural {
         let ids = encoded(subject.encode_prompt(&self.prompt))?;
         let chosen_at = &mut self.chosen_at;
         let (token_ids, stop) = subject
-            .generate(&ids, &self.limits, &mut |_, _| chosen_at.push(Instant::now()))
+            .generate(&ids, &self.limits, &mut |_, _| {
+                chosen_at.push(Instant::now())
+            })
             .map_err(from_engine)?;
         let ended = Instant::now();
         let text = subject.decode(&token_ids).map_err(refused)?;
@@ -111,6 +120,9 @@ impl Natural {
 impl Forced {
     /// Tokenises both texts and makes room.
     ///
+    /// The prompt goes without its chat template: with equal tokenizers both roles then feed the
+    /// same ids, and the work does not depend on which ids they are.
+    ///
     /// * `limits`: how much of the prompt and of the context to use; never more than half the
     ///   context for the prompt, so that there is room to decode
     pub(super) fn open(
@@ -119,17 +131,26 @@ impl Forced {
         text: &str,
         limits: ForcedLimits,
     ) -> Result<Self, Refusal> {
-        let mut prompt_ids = encoded(subject.encode_prompt(prompt))?;
+        let mut prompt_ids = encoded(subject.encode_text(prompt))?;
         let mut forced_ids = encoded(subject.encode_text(text))?;
         let limit = subject.engine().context_limit().min(limits.context_tokens);
         prompt_ids.truncate(limits.prompt_tokens.min(limit / 2).max(1));
         forced_ids.truncate(limit.saturating_sub(prompt_ids.len()));
         if forced_ids.is_empty() {
-            return Err(refused(format!("a context of {limit} tokens has no room to decode")));
+            return Err(refused(format!(
+                "a context of {limit} tokens has no room to decode"
+            )));
         }
         subject.engine().reset();
-        subject.engine().reserve(prompt_ids.len() + forced_ids.len()).map_err(from_engine)?;
-        Ok(Self { prompt_ids, forced_ids, cursor: None })
+        subject
+            .engine()
+            .reserve(prompt_ids.len() + forced_ids.len())
+            .map_err(from_engine)?;
+        Ok(Self {
+            prompt_ids,
+            forced_ids,
+            cursor: None,
+        })
     }
 
     /// Tokens of the prompt that are used.
@@ -148,7 +169,9 @@ impl Forced {
         let region = Stopwatch::start();
         let chosen = engine.feed(&self.prompt_ids).map(select);
         let timing = region.stop(self.prompt_ids.len());
-        chosen.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?;
+        chosen
+            .map_err(from_engine)?
+            .map_err(|nan| nan.at(engine.position()))?;
         self.cursor = Some(0);
         Ok(timing)
     }
@@ -162,7 +185,11 @@ impl Forced {
         engine: &mut dyn engine::Engine,
         tokens: usize,
     ) -> Result<Timing, Refusal> {
-        let mut total = Timing { tokens: 0, wall_ns: 0, cpu_ns: 0 };
+        let mut total = Timing {
+            tokens: 0,
+            wall_ns: 0,
+            cpu_ns: 0,
+        };
         while total.tokens < tokens {
             let cursor = match self.cursor {
                 Some(cursor) if cursor < self.forced_ids.len() => cursor,
@@ -191,7 +218,9 @@ fn feed_one_by_one(engine: &mut dyn engine::Engine, ids: &[u32]) -> Result<(), R
         let selected = engine.feed(std::slice::from_ref(id)).map(select);
         // Selection is part of the work although its result is not used.
         std::hint::black_box(
-            selected.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?,
+            selected
+                .map_err(from_engine)?
+                .map_err(|nan| nan.at(engine.position()))?,
         );
     }
     Ok(())
@@ -206,7 +235,9 @@ pub(super) fn warm_up(engine: &mut dyn engine::Engine, tokens: usize) -> Result<
         let id = u32::try_from((i * 7_919) % vocab).unwrap_or(0);
         let selected = engine.feed(&[id]).map(select);
         std::hint::black_box(
-            selected.map_err(from_engine)?.map_err(|nan| nan.at(engine.position()))?,
+            selected
+                .map_err(from_engine)?
+                .map_err(|nan| nan.at(engine.position()))?,
         );
     }
     engine.reset();
@@ -254,7 +285,11 @@ fn encoded(ids: Result<Vec<u32>, String>) -> Result<Vec<u32>, Refusal> {
 }
 
 pub(super) fn refused(message: String) -> Refusal {
-    Refusal { kind: RefusalKind::PromptRefused, message, hint: None }
+    Refusal {
+        kind: RefusalKind::PromptRefused,
+        message,
+        hint: None,
+    }
 }
 
 fn from_engine(error: engine::Error) -> Refusal {
@@ -264,5 +299,9 @@ fn from_engine(error: engine::Error) -> Refusal {
             RefusalKind::PromptRefused
         }
     };
-    Refusal { kind, message: error.to_string(), hint: None }
+    Refusal {
+        kind,
+        message: error.to_string(),
+        hint: None,
+    }
 }

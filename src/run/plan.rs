@@ -155,7 +155,11 @@ impl RunPlan {
     pub fn summary(&self, scene_ids: &[&str], segment_tokens: Option<usize>) -> PlanSummary {
         PlanSummary {
             seed: self.seed,
-            scene_ids: self.scene_order.iter().map(|&i| scene_ids[i].to_owned()).collect(),
+            scene_ids: self
+                .scene_order
+                .iter()
+                .map(|&i| scene_ids[i].to_owned())
+                .collect(),
             n_launches: self.launches.len(),
             pairs_per_launch: self.effort.pairs_per_launch,
             segment_tokens,
@@ -167,7 +171,11 @@ impl RunPlan {
 }
 
 fn flip(rng: &mut ChaCha8Rng) -> Role {
-    if rng.next_u32() & 1 == 0 { Role::Baseline } else { Role::Candidate }
+    if rng.next_u32() & 1 == 0 {
+        Role::Baseline
+    } else {
+        Role::Candidate
+    }
 }
 
 /// A uniform permutation of `0..n`.
@@ -210,7 +218,11 @@ mod tests {
     }
 
     fn plan(seed: u64, n_scenes: usize, n_launches: usize, pairs_per_launch: usize) -> RunPlan {
-        let effort = Effort { n_launches, pairs_per_launch, ..Effort::default() };
+        let effort = Effort {
+            n_launches,
+            pairs_per_launch,
+            ..Effort::default()
+        };
         RunPlan::new(&inputs(seed), n_scenes, effort)
     }
 
@@ -258,11 +270,32 @@ mod tests {
         let seeds = [
             base.seed("run"),
             base.seed("launches"),
-            SeedInputs { baseline: other, ..base }.seed("run"),
-            SeedInputs { candidate: other, ..base }.seed("run"),
-            SeedInputs { scene_set: other, ..base }.seed("run"),
-            SeedInputs { policy: other, ..base }.seed("run"),
-            SeedInputs { baseline: base.candidate, candidate: base.baseline, ..base }.seed("run"),
+            SeedInputs {
+                baseline: other,
+                ..base
+            }
+            .seed("run"),
+            SeedInputs {
+                candidate: other,
+                ..base
+            }
+            .seed("run"),
+            SeedInputs {
+                scene_set: other,
+                ..base
+            }
+            .seed("run"),
+            SeedInputs {
+                policy: other,
+                ..base
+            }
+            .seed("run"),
+            SeedInputs {
+                baseline: base.candidate,
+                candidate: base.baseline,
+                ..base
+            }
+            .seed("run"),
         ];
         let distinct: std::collections::BTreeSet<_> = seeds.iter().collect();
         assert_eq!(distinct.len(), seeds.len());
@@ -283,8 +316,9 @@ mod tests {
 
     #[test]
     fn every_order_of_three_is_drawn() {
-        let orders: std::collections::BTreeSet<_> =
-            (0..200).map(|seed| plan(seed, 3, 0, 0).scene_order).collect();
+        let orders: std::collections::BTreeSet<_> = (0..200)
+            .map(|seed| plan(seed, 3, 0, 0).scene_order)
+            .collect();
         assert_eq!(orders.len(), 6);
     }
 }

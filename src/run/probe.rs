@@ -95,7 +95,10 @@ impl Stopwatch {
     /// Begins a region.
     pub fn start() -> Self {
         let wall = Instant::now();
-        Self { wall, cpu_ns: cpu_ns() }
+        Self {
+            wall,
+            cpu_ns: cpu_ns(),
+        }
     }
 
     /// Ends it, having fed `tokens`.
@@ -119,7 +122,9 @@ mod tests {
 
     #[track_caller]
     fn check_missing(from: &str, to: &str, name: &str) {
-        let message = parse_status(&SAMPLE.replace(from, to)).unwrap_err().to_string();
+        let message = parse_status(&SAMPLE.replace(from, to))
+            .unwrap_err()
+            .to_string();
         assert_eq!(message, format!("/proc/self/status has no usable `{name}`"));
     }
 

@@ -360,12 +360,15 @@ pub fn to_line<T: Serialize>(message: &T) -> Vec<u8> {
 /// [`Malformed::Json`] with the offending key.
 pub fn from_line<T: DeserializeOwned>(line: &[u8]) -> Result<T, Malformed> {
     let mut reader = serde_json::Deserializer::from_slice(line);
-    let message = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
-        Malformed::Json { key: error.path().to_string(), reason: error.inner().to_string() }
+    let message =
+        serde_path_to_error::deserialize(&mut reader).map_err(|error| Malformed::Json {
+            key: error.path().to_string(),
+            reason: error.inner().to_string(),
+        })?;
+    reader.end().map_err(|error| Malformed::Json {
+        key: ".".to_owned(),
+        reason: error.to_string(),
     })?;
-    reader
-        .end()
-        .map_err(|error| Malformed::Json { key: ".".to_owned(), reason: error.to_string() })?;
     Ok(message)
 }
 
@@ -420,7 +423,10 @@ mod tests {
     fn check_round_trip(op: Op, text: &str) {
         let request = Request { id: 7, op };
         let line = to_line(&request);
-        assert_eq!(String::from_utf8(line.clone()).unwrap(), format!("{text}\n"));
+        assert_eq!(
+            String::from_utf8(line.clone()).unwrap(),
+            format!("{text}\n")
+        );
         assert_eq!(from_line::<Request>(&line).unwrap(), request);
     }
 
@@ -476,11 +482,17 @@ mod tests {
 
     #[test]
     fn a_reply_has_exactly_one_outcome() {
-        let refusal =
-            Refusal { kind: RefusalKind::NotFinite, message: "nan".into(), hint: None };
+        let refusal = Refusal {
+            kind: RefusalKind::NotFinite,
+            message: "nan".into(),
+            hint: None,
+        };
         let outcome = |ok, err| Reply { id: 1, ok, err }.outcome();
         assert_eq!(outcome(Some(Answer::Bye), None).unwrap(), Ok(Answer::Bye));
-        assert_eq!(outcome(None, Some(refusal.clone())).unwrap(), Err(refusal.clone()));
+        assert_eq!(
+            outcome(None, Some(refusal.clone())).unwrap(),
+            Err(refusal.clone())
+        );
         assert!(outcome(None, None).is_err());
         assert!(outcome(Some(Answer::Bye), Some(refusal)).is_err());
     }
@@ -503,7 +515,11 @@ mod tests {
     fn lines_are_split_and_bounded() {
         use LineRead::{End, TooLong, Whole};
         check_lines("", 5, &[("", End)]);
-        check_lines("ab\n\ncdefg\n", 5, &[("ab", Whole), ("", Whole), ("cdefg", Whole), ("", End)]);
+        check_lines(
+            "ab\n\ncdefg\n",
+            5,
+            &[("ab", Whole), ("", Whole), ("cdefg", Whole), ("", End)],
+        );
         check_lines("abcdef\n", 5, &[("", TooLong)]);
         check_lines("ab\ntorn", 5, &[("ab", Whole), ("", End)]);
     }

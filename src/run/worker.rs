@@ -102,7 +102,10 @@ pub enum Error {
     #[error("malformed request")]
     Malformed(#[from] Malformed),
     /// The supervisor speaks another version.
-    #[error("supervisor speaks protocol {found}, this worker {}", protocol::VERSION)]
+    #[error(
+        "supervisor speaks protocol {found}, this worker {}",
+        protocol::VERSION
+    )]
     Version {
         /// Version of the supervisor.
         found: u32,
@@ -138,21 +141,32 @@ pub fn serve(
     kernel: &'static str,
     load: impl FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>,
 ) -> Result<(), Error> {
-    let mut worker =
-        Worker { load, kernel, is_greeted: false, subject: None, open: None, n_opened: 0 };
+    let mut worker = Worker {
+        load,
+        kernel,
+        is_greeted: false,
+        subject: None,
+        open: None,
+        n_opened: 0,
+    };
     let mut line = Vec::new();
     loop {
         match protocol::read_line(&mut input, &mut line, protocol::MAX_LINE_BYTES)? {
             LineRead::Whole => {}
             LineRead::End => return Ok(()),
             LineRead::TooLong => {
-                return Err(Malformed::TooLong { limit: protocol::MAX_LINE_BYTES }.into());
+                return Err(Malformed::TooLong {
+                    limit: protocol::MAX_LINE_BYTES,
+                }
+                .into());
             }
         }
         let Request { id, op } = protocol::from_line(&line)?;
         let accepted = Instant::now();
         let foreign = match &op {
-            Op::Hello { protocol: found, .. } if *found != protocol::VERSION => Some(*found),
+            Op::Hello {
+                protocol: found, ..
+            } if *found != protocol::VERSION => Some(*found),
             _ => None,
         };
         let is_last = op == Op::Bye;
@@ -161,8 +175,16 @@ pub fn serve(
             None => worker.answer(op, accepted),
         };
         let reply = match outcome {
-            Ok(answer) => Reply { id, ok: Some(answer), err: None },
-            Err(refusal) => Reply { id, ok: None, err: Some(refusal) },
+            Ok(answer) => Reply {
+                id,
+                ok: Some(answer),
+                err: None,
+            },
+            Err(refusal) => Reply {
+                id,
+                ok: None,
+                err: Some(refusal),
+            },
         };
         output.write_all(&protocol::to_line(&reply))?;
         output.flush()?;
@@ -256,24 +278,48 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
             return Err(protocol_refusal("a generation is open already".to_owned()));
         }
         let subject = self.subject()?;
-        let OpenRequest { scene, prompt, lane } = request;
+        let OpenRequest {
+            scene,
+            prompt,
+            lane,
+        } = request;
         let (n_prompt, n_forced, generation) = match lane {
-            Lane::Natural { max_new_tokens: 0, .. } => {
+            Lane::Natural {
+                max_new_tokens: 0, ..
+            } => {
                 return Err(refused(format!("scene `{scene}` may have no new token")));
             }
-            Lane::Natural { max_new_tokens, ignore_stop } => {
+            Lane::Natural {
+                max_new_tokens,
+                ignore_stop,
+            } => {
                 let natural = Natural::open(subject, prompt, max_new_tokens, ignore_stop)?;
                 (natural.n_prompt, 0, Generation::Natural(natural))
             }
-            Lane::Forced { text, prompt_tokens, context_tokens } => {
-                let limits = ForcedLimits { prompt_tokens, context_tokens };
+            Lane::Forced {
+                text,
+                prompt_tokens,
+                context_tokens,
+            } => {
+                let limits = ForcedLimits {
+                    prompt_tokens,
+                    context_tokens,
+                };
                 let forced = Forced::open(subject, &prompt, &text, limits)?;
-                (forced.n_prompt(), forced.n_forced(), Generation::Forced(forced))
+                (
+                    forced.n_prompt(),
+                    forced.n_forced(),
+                    Generation::Forced(forced),
+                )
             }
         };
         self.n_opened += 1;
         self.open = Some((self.n_opened, generation));
-        Ok(OpenAnswer { handle: self.n_opened, n_prompt, n_forced })
+        Ok(OpenAnswer {
+            handle: self.n_opened,
+            n_prompt,
+            n_forced,
+        })
     }
 
     fn subject(&mut self) -> Result<&mut dyn Subject, Refusal> {
@@ -295,9 +341,9 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
     fn forced(&mut self, handle: u64) -> Result<(&mut dyn Subject, &mut Forced), Refusal> {
         match self.generation(handle)? {
             (subject, Generation::Forced(forced)) => Ok((subject, forced)),
-            (_, Generation::Natural(_)) => {
-                Err(protocol_refusal("a timed segment in the natural lane".to_owned()))
-            }
+            (_, Generation::Natural(_)) => Err(protocol_refusal(
+                "a timed segment in the natural lane".to_owned(),
+            )),
         }
     }
 }
@@ -317,7 +363,11 @@ fn snapshot(reset: bool) -> Result<MemoryAnswer, Refusal> {
 }
 
 fn protocol_refusal(message: String) -> Refusal {
-    Refusal { kind: RefusalKind::Protocol, message, hint: None }
+    Refusal {
+        kind: RefusalKind::Protocol,
+        message,
+        hint: None,
+    }
 }
 
 /// Runs a worker on stdin and stdout; the exit status tells the supervisor how it ended.
@@ -345,7 +395,10 @@ pub(super) fn run_on_stdio(
 /// No core dumps, and death with the supervisor. Both are precautions: a system that refuses them
 /// still ends the worker through the end of its input.
 fn limit_this_process() {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    let none = Rlimit {
+        current: Some(0),
+        maximum: Some(0),
+    };
     let _ = rustix::process::setrlimit(Resource::Core, none);
     let _ = rustix::process::set_parent_process_death_signal(Some(Signal::KILL));
 }

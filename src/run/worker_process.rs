@@ -44,7 +44,10 @@ impl WorkerCommand {
     /// # Errors
     /// When the system does not tell where this program is.
     pub fn this_program() -> io::Result<Self> {
-        Ok(Self { program: std::env::current_exe()?, args: vec!["__worker".into()] })
+        Ok(Self {
+            program: std::env::current_exe()?,
+            args: vec!["__worker".into()],
+        })
     }
 }
 
@@ -100,7 +103,9 @@ impl WorkerProcess {
     ///
     /// * `threads`: what its thread pools are told to use
     pub(super) fn spawn(command: &WorkerCommand, threads: usize) -> io::Result<Self> {
-        let inherited = INHERITED.iter().filter_map(|name| Some((name, std::env::var_os(name)?)));
+        let inherited = INHERITED
+            .iter()
+            .filter_map(|name| Some((name, std::env::var_os(name)?)));
         let mut child = Command::new(&command.program)
             .args(&command.args)
             .env_clear()
@@ -191,7 +196,10 @@ impl WorkerProcess {
             // Disconnects when all is read; a process that escaped the group could hold it open.
             let _ = self.stderr_end.recv_timeout(EXIT_GRACE);
         }
-        let kept = self.stderr.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let kept = self
+            .stderr
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
         let lines: Vec<&str> = text.lines().collect();
@@ -286,7 +294,9 @@ fn keep_tail(mut stderr: ChildStderr, kept: &Mutex<VecDeque<u8>>) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(_) => return,
         };
-        let mut kept = kept.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut kept = kept
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         kept.extend(&chunk[..n]);
         let excess = kept.len().saturating_sub(STDERR_KEPT_BYTES);
         kept.drain(..excess);
@@ -318,7 +328,11 @@ mod tests {
     fn endings_are_told_apart() {
         check_ending("exit 0", Ending::Status(0), "");
         check_ending("echo oh >&2; exit 101", Ending::Status(101), "oh");
-        check_ending("echo torn >&2; printf half; kill -9 $$", Ending::Signal(9), "torn");
+        check_ending(
+            "echo torn >&2; printf half; kill -9 $$",
+            Ending::Signal(9),
+            "torn",
+        );
         check_ending("kill -ABRT $$", Ending::Signal(6), "");
     }
 
@@ -336,7 +350,10 @@ mod tests {
     fn a_silent_worker_is_killed_when_its_time_is_up() {
         let mut worker = shell("echo waiting >&2; sleep 600");
         let started = Instant::now();
-        assert_eq!(worker.receive(Duration::from_millis(200)), Err(NoLine::TimedOut));
+        assert_eq!(
+            worker.receive(Duration::from_millis(200)),
+            Err(NoLine::TimedOut)
+        );
         // The shell's child holds stderr too: that it is closed shows the group was killed.
         worker.stderr_tail(1);
         assert!(started.elapsed() < LONG);
@@ -349,7 +366,10 @@ mod tests {
         for _ in 0..8 {
             worker.send(vec![b'x'; 1 << 20]);
         }
-        assert_eq!(worker.receive(Duration::from_millis(50)), Err(NoLine::TimedOut));
+        assert_eq!(
+            worker.receive(Duration::from_millis(50)),
+            Err(NoLine::TimedOut)
+        );
     }
 
     #[test]
@@ -371,8 +391,17 @@ mod tests {
     fn the_environment_is_cleared() {
         let mut worker = shell("env | sed 's/=.*//' | sort | tr '\\n' ' '; echo");
         let line = String::from_utf8(worker.receive(LONG).unwrap()).unwrap();
-        let allowed =
-            ["HOME", "LANG", "OLDPWD", "PATH", "PWD", "RAYON_NUM_THREADS", "SHLVL", "TMPDIR", "_"];
+        let allowed = [
+            "HOME",
+            "LANG",
+            "OLDPWD",
+            "PATH",
+            "PWD",
+            "RAYON_NUM_THREADS",
+            "SHLVL",
+            "TMPDIR",
+            "_",
+        ];
         for name in line.split_whitespace() {
             assert!(allowed.contains(&name), "{name}");
         }

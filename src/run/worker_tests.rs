@@ -21,7 +21,13 @@ const CONTEXT: usize = 16;
 const STOP: [u32; 1] = [7];
 
 fn counter() -> Counter {
-    Counter { nan_at: None, panics_at: None, n: 0, reserved: 0, logits: vec![0.0; VOCAB] }
+    Counter {
+        nan_at: None,
+        panics_at: None,
+        n: 0,
+        reserved: 0,
+        logits: vec![0.0; VOCAB],
+    }
 }
 
 impl Engine for Counter {
@@ -44,17 +50,29 @@ impl Engine for Counter {
     fn reserve(&mut self, tokens: usize) -> Result<(), engine::Error> {
         self.reserved = tokens;
         if tokens > CONTEXT {
-            return Err(engine::Error::ContextFull { limit: CONTEXT, wanted: tokens });
+            return Err(engine::Error::ContextFull {
+                limit: CONTEXT,
+                wanted: tokens,
+            });
         }
         Ok(())
     }
 
     fn feed(&mut self, ids: &[u32]) -> Result<&[f32], engine::Error> {
         let wanted = self.n + ids.len();
-        assert!(wanted <= self.reserved || self.reserved == 0, "fed beyond the reserved room");
-        assert!(self.panics_at.is_none_or(|limit| wanted < limit), "planted panic");
+        assert!(
+            wanted <= self.reserved || self.reserved == 0,
+            "fed beyond the reserved room"
+        );
+        assert!(
+            self.panics_at.is_none_or(|limit| wanted < limit),
+            "planted panic"
+        );
         if wanted > CONTEXT {
-            return Err(engine::Error::ContextFull { limit: CONTEXT, wanted });
+            return Err(engine::Error::ContextFull {
+                limit: CONTEXT,
+                wanted,
+            });
         }
         self.n = wanted;
         self.logits.fill(0.0);
@@ -75,7 +93,9 @@ impl Engine for Counter {
 struct Digits(Counter);
 
 fn digits(text: &str) -> Result<Vec<u32>, String> {
-    text.chars().map(|c| c.to_digit(10).ok_or(format!("`{c}` is no digit"))).collect()
+    text.chars()
+        .map(|c| c.to_digit(10).ok_or(format!("`{c}` is no digit")))
+        .collect()
 }
 
 impl Subject for Digits {
@@ -119,9 +139,16 @@ impl Subject for Digits {
             let logits = self.0.feed(&fed)?;
             if let Some(index) = logits.iter().position(|value| value.is_nan()) {
                 let position = self.0.n - 1;
-                return Err(engine::Error::NotFinite { position, index, value: f32::NAN });
+                return Err(engine::Error::NotFinite {
+                    position,
+                    index,
+                    value: f32::NAN,
+                });
             }
-            let next = logits.iter().position(|&value| value > 0.5).expect("one is 1");
+            let next = logits
+                .iter()
+                .position(|&value| value > 0.5)
+                .expect("one is 1");
             let next = u32::try_from(next).expect("small");
             if limits.stop_ids.contains(&next) {
                 return Ok((out, engine::StopReason::Eos));
@@ -140,7 +167,10 @@ impl Subject for Digits {
 }
 
 fn hello() -> Op {
-    Op::Hello { protocol: protocol::VERSION, label: "x".to_owned() }
+    Op::Hello {
+        protocol: protocol::VERSION,
+        label: "x".to_owned(),
+    }
 }
 
 fn load_op() -> Op {
@@ -154,22 +184,37 @@ fn load_op() -> Op {
 }
 
 fn open(prompt: &str, lane: Lane) -> Op {
-    Op::Open(OpenRequest { scene: "s".to_owned(), prompt: prompt.to_owned(), lane })
+    Op::Open(OpenRequest {
+        scene: "s".to_owned(),
+        prompt: prompt.to_owned(),
+        lane,
+    })
 }
 
 fn natural(max_new_tokens: usize, ignore_stop: bool) -> Lane {
-    Lane::Natural { max_new_tokens, ignore_stop }
+    Lane::Natural {
+        max_new_tokens,
+        ignore_stop,
+    }
 }
 
 fn forced(text: &str, prompt_tokens: usize, context_tokens: usize) -> Lane {
-    Lane::Forced { text: text.to_owned(), prompt_tokens, context_tokens }
+    Lane::Forced {
+        text: text.to_owned(),
+        prompt_tokens,
+        context_tokens,
+    }
 }
 
 /// Sends raw input to a worker; gives its replies and how it ended.
 fn talk(input: &[u8], model: Counter) -> (Vec<Reply>, Result<(), Error>) {
     let mut output = Vec::new();
     let end = serve(input, &mut output, "scalar", |_| {
-        Ok(Loaded { subject: Box::new(Digits(model.clone())), verify_ns: 0, verify_cpu_ns: 0 })
+        Ok(Loaded {
+            subject: Box::new(Digits(model.clone())),
+            verify_ns: 0,
+            verify_cpu_ns: 0,
+        })
     });
     let replies = output
         .split_inclusive(|&byte| byte == b'\n')
@@ -181,8 +226,10 @@ fn talk(input: &[u8], model: Counter) -> (Vec<Reply>, Result<(), Error>) {
 /// Loads `model`, sends `ops` and gives what they were answered.
 fn ask(model: Counter, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Answer, Refusal>> {
     let all = [hello(), load_op()].into_iter().chain(ops);
-    let input: Vec<u8> =
-        (1..).zip(all).flat_map(|(id, op)| to_line(&Request { id, op })).collect();
+    let input: Vec<u8> = (1..)
+        .zip(all)
+        .flat_map(|(id, op)| to_line(&Request { id, op }))
+        .collect();
     let (replies, end) = talk(&input, model);
     end.unwrap();
     let outcomes = replies.into_iter().zip(1..).map(|(reply, id)| {
@@ -195,8 +242,17 @@ fn ask(model: Counter, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Answer, 
 #[track_caller]
 fn check_output(prompt: &str, lane: Lane, text: &str, stop: StopReason) {
     let answers = ask(counter(), [open(prompt, lane), Op::Generate { handle: 1 }]);
-    let Ok(Answer::Generate(output)) = &answers[1] else { panic!("{answers:?}") };
-    let GenerateAnswer { n_prompt, token_ids, itl_ns, ttft_ns, e2e_ns, .. } = output;
+    let Ok(Answer::Generate(output)) = &answers[1] else {
+        panic!("{answers:?}")
+    };
+    let GenerateAnswer {
+        n_prompt,
+        token_ids,
+        itl_ns,
+        ttft_ns,
+        e2e_ns,
+        ..
+    } = output;
     assert_eq!((output.text.as_str(), output.stop), (text, stop));
     assert_eq!(*n_prompt, prompt.len());
     assert_eq!(token_ids.len(), text.len());
@@ -230,14 +286,23 @@ fn an_output_that_is_only_a_stop_token_is_empty() {
 #[test]
 fn stop_tokens_can_be_ignored_to_fill_the_context() {
     check_output("12", natural(5, true), "34567", StopReason::MaxTokens);
-    check_output("1212121212121", natural(9, true), "2345", StopReason::ContextFull);
+    check_output(
+        "1212121212121",
+        natural(9, true),
+        "2345",
+        StopReason::ContextFull,
+    );
 }
 
 #[test]
 fn a_generation_can_be_repeated_and_is_the_same() {
     let answers = ask(
         counter(),
-        [open("12", natural(9, false)), Op::Generate { handle: 1 }, Op::Generate { handle: 1 }],
+        [
+            open("12", natural(9, false)),
+            Op::Generate { handle: 1 },
+            Op::Generate { handle: 1 },
+        ],
     );
     let text = |answer: &Result<Answer, Refusal>| match answer {
         Ok(Answer::Generate(output)) => output.text.clone(),
@@ -253,22 +318,39 @@ fn forced_segments_feed_what_they_are_told() {
         [
             open("1234", forced("9999", 99, 99)),
             Op::Prefill { handle: 1 },
-            Op::Decode { handle: 1, tokens: 3 },
+            Op::Decode {
+                handle: 1,
+                tokens: 3,
+            },
             // One token is left: the prompt is fed again, twice, and not counted.
-            Op::Decode { handle: 1, tokens: 6 },
+            Op::Decode {
+                handle: 1,
+                tokens: 6,
+            },
             Op::Close { handle: 1 },
             open("1234", forced("9999", 2, 5)),
         ],
     );
-    let opened = OpenAnswer { handle: 1, n_prompt: 4, n_forced: 4 };
+    let opened = OpenAnswer {
+        handle: 1,
+        n_prompt: 4,
+        n_forced: 4,
+    };
     assert_eq!(answers[0], Ok(Answer::Open(opened)));
     let tokens = |answer: &Result<Answer, Refusal>| match answer {
         Ok(Answer::Prefill(timing) | Answer::Decode(timing)) => timing.tokens,
         other => panic!("{other:?}"),
     };
-    assert_eq!(answers[1..4].iter().map(tokens).collect::<Vec<_>>(), [4, 3, 6]);
+    assert_eq!(
+        answers[1..4].iter().map(tokens).collect::<Vec<_>>(),
+        [4, 3, 6]
+    );
     assert_eq!(answers[4], Ok(Answer::Close));
-    let reopened = OpenAnswer { handle: 2, n_prompt: 2, n_forced: 3 };
+    let reopened = OpenAnswer {
+        handle: 2,
+        n_prompt: 2,
+        n_forced: 3,
+    };
     assert_eq!(answers[5], Ok(Answer::Open(reopened)));
 }
 
@@ -276,7 +358,11 @@ fn forced_segments_feed_what_they_are_told() {
 fn forced_text_and_prompt_are_cut_to_the_context() {
     let long = "1".repeat(40);
     let answers = ask(counter(), [open(&long, forced(&long, 99, 99))]);
-    let opened = OpenAnswer { handle: 1, n_prompt: CONTEXT / 2, n_forced: CONTEXT / 2 };
+    let opened = OpenAnswer {
+        handle: 1,
+        n_prompt: CONTEXT / 2,
+        n_forced: CONTEXT / 2,
+    };
     assert_eq!(answers, [Ok(Answer::Open(opened))]);
 }
 
@@ -284,7 +370,11 @@ fn forced_text_and_prompt_are_cut_to_the_context() {
 fn warming_up_leaves_an_empty_context() {
     let answers = ask(
         counter(),
-        [Op::Warmup { tokens: 40 }, open("12", natural(1, false)), Op::Generate { handle: 1 }],
+        [
+            Op::Warmup { tokens: 40 },
+            open("12", natural(1, false)),
+            Op::Generate { handle: 1 },
+        ],
     );
     assert_eq!(answers[0], Ok(Answer::Warmup));
     assert!(matches!(&answers[2], Ok(Answer::Generate(output)) if output.text == "3"));
@@ -292,19 +382,36 @@ fn warming_up_leaves_an_empty_context() {
 
 #[test]
 fn a_logit_that_is_not_finite_is_named_in_both_lanes() {
-    let broken = || Counter { nan_at: Some(3), ..counter() };
-    let natural = ask(broken(), [open("12", natural(9, false)), Op::Generate { handle: 1 }]);
-    check_refusal(&natural[1], RefusalKind::NotFinite, "logit 3 at position 3 is NaN");
+    let broken = || Counter {
+        nan_at: Some(3),
+        ..counter()
+    };
+    let natural = ask(
+        broken(),
+        [open("12", natural(9, false)), Op::Generate { handle: 1 }],
+    );
+    check_refusal(
+        &natural[1],
+        RefusalKind::NotFinite,
+        "logit 3 at position 3 is NaN",
+    );
     let forced = ask(
         broken(),
         [
             open("12", forced("99", 99, 99)),
             Op::Prefill { handle: 1 },
-            Op::Decode { handle: 1, tokens: 2 },
+            Op::Decode {
+                handle: 1,
+                tokens: 2,
+            },
         ],
     );
     assert!(forced[1].is_ok());
-    check_refusal(&forced[2], RefusalKind::NotFinite, "logit 3 at position 3 is NaN");
+    check_refusal(
+        &forced[2],
+        RefusalKind::NotFinite,
+        "logit 3 at position 3 is NaN",
+    );
 }
 
 #[test]
@@ -342,35 +449,59 @@ fn requests_out_of_order_are_refused() {
     ];
     let answers = ask(counter(), ops);
     for i in [0, 1, 3, 4, 5, 6] {
-        assert_eq!(answers[i].as_ref().unwrap_err().kind, RefusalKind::Protocol, "{i}");
+        assert_eq!(
+            answers[i].as_ref().unwrap_err().kind,
+            RefusalKind::Protocol,
+            "{i}"
+        );
     }
 }
 
 #[test]
 fn nothing_is_answered_before_the_handshake() {
-    let input = to_line(&Request { id: 4, op: load_op() });
+    let input = to_line(&Request {
+        id: 4,
+        op: load_op(),
+    });
     let (replies, end) = talk(&input, counter());
     end.unwrap();
     assert_eq!(replies[0].id, 4);
-    assert_eq!(replies[0].err.as_ref().unwrap().message, "the handshake comes first");
+    assert_eq!(
+        replies[0].err.as_ref().unwrap().message,
+        "the handshake comes first"
+    );
 }
 
 #[test]
 fn another_version_is_refused_and_ends_the_worker() {
-    let op = Op::Hello { protocol: 2, label: String::new() };
+    let op = Op::Hello {
+        protocol: 2,
+        label: String::new(),
+    };
     let mut input = to_line(&Request { id: 1, op });
-    input.extend(to_line(&Request { id: 2, op: load_op() }));
+    input.extend(to_line(&Request {
+        id: 2,
+        op: load_op(),
+    }));
     let (replies, end) = talk(&input, counter());
     assert!(matches!(end, Err(Error::Version { found: 2 })));
     assert_eq!(replies.len(), 1);
     let refusal = replies[0].err.as_ref().unwrap();
     assert_eq!(refusal.kind, RefusalKind::Protocol);
-    assert_eq!(refusal.message, "supervisor speaks protocol 2, this worker 1");
+    assert_eq!(
+        refusal.message,
+        "supervisor speaks protocol 2, this worker 1"
+    );
 }
 
 #[test]
 fn lines_that_are_no_requests_end_the_worker() {
-    for line in ["nonsense\n", "{\"id\":1,\"do\":\"bye\",\"x\":1}\n", "{\"id\":1}\n", "\n"] {
+    for line in [
+        "nonsense\n",
+        "{\"id\":1,\"do\":\"bye\",\"x\":1}\n",
+        "{\"id\":1}\n",
+        "\n",
+    ] {
         let (replies, end) = talk(line.as_bytes(), counter());
         assert!(matches!(end, Err(Error::Malformed(_))), "{line}");
         assert!(replies.is_empty());
@@ -424,14 +555,19 @@ fn a_refused_load_says_why_and_whose_loss_it_is() {
 #[test]
 fn memory_is_read_by_the_worker_itself() {
     let answers = ask(counter(), [Op::Snapshot { reset: false }]);
-    let Ok(Answer::Snapshot(memory)) = &answers[0] else { panic!("{answers:?}") };
+    let Ok(Answer::Snapshot(memory)) = &answers[0] else {
+        panic!("{answers:?}")
+    };
     assert!(memory.peak_bytes >= memory.anon_bytes);
     assert!(!memory.is_reset);
 }
 
 #[test]
 fn a_panic_in_the_engine_is_not_swallowed() {
-    let model = Counter { panics_at: Some(3), ..counter() };
+    let model = Counter {
+        panics_at: Some(3),
+        ..counter()
+    };
     let ops = [open("12", natural(9, false)), Op::Generate { handle: 1 }];
     let ended = std::panic::catch_unwind(|| ask(model, ops));
     assert!(ended.is_err());
