@@ -80,6 +80,7 @@ impl Role {
     }
 
     /// The other model of the pair.
+    #[must_use]
     pub fn other(self) -> Self {
         match self {
             Self::Baseline => Self::Candidate,

@@ -9,7 +9,7 @@ use std::time::Instant;
 use super::probe::{Stopwatch, ns_between};
 use super::protocol::{GenerateAnswer, Refusal, RefusalKind, Timing};
 use super::worker::Subject;
-use crate::engine::{self, DecodeLimits};
+use crate::engine::{self, DecodeLimits, Engine};
 use crate::record::StopReason;
 
 /// A prepared natural output.
@@ -34,7 +34,7 @@ pub(super) struct ForcedLimits {
 #[derive(Debug)]
 pub(super) struct Forced {
     prompt_ids: Vec<u32>,
-    forced_ids: Vec<u32>,
+    text_ids: Vec<u32>,
     /// Forced tokens fed since the prompt; `None` before the first prefill.
     cursor: Option<usize>,
 }
@@ -56,7 +56,10 @@ impl Natural {
         }
         let room = n_prompt.saturating_add(max_new_tokens).min(limit);
         subject.engine().reset();
-        subject.engine().reserve(room).map_err(from_engine)?;
+        subject
+            .engine()
+            .reserve(room)
+            .map_err(|error| from_engine(&error))?;
         let stop_ids = if ignore_stop {
             Vec::new()
         } else {
@@ -86,11 +89,10 @@ impl Natural {
         self.chosen_at.clear();
         let ids = encoded(subject.encode_prompt(&self.prompt))?;
         let chosen_at = &mut self.chosen_at;
-        let (token_ids, stop) = subject
-            .generate(&ids, &self.limits, &mut |_, _| {
-                chosen_at.push(Instant::now())
-            })
-            .map_err(from_engine)?;
+        let mut on_token = |_, _| chosen_at.push(Instant::now());
+        let (token_ids, stop) =
+            engine::generate_greedy(subject.engine(), &ids, &self.limits, &mut on_token)
+                .map_err(|error| from_engine(&error))?;
         let ended = Instant::now();
         let text = subject.decode(&token_ids).map_err(refused)?;
         let ready = Instant::now();
@@ -132,11 +134,11 @@ impl Forced {
         limits: ForcedLimits,
     ) -> Result<Self, Refusal> {
         let mut prompt_ids = encoded(subject.encode_text(prompt))?;
-        let mut forced_ids = encoded(subject.encode_text(text))?;
+        let mut text_ids = encoded(subject.encode_text(text))?;
         let limit = subject.engine().context_limit().min(limits.context_tokens);
         prompt_ids.truncate(limits.prompt_tokens.min(limit / 2).max(1));
-        forced_ids.truncate(limit.saturating_sub(prompt_ids.len()));
-        if forced_ids.is_empty() {
+        text_ids.truncate(limit.saturating_sub(prompt_ids.len()));
+        if text_ids.is_empty() {
             return Err(refused(format!(
                 "a context of {limit} tokens has no room to decode"
             )));
@@ -144,11 +146,11 @@ impl Forced {
         subject.engine().reset();
         subject
             .engine()
-            .reserve(prompt_ids.len() + forced_ids.len())
-            .map_err(from_engine)?;
+            .reserve(prompt_ids.len() + text_ids.len())
+            .map_err(|error| from_engine(&error))?;
         Ok(Self {
             prompt_ids,
-            forced_ids,
+            text_ids,
             cursor: None,
         })
     }
@@ -160,18 +162,16 @@ impl Forced {
 
     /// Forced tokens that fit behind the prompt.
     pub(super) fn n_forced(&self) -> usize {
-        self.forced_ids.len()
+        self.text_ids.len()
     }
 
     /// Feeds the prompt into an empty context, timed.
-    pub(super) fn prefill(&mut self, engine: &mut dyn engine::Engine) -> Result<Timing, Refusal> {
+    pub(super) fn prefill(&mut self, engine: &mut dyn Engine) -> Result<Timing, Refusal> {
         engine.reset();
         let region = Stopwatch::start();
-        let chosen = engine.feed(&self.prompt_ids).map(select);
+        let selected = feed_and_select(engine, &self.prompt_ids);
         let timing = region.stop(self.prompt_ids.len());
-        chosen
-            .map_err(from_engine)?
-            .map_err(|nan| nan.at(engine.position()))?;
+        selected.map_err(|error| from_engine(&error))?;
         self.cursor = Some(0);
         Ok(timing)
     }
@@ -182,7 +182,7 @@ impl Forced {
     /// timed region and decoding goes on from there.
     pub(super) fn decode(
         &mut self,
-        engine: &mut dyn engine::Engine,
+        engine: &mut dyn Engine,
         tokens: usize,
     ) -> Result<Timing, Refusal> {
         let mut total = Timing {
@@ -192,18 +192,20 @@ impl Forced {
         };
         while total.tokens < tokens {
             let cursor = match self.cursor {
-                Some(cursor) if cursor < self.forced_ids.len() => cursor,
+                Some(cursor) if cursor < self.text_ids.len() => cursor,
                 _ => {
                     self.prefill(engine)?;
                     0
                 }
             };
-            let n = (tokens - total.tokens).min(self.forced_ids.len() - cursor);
-            let ids = &self.forced_ids[cursor..cursor + n];
+            let n = (tokens - total.tokens).min(self.text_ids.len() - cursor);
+            let ids = &self.text_ids[cursor..cursor + n];
             let region = Stopwatch::start();
-            let fed = feed_one_by_one(engine, ids);
+            let fed = ids
+                .iter()
+                .try_for_each(|&id| feed_and_select(engine, &[id]).map(drop));
             let timing = region.stop(n);
-            fed?;
+            fed.map_err(|error| from_engine(&error))?;
             total.tokens += n;
             total.wall_ns += timing.wall_ns;
             total.cpu_ns += timing.cpu_ns;
@@ -213,67 +215,25 @@ impl Forced {
     }
 }
 
-fn feed_one_by_one(engine: &mut dyn engine::Engine, ids: &[u32]) -> Result<(), Refusal> {
-    for id in ids {
-        let selected = engine.feed(std::slice::from_ref(id)).map(select);
-        // Selection is part of the work although its result is not used.
-        std::hint::black_box(
-            selected
-                .map_err(from_engine)?
-                .map_err(|nan| nan.at(engine.position()))?,
-        );
-    }
-    Ok(())
+/// Feeds `ids` and selects the next token as an output would, although nobody uses it.
+fn feed_and_select(engine: &mut dyn Engine, ids: &[u32]) -> Result<u32, engine::Error> {
+    let last = engine.position() + ids.len() - 1;
+    let logits = engine.feed(ids)?;
+    engine::check_finite(logits, last)?;
+    Ok(std::hint::black_box(engine::argmax(logits)))
 }
 
 /// Feeds `tokens` arbitrary ids so that the first measured work is not the first work.
-pub(super) fn warm_up(engine: &mut dyn engine::Engine, tokens: usize) -> Result<(), Refusal> {
+pub(super) fn warm_up(engine: &mut dyn Engine, tokens: usize) -> Result<(), Refusal> {
     engine.reset();
     let vocab = engine.vocab_size().max(1);
     for i in 0..tokens.min(engine.context_limit()) {
         // Spread over the table; the modulus keeps it inside u32 and the vocabulary.
         let id = u32::try_from((i * 7_919) % vocab).unwrap_or(0);
-        let selected = engine.feed(&[id]).map(select);
-        std::hint::black_box(
-            selected
-                .map_err(from_engine)?
-                .map_err(|nan| nan.at(engine.position()))?,
-        );
+        feed_and_select(engine, &[id]).map_err(|error| from_engine(&error))?;
     }
     engine.reset();
     Ok(())
-}
-
-/// A logit that is NaN or infinite.
-#[derive(Debug, Clone, Copy)]
-struct BadLogit {
-    index: usize,
-    value: f32,
-}
-
-impl BadLogit {
-    /// * `position`: tokens in the context; the logits belong to the last of them
-    fn at(self, position: usize) -> Refusal {
-        from_engine(engine::Error::NotFinite {
-            position: position.saturating_sub(1),
-            index: self.index,
-            value: self.value,
-        })
-    }
-}
-
-/// Greedy selection: the lowest index among the largest logits.
-fn select(logits: &[f32]) -> Result<usize, BadLogit> {
-    let (mut best, mut largest) = (0, f32::NEG_INFINITY);
-    for (index, &value) in logits.iter().enumerate() {
-        if !value.is_finite() {
-            return Err(BadLogit { index, value });
-        }
-        if value > largest {
-            (best, largest) = (index, value);
-        }
-    }
-    Ok(best)
 }
 
 fn encoded(ids: Result<Vec<u32>, String>) -> Result<Vec<u32>, Refusal> {
@@ -292,7 +252,7 @@ pub(super) fn refused(message: String) -> Refusal {
     }
 }
 
-fn from_engine(error: engine::Error) -> Refusal {
+fn from_engine(error: &engine::Error) -> Refusal {
     let kind = match error {
         engine::Error::NotFinite { .. } => RefusalKind::NotFinite,
         engine::Error::ContextFull { .. } | engine::Error::UnknownToken { .. } => {

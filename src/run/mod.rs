@@ -17,6 +17,7 @@ mod passes;
 pub mod plan;
 pub mod probe;
 pub mod protocol;
+mod subject;
 mod supervisor;
 pub mod worker;
 mod worker_process;
@@ -26,6 +27,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
+pub use worker::worker_main;
 pub use worker_process::WorkerCommand;
 
 use crate::artifact::ModelFiles;

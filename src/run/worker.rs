@@ -10,12 +10,12 @@ use std::time::Instant;
 use rustix::process::{Resource, Rlimit, Signal};
 
 use super::lanes::{Forced, ForcedLimits, Natural, refused, warm_up};
-use super::probe;
 use super::protocol::{
     self, Answer, HelloAnswer, Lane, LineRead, LoadAnswer, LoadRequest, Malformed, MemoryAnswer,
     Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request,
 };
-use crate::engine::{self, DecodeLimits, Engine};
+use super::{probe, subject};
+use crate::engine::{Engine, kernels};
 use crate::units::Sha256;
 
 /// Exit status of a worker that was spoken to off the protocol (`EX_PROTOCOL` of sysexits.h).
@@ -55,19 +55,6 @@ pub trait Subject {
 
     /// The engine.
     fn engine(&mut self) -> &mut dyn Engine;
-
-    /// Greedy output after `prompt`, fed into an empty context.
-    ///
-    /// * `on_token`: called with index and id as each token is chosen
-    ///
-    /// # Errors
-    /// What the engine says.
-    fn generate(
-        &mut self,
-        prompt: &[u32],
-        limits: &DecodeLimits,
-        on_token: &mut dyn FnMut(usize, u32),
-    ) -> Result<(Vec<u32>, engine::StopReason), engine::Error>;
 }
 
 /// What loading gives: the model, and how long the digest checks before it took.
@@ -370,16 +357,19 @@ fn protocol_refusal(message: String) -> Refusal {
     }
 }
 
-/// Runs a worker on stdin and stdout; the exit status tells the supervisor how it ended.
+/// Runs a worker on stdin and stdout: the hidden command `__worker`.
 ///
-/// A panic prints its message to stderr as always and gives 101.
-pub(super) fn run_on_stdio(
-    kernel: &'static str,
-    load: impl FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>,
-) -> ExitCode {
+/// Gives the exit status that tells the supervisor how it ended. A panic prints its message to
+/// stderr as always and gives 101.
+pub fn worker_main() -> ExitCode {
     limit_this_process();
     let serve = std::panic::AssertUnwindSafe(|| {
-        serve(io::stdin().lock(), io::stdout().lock(), kernel, load)
+        serve(
+            io::stdin().lock(),
+            io::stdout().lock(),
+            kernels::chosen(),
+            subject::load,
+        )
     });
     match std::panic::catch_unwind(serve) {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -404,7 +394,7 @@ fn limit_this_process() {
 }
 
 /// An error and its sources in one line.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

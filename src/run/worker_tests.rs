@@ -1,6 +1,7 @@
 //! A worker over in-memory pipes, with a canned model.
 
 use super::*;
+use crate::engine;
 use crate::record::StopReason;
 use crate::run::protocol::{GenerateAnswer, to_line};
 
@@ -126,44 +127,6 @@ impl Subject for Digits {
     fn engine(&mut self) -> &mut dyn Engine {
         &mut self.0
     }
-
-    fn generate(
-        &mut self,
-        prompt: &[u32],
-        limits: &DecodeLimits,
-        on_token: &mut dyn FnMut(usize, u32),
-    ) -> Result<(Vec<u32>, engine::StopReason), engine::Error> {
-        let mut out = Vec::new();
-        let mut fed = prompt.to_vec();
-        loop {
-            let logits = self.0.feed(&fed)?;
-            if let Some(index) = logits.iter().position(|value| value.is_nan()) {
-                let position = self.0.n - 1;
-                return Err(engine::Error::NotFinite {
-                    position,
-                    index,
-                    value: f32::NAN,
-                });
-            }
-            let next = logits
-                .iter()
-                .position(|&value| value > 0.5)
-                .expect("one is 1");
-            let next = u32::try_from(next).expect("small");
-            if limits.stop_ids.contains(&next) {
-                return Ok((out, engine::StopReason::Eos));
-            }
-            on_token(out.len(), next);
-            out.push(next);
-            if out.len() == limits.max_new_tokens {
-                return Ok((out, engine::StopReason::MaxTokens));
-            }
-            if self.0.n == CONTEXT {
-                return Ok((out, engine::StopReason::ContextFull));
-            }
-            fed = vec![next];
-        }
-    }
 }
 
 fn hello() -> Op {
@@ -207,7 +170,7 @@ fn forced(text: &str, prompt_tokens: usize, context_tokens: usize) -> Lane {
 }
 
 /// Sends raw input to a worker; gives its replies and how it ended.
-fn talk(input: &[u8], model: Counter) -> (Vec<Reply>, Result<(), Error>) {
+fn talk(input: &[u8], model: &Counter) -> (Vec<Reply>, Result<(), Error>) {
     let mut output = Vec::new();
     let end = serve(input, &mut output, "scalar", |_| {
         Ok(Loaded {
@@ -224,7 +187,7 @@ fn talk(input: &[u8], model: Counter) -> (Vec<Reply>, Result<(), Error>) {
 }
 
 /// Loads `model`, sends `ops` and gives what they were answered.
-fn ask(model: Counter, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Answer, Refusal>> {
+fn ask(model: &Counter, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Answer, Refusal>> {
     let all = [hello(), load_op()].into_iter().chain(ops);
     let input: Vec<u8> = (1..)
         .zip(all)
@@ -241,7 +204,7 @@ fn ask(model: Counter, ops: impl IntoIterator<Item = Op>) -> Vec<Result<Answer, 
 
 #[track_caller]
 fn check_output(prompt: &str, lane: Lane, text: &str, stop: StopReason) {
-    let answers = ask(counter(), [open(prompt, lane), Op::Generate { handle: 1 }]);
+    let answers = ask(&counter(), [open(prompt, lane), Op::Generate { handle: 1 }]);
     let Ok(Answer::Generate(output)) = &answers[1] else {
         panic!("{answers:?}")
     };
@@ -297,7 +260,7 @@ fn stop_tokens_can_be_ignored_to_fill_the_context() {
 #[test]
 fn a_generation_can_be_repeated_and_is_the_same() {
     let answers = ask(
-        counter(),
+        &counter(),
         [
             open("12", natural(9, false)),
             Op::Generate { handle: 1 },
@@ -314,7 +277,7 @@ fn a_generation_can_be_repeated_and_is_the_same() {
 #[test]
 fn forced_segments_feed_what_they_are_told() {
     let answers = ask(
-        counter(),
+        &counter(),
         [
             open("1234", forced("9999", 99, 99)),
             Op::Prefill { handle: 1 },
@@ -357,7 +320,7 @@ fn forced_segments_feed_what_they_are_told() {
 #[test]
 fn forced_text_and_prompt_are_cut_to_the_context() {
     let long = "1".repeat(40);
-    let answers = ask(counter(), [open(&long, forced(&long, 99, 99))]);
+    let answers = ask(&counter(), [open(&long, forced(&long, 99, 99))]);
     let opened = OpenAnswer {
         handle: 1,
         n_prompt: CONTEXT / 2,
@@ -369,7 +332,7 @@ fn forced_text_and_prompt_are_cut_to_the_context() {
 #[test]
 fn warming_up_leaves_an_empty_context() {
     let answers = ask(
-        counter(),
+        &counter(),
         [
             Op::Warmup { tokens: 40 },
             open("12", natural(1, false)),
@@ -387,7 +350,7 @@ fn a_logit_that_is_not_finite_is_named_in_both_lanes() {
         ..counter()
     };
     let natural = ask(
-        broken(),
+        &broken(),
         [open("12", natural(9, false)), Op::Generate { handle: 1 }],
     );
     check_refusal(
@@ -396,7 +359,7 @@ fn a_logit_that_is_not_finite_is_named_in_both_lanes() {
         "logit 3 at position 3 is NaN",
     );
     let forced = ask(
-        broken(),
+        &broken(),
         [
             open("12", forced("99", 99, 99)),
             Op::Prefill { handle: 1 },
@@ -431,7 +394,7 @@ fn prompts_the_model_cannot_take_are_refused() {
         "may have no new token",
         "no tokens",
     ];
-    for (answer, words) in ask(counter(), ops).iter().zip(words) {
+    for (answer, words) in ask(&counter(), ops).iter().zip(words) {
         check_refusal(answer, RefusalKind::PromptRefused, words);
     }
 }
@@ -447,7 +410,7 @@ fn requests_out_of_order_are_refused() {
         Op::Prefill { handle: 1 },
         Op::Warmup { tokens: 1 },
     ];
-    let answers = ask(counter(), ops);
+    let answers = ask(&counter(), ops);
     for i in [0, 1, 3, 4, 5, 6] {
         assert_eq!(
             answers[i].as_ref().unwrap_err().kind,
@@ -463,7 +426,7 @@ fn nothing_is_answered_before_the_handshake() {
         id: 4,
         op: load_op(),
     });
-    let (replies, end) = talk(&input, counter());
+    let (replies, end) = talk(&input, &counter());
     end.unwrap();
     assert_eq!(replies[0].id, 4);
     assert_eq!(
@@ -483,7 +446,7 @@ fn another_version_is_refused_and_ends_the_worker() {
         id: 2,
         op: load_op(),
     }));
-    let (replies, end) = talk(&input, counter());
+    let (replies, end) = talk(&input, &counter());
     assert!(matches!(end, Err(Error::Version { found: 2 })));
     assert_eq!(replies.len(), 1);
     let refusal = replies[0].err.as_ref().unwrap();
@@ -502,7 +465,7 @@ fn lines_that_are_no_requests_end_the_worker() {
         "{\"id\":1}\n",
         "\n",
     ] {
-        let (replies, end) = talk(line.as_bytes(), counter());
+        let (replies, end) = talk(line.as_bytes(), &counter());
         assert!(matches!(end, Err(Error::Malformed(_))), "{line}");
         assert!(replies.is_empty());
     }
@@ -511,7 +474,7 @@ fn lines_that_are_no_requests_end_the_worker() {
 #[test]
 fn the_end_of_the_input_and_a_torn_line_end_the_worker_quietly() {
     for input in ["", "{\"id\":1,\"do"] {
-        let (replies, end) = talk(input.as_bytes(), counter());
+        let (replies, end) = talk(input.as_bytes(), &counter());
         assert!(end.is_ok() && replies.is_empty());
     }
 }
@@ -521,7 +484,7 @@ fn nothing_is_read_after_bye() {
     let mut input = to_line(&Request { id: 1, op: hello() });
     input.extend(to_line(&Request { id: 2, op: Op::Bye }));
     input.extend(b"nonsense\n");
-    let (replies, end) = talk(&input, counter());
+    let (replies, end) = talk(&input, &counter());
     assert!(end.is_ok());
     assert_eq!(replies[1].ok, Some(Answer::Bye));
 }
@@ -554,7 +517,7 @@ fn a_refused_load_says_why_and_whose_loss_it_is() {
 
 #[test]
 fn memory_is_read_by_the_worker_itself() {
-    let answers = ask(counter(), [Op::Snapshot { reset: false }]);
+    let answers = ask(&counter(), [Op::Snapshot { reset: false }]);
     let Ok(Answer::Snapshot(memory)) = &answers[0] else {
         panic!("{answers:?}")
     };
@@ -569,6 +532,6 @@ fn a_panic_in_the_engine_is_not_swallowed() {
         ..counter()
     };
     let ops = [open("12", natural(9, false)), Op::Generate { handle: 1 }];
-    let ended = std::panic::catch_unwind(|| ask(model, ops));
+    let ended = std::panic::catch_unwind(|| ask(&model, ops));
     assert!(ended.is_err());
 }

@@ -6,27 +6,27 @@ use crate::run::pair::Pair;
 use crate::run::protocol::{LoadAnswer, Timing};
 use crate::run::supervisor::{At, Fault, Session};
 
-/// Wall times a segment should last, in nanoseconds.
+/// How long a segment should last.
 #[derive(Debug, Clone, Copy)]
-struct Budget {
+struct BudgetNs {
     /// The baseline's segment, when nothing speaks against it.
-    target_ns: u64,
+    target: u64,
     /// The slower role's segment; a slow candidate shortens both roles' segments.
-    longest_ns: u64,
+    longest: u64,
     /// The baseline's segment, however slow the other role is.
-    shortest_ns: u64,
+    shortest: u64,
 }
 
 const MS: u64 = 1_000_000;
-const PREFILL: Budget = Budget {
-    target_ns: 60 * MS,
-    longest_ns: 120 * MS,
-    shortest_ns: 15 * MS,
+const PREFILL: BudgetNs = BudgetNs {
+    target: 60 * MS,
+    longest: 120 * MS,
+    shortest: 15 * MS,
 };
-const DECODE: Budget = Budget {
-    target_ns: 80 * MS,
-    longest_ns: 200 * MS,
-    shortest_ns: 20 * MS,
+const DECODE: BudgetNs = BudgetNs {
+    target: 80 * MS,
+    longest: 200 * MS,
+    shortest: 20 * MS,
 };
 
 /// Prompt tokens of the first, rough look.
@@ -38,15 +38,15 @@ const FEWEST_PROMPT_TOKENS: usize = 16;
 /// A decode segment spans at most so many generations: feeding the prompt again costs time.
 const MOST_GENERATIONS: usize = 4;
 
-/// Sizes of the timed segments, equal in both roles.
+/// Sizes of the timed segments in tokens, equal in both roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SegmentSizes {
-    /// Context used, in tokens.
-    pub(super) context_tokens: usize,
-    /// Tokens of the prompt used, at most.
-    pub(super) prompt_tokens: usize,
+    /// Context used.
+    pub(super) context: usize,
+    /// Tokens of the prompt, at most.
+    pub(super) prompt: usize,
     /// Tokens of a decode segment.
-    pub(super) decode_tokens: usize,
+    pub(super) decode: usize,
 }
 
 impl Run<'_> {
@@ -55,9 +55,9 @@ impl Run<'_> {
         let loaded = Pair::try_new(Role::Baseline, |role| self.loaded(role))?;
         let limit = |answer: &LoadAnswer| answer.context_limit;
         let mut sizes = SegmentSizes {
-            context_tokens: limit(&loaded.baseline.1).min(limit(&loaded.candidate.1)),
-            prompt_tokens: FIRST_LOOK,
-            decode_tokens: 8,
+            context: limit(&loaded.baseline.1).min(limit(&loaded.candidate.1)),
+            prompt: FIRST_LOOK,
+            decode: 8,
         };
         let mut pair = Pair {
             baseline: loaded.baseline.0,
@@ -77,7 +77,7 @@ impl Run<'_> {
         both(&mut pair, |role, worker| {
             worker.close(opened.of(role).handle, at)
         })?;
-        sizes.prompt_tokens = tokens_within(PREFILL, &seen).max(FEWEST_PROMPT_TOKENS);
+        sizes.prompt = tokens_within(PREFILL, &seen).max(FEWEST_PROMPT_TOKENS);
 
         let opened = self.open_forced(&mut pair, scene, sizes)?;
         let most = opened.baseline.n_forced * MOST_GENERATIONS;
@@ -89,12 +89,12 @@ impl Run<'_> {
                 worker.decode(opened.of(role).handle, tokens, at)
             })
         };
-        let mut seen = decode(&mut pair, sizes.decode_tokens)?;
-        while seen.baseline.wall_ns < DECODE.shortest_ns && sizes.decode_tokens < most {
-            sizes.decode_tokens *= 2;
-            seen = decode(&mut pair, sizes.decode_tokens)?;
+        let mut seen = decode(&mut pair, sizes.decode)?;
+        while seen.baseline.wall_ns < DECODE.shortest && sizes.decode < most {
+            sizes.decode *= 2;
+            seen = decode(&mut pair, sizes.decode)?;
         }
-        sizes.decode_tokens = tokens_within(DECODE, &seen).min(most);
+        sizes.decode = tokens_within(DECODE, &seen).min(most);
         // Both are killed when dropped; a calibration has no exit status to check.
         Ok(sizes)
     }
@@ -109,15 +109,15 @@ fn both<T>(
 }
 
 /// Tokens of a segment that keeps to the budget, judged by two timed samples; at least 1.
-fn tokens_within(budget: Budget, seen: &Pair<Timing>) -> usize {
+fn tokens_within(budget: BudgetNs, seen: &Pair<Timing>) -> usize {
     let tokens = |ns: u64, timing: Timing| {
         let n = u128::from(ns) * timing.tokens as u128 / u128::from(timing.wall_ns.max(1));
         usize::try_from(n).unwrap_or(usize::MAX)
     };
-    let slower = tokens(budget.longest_ns, seen.baseline)
-        .min(tokens(budget.longest_ns, seen.candidate))
-        .max(tokens(budget.shortest_ns, seen.baseline));
-    tokens(budget.target_ns, seen.baseline).min(slower).max(1)
+    let slower = tokens(budget.longest, seen.baseline)
+        .min(tokens(budget.longest, seen.candidate))
+        .max(tokens(budget.shortest, seen.baseline));
+    tokens(budget.target, seen.baseline).min(slower).max(1)
 }
 
 #[cfg(test)]

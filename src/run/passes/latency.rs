@@ -27,7 +27,7 @@ impl Run<'_> {
         self.progress.step("latency", 0, total, "calibration");
         let sizes = self.repeating(Self::calibrate)?;
         for role in turns(Role::Baseline) {
-            self.records.of_mut(role).plan.segment_tokens = Some(sizes.decode_tokens);
+            self.records.of_mut(role).plan.segment_tokens = Some(sizes.decode);
         }
         for (index, launch) in self.plan.launches.iter().enumerate() {
             self.progress.step("latency", index, total, "launch");
@@ -76,7 +76,7 @@ impl Run<'_> {
         let at = At::pass("latency");
         for role in turns(plan.spawn_first) {
             pair.of_mut(role)
-                .warmup(WARMUP_TOKENS.min(sizes.decode_tokens), at)?;
+                .warmup(WARMUP_TOKENS.min(sizes.decode), at)?;
         }
         let empty = || Launch {
             index,
@@ -98,7 +98,7 @@ impl Run<'_> {
             }
             for role in turns(planned.decode_first) {
                 let handle = opened.of(role).handle;
-                let timing = pair.of_mut(role).decode(handle, sizes.decode_tokens, at)?;
+                let timing = pair.of_mut(role).decode(handle, sizes.decode, at)?;
                 let segment = segment(scene, timing, role == planned.decode_first);
                 seen.of_mut(role).decode.push(segment);
             }
@@ -119,7 +119,7 @@ impl Run<'_> {
         scene: usize,
         sizes: SegmentSizes,
     ) -> Result<Pair<OpenAnswer>, Fault> {
-        let text = self.forced_text(scene, sizes.context_tokens.saturating_mul(BYTES_PER_TOKEN));
+        let text = self.forced_text(scene, sizes.context.saturating_mul(BYTES_PER_TOKEN));
         let scene = &self.inputs.scenes[scene];
         let at = At::scene("latency", &scene.id);
         let opened = Pair::try_new(Role::Baseline, |role| {
@@ -128,8 +128,8 @@ impl Run<'_> {
                 prompt: scene.prompt_text.clone(),
                 lane: Lane::Forced {
                     text: text.clone(),
-                    prompt_tokens: sizes.prompt_tokens,
-                    context_tokens: sizes.context_tokens,
+                    prompt_tokens: sizes.prompt,
+                    context_tokens: sizes.context,
                 },
             };
             pair.of_mut(role).open(request, at)
