@@ -24,4 +24,6 @@ pub mod engine;
 
 pub mod record;
 
+pub mod run;
+
 pub mod metric;

@@ -3,13 +3,18 @@
 //! Upstream (`run`) writes it, downstream (`metric`, `gate`, `report`) are pure functions of it.
 //! All times are integers in nanoseconds or floats named by unit; unknown is `None`.
 
+pub mod file;
 pub mod host;
+pub mod journal;
 pub mod observation;
 
 use serde::{Deserialize, Serialize};
 
+pub use file::Error;
 pub use host::HostKey;
-pub use observation::{Failure, Launch, MemoryRun, OutputObservation, Segment, StopReason};
+pub use observation::{
+    Failure, FailureKind, Launch, MemoryRun, OutputObservation, Segment, StopReason,
+};
 
 use crate::units::{Bytes, Sha256};
 
@@ -56,6 +61,8 @@ pub struct RunRecord {
     pub launches: Vec<Launch>,
     /// What ended the model's run early, if anything did.
     pub failure: Option<Failure>,
+    /// One sentence each: why a promised pass is missing, or which work had to be repeated.
+    pub notes: Vec<String>,
 }
 
 /// Identity of a model: digests decide, labels inform.
@@ -129,4 +136,99 @@ pub struct PlanSummary {
     pub threads: usize,
     /// Version of the measurement protocol; times under different versions are not compared.
     pub protocol_version: u32,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A record with something in every list.
+    pub(super) fn sample() -> RunRecord {
+        let digest = Sha256::of(b"sample");
+        let segment = Segment {
+            scene: "s1".to_owned(),
+            n_tokens: 4,
+            wall_ns: 10,
+            cpu_ns: 9,
+            went_first: true,
+        };
+        RunRecord {
+            schema_version: SCHEMA_VERSION,
+            run_id: "r1".to_owned(),
+            role: Role::Candidate,
+            started_at: "2026-01-02T03:04:05Z".to_owned(),
+            model: ModelIdentity {
+                name: "m".to_owned(),
+                version: None,
+                is_pinned: false,
+                release_digest: digest,
+                files: vec![FileIdentity {
+                    name: "config.json".to_owned(),
+                    sha256: digest,
+                    size_bytes: Bytes(3),
+                }],
+                card: Some("bitnet".to_owned()),
+                tokenizer_sha256: Some(digest),
+            },
+            scenes: SceneSetIdentity {
+                name: "set".to_owned(),
+                version: "1".to_owned(),
+                scenes_sha256: digest,
+                prompt_sha256: digest,
+                renderer: "scene-text/1".to_owned(),
+                lexicon_sha256: digest,
+            },
+            host: HostKey {
+                cpu: "unknown".to_owned(),
+                usable_cpus: 2,
+                os_release: "6".to_owned(),
+                vv_eval_version: "0".to_owned(),
+                rustc: "rustc".to_owned(),
+                kernel: "scalar".to_owned(),
+                detected_features: vec![],
+                compiled_features: vec![],
+            },
+            plan: PlanSummary {
+                seed: digest,
+                scene_ids: vec!["s1".to_owned()],
+                n_launches: 1,
+                pairs_per_launch: 1,
+                segment_tokens: Some(4),
+                max_new_tokens: 8,
+                threads: 1,
+                protocol_version: 1,
+            },
+            planted: None,
+            memory: vec![MemoryRun {
+                load_ns: 1,
+                load_peak_bytes: Bytes(2),
+                peak_bytes: Bytes(3),
+                anon_bytes: Bytes(4),
+                file_bytes: Bytes(5),
+            }],
+            outputs: vec![OutputObservation {
+                scene: "s1".to_owned(),
+                n_prompt: 3,
+                token_ids: vec![1, 2],
+                text: "ab".to_owned(),
+                stop: StopReason::Eos,
+                ttft_ns: 5,
+                itl_ns: vec![6],
+                e2e_ns: 12,
+            }],
+            launches: vec![Launch {
+                index: 0,
+                decode: vec![segment.clone()],
+                prefill: vec![segment],
+            }],
+            failure: Some(Failure {
+                kind: FailureKind::Crashed,
+                pass: "latency".to_owned(),
+                scene: Some("s1".to_owned()),
+                detail: "signal 9".to_owned(),
+                stderr_tail: String::new(),
+            }),
+            notes: vec!["one".to_owned()],
+        }
+    }
 }

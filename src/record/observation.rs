@@ -110,4 +110,6 @@ pub enum FailureKind {
     TimedOut,
     /// Logits were NaN or infinite.
     NotFinite,
+    /// A prompt could not be tokenised, rendered or held in the context.
+    PromptRefused,
 }

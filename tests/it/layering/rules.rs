@@ -99,7 +99,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["libm"], &["engine", "model"]),
     (
         &["serde_path_to_error"],
-        &["gate", "scene", "manifest", "run"],
+        &["gate", "scene", "manifest", "record", "run"],
     ),
 ];
 

@@ -1,0 +1,328 @@
+//! Runs two models on one scene set and records everything seen.
+//!
+//! In: [`PairInputs`] (digested files, scenes, what to start as a worker) and a [`RunPlan`].
+//! Out: one [`RunRecord`] per role. Judges nothing, prints nothing, loads no model: each model
+//! lives in worker processes, and this side only takes turns, waits and writes down.
+//!
+//! Three passes, each in fresh workers: *memory* (one model alone), *outputs* (both models' own
+//! words, scene by scene) and *latency* (launches of coin-flipped pairs of timed segments).
+//! A model that crashes, hangs or computes nonsense ends the run early with
+//! [`failure`](RunRecord::failure) set; that is a result, not an error.
+
+mod error;
+pub mod host;
+mod lanes;
+mod pair;
+mod passes;
+pub mod plan;
+pub mod probe;
+pub mod protocol;
+mod subject;
+mod supervisor;
+pub mod worker;
+mod worker_process;
+
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use error::Error;
+pub use plan::{Effort, RunPlan, SeedInputs};
+pub use worker::worker_main;
+pub use worker_process::WorkerCommand;
+
+use crate::artifact::ModelFiles;
+use crate::record::journal::{Entry, Journal};
+use crate::record::{
+    FileIdentity, ModelIdentity, Role, RunRecord, SCHEMA_VERSION, SceneSetIdentity,
+};
+use crate::units::Hasher;
+use pair::Pair;
+use protocol::{FileRequest, LoadRequest};
+use supervisor::{At, Fault, Session, is_worth_repeating, repetition};
+
+/// One model of the comparison.
+#[derive(Debug, Clone)]
+pub struct RoleInput {
+    /// Its digested files.
+    pub files: ModelFiles,
+    /// Label from the manifest, or the directory's name.
+    pub name: String,
+    /// Label from the manifest.
+    pub version: Option<String>,
+    /// The harm to plant; such a run never earns a verdict that counts.
+    pub planted: Option<String>,
+}
+
+/// One scene as the models see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SceneInput {
+    /// Its id.
+    pub id: String,
+    /// The prompt.
+    pub prompt_text: String,
+    /// Text fed in the forced lane: the scene's reference.
+    pub forced_text: String,
+}
+
+/// Everything a run needs to know.
+#[derive(Debug, Clone)]
+pub struct PairInputs {
+    /// The model now pinned.
+    pub baseline: RoleInput,
+    /// The model proposed.
+    pub candidate: RoleInput,
+    /// The scenes, in the set's order.
+    pub scenes: Vec<SceneInput>,
+    /// What the scenes and the prompt are.
+    pub scene_set: SceneSetIdentity,
+    /// What to start as a worker.
+    pub worker: WorkerCommand,
+    /// Folder of the journal.
+    pub journal_dir: PathBuf,
+}
+
+impl PairInputs {
+    fn role(&self, role: Role) -> &RoleInput {
+        match role {
+            Role::Baseline => &self.baseline,
+            Role::Candidate => &self.candidate,
+        }
+    }
+}
+
+/// Hears how far a run is.
+pub trait Progress {
+    /// A step was done. Never called while a segment is timed.
+    ///
+    /// * `phase`: `memory`, `outputs` or `latency`
+    /// * `done`, `total`: steps of the phase
+    /// * `detail`: a scene id or a role
+    fn step(&mut self, phase: &str, done: usize, total: usize, detail: &str);
+}
+
+/// A run in progress.
+struct Run<'a> {
+    inputs: &'a PairInputs,
+    plan: &'a RunPlan,
+    progress: &'a mut dyn Progress,
+    journal: Journal,
+    records: Pair<RunRecord>,
+    notes: Vec<String>,
+}
+
+/// Runs both models through the plan.
+///
+/// Workers die with the thread that calls this; see `worker_process`.
+///
+/// # Errors
+/// [`Error`] when there is no pair of records to judge. A failing model is not an error.
+pub fn run_pair(
+    inputs: &PairInputs,
+    plan: &RunPlan,
+    progress: &mut dyn Progress,
+) -> Result<(RunRecord, RunRecord), Error> {
+    check(inputs, plan)?;
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let started_at = host::rfc3339(seconds);
+    let records = empty_records(inputs, plan, &started_at)?;
+    let mut journal = Journal::create(&inputs.journal_dir)?;
+    journal.append(&Entry::Header {
+        schema_version: SCHEMA_VERSION,
+        run_id: &records.baseline.run_id,
+        plan: &records.baseline.plan,
+        baseline: &records.baseline.model,
+        candidate: &records.candidate.model,
+    })?;
+    let mut run = Run {
+        inputs,
+        plan,
+        progress,
+        journal,
+        records,
+        notes: Vec::new(),
+    };
+    match run.passes() {
+        Ok(()) => {}
+        Err(Fault::Failed { role, failure }) => {
+            run.journal.append(&Entry::Failure {
+                role,
+                failure: &failure,
+            })?;
+            run.records.of_mut(role).failure = Some(*failure);
+        }
+        Err(Fault::Broken(error)) => return Err(error),
+    }
+    let Pair {
+        mut baseline,
+        mut candidate,
+    } = run.records;
+    baseline.notes.clone_from(&run.notes);
+    candidate.notes = run.notes;
+    Ok((baseline, candidate))
+}
+
+fn check(inputs: &PairInputs, plan: &RunPlan) -> Result<(), Error> {
+    let found = inputs.scenes.len();
+    if found == 0 {
+        return Err(Error::NoScenes);
+    }
+    let planned = plan.scene_order.len();
+    if planned != found {
+        return Err(Error::ForeignPlan { planned, found });
+    }
+    for files in [&inputs.baseline.files, &inputs.candidate.files] {
+        let paths = files
+            .files
+            .values()
+            .map(crate::artifact::VerifiedArtifact::path);
+        for path in paths.chain([files.origin.as_path()]) {
+            if path.to_str().is_none() {
+                return Err(Error::PathNotUtf8 {
+                    path: path.to_owned(),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The records before anything was observed. Asks a worker which kernel it chose.
+fn empty_records(
+    inputs: &PairInputs,
+    plan: &RunPlan,
+    started_at: &str,
+) -> Result<Pair<RunRecord>, Error> {
+    let session = Session::start(Role::Baseline, &inputs.worker, &plan.effort)?;
+    let host = host::collect(&session.hello().kernel);
+    drop(session);
+    let mut run_id = Hasher::default();
+    run_id.update(plan.seed.as_bytes());
+    run_id.update(format!("{started_at} {}", std::process::id()).as_bytes());
+    let run_id = run_id.finish().short();
+    let scene_ids: Vec<&str> = inputs
+        .scenes
+        .iter()
+        .map(|scene| scene.id.as_str())
+        .collect();
+    Pair::try_new(Role::Baseline, |role| {
+        Ok(RunRecord {
+            schema_version: SCHEMA_VERSION,
+            run_id: run_id.clone(),
+            role,
+            started_at: started_at.to_owned(),
+            model: identity(inputs.role(role)),
+            scenes: inputs.scene_set.clone(),
+            host: host.clone(),
+            plan: plan.summary(&scene_ids, None),
+            planted: inputs.role(role).planted.clone(),
+            memory: Vec::new(),
+            outputs: Vec::new(),
+            launches: Vec::new(),
+            failure: None,
+            notes: Vec::new(),
+        })
+    })
+}
+
+/// What is known of a model before it was loaded.
+fn identity(input: &RoleInput) -> ModelIdentity {
+    let files = input.files.files.iter();
+    ModelIdentity {
+        name: input.name.clone(),
+        version: input.version.clone(),
+        is_pinned: input.files.is_pinned,
+        release_digest: input.files.release_digest,
+        files: files
+            .map(|(name, file)| FileIdentity {
+                name: name.clone(),
+                sha256: file.sha256(),
+                size_bytes: file.size(),
+            })
+            .collect(),
+        card: None,
+        tokenizer_sha256: None,
+    }
+}
+
+impl<'a> Run<'a> {
+    fn passes(&mut self) -> Result<(), Fault> {
+        self.memory_pass()?;
+        self.outputs_pass()?;
+        self.latency_pass()
+    }
+
+    /// A fresh worker of a role with its model loaded.
+    fn loaded(&mut self, role: Role) -> Result<(Session, protocol::LoadAnswer), Fault> {
+        let mut session = Session::start(role, &self.inputs.worker, &self.plan.effort)?;
+        let answer = session.load(load_request(self.inputs.role(role)))?;
+        let model = &mut self.records.of_mut(role).model;
+        model.card = Some(answer.card.clone());
+        model.tokenizer_sha256 = Some(answer.tokenizer_sha256);
+        Ok((session, answer))
+    }
+
+    /// A fresh pair of loaded workers, spawned and loaded one after the other.
+    fn loaded_pair(&mut self, first: Role) -> Result<Pair<Session>, Fault> {
+        Pair::try_new(first, |role| self.loaded(role).map(|(session, _)| session))
+    }
+
+    /// The scene at a position of the planned order.
+    fn scene_at(&self, position: usize) -> &'a SceneInput {
+        let order = &self.plan.scene_order;
+        &self.inputs.scenes[order[position % order.len()]]
+    }
+
+    /// Does a unit of work; once more, in fresh workers, when a worker crashed, hung or was killed.
+    /// The other failures are the model's own words and would be the same again.
+    fn repeating<T>(
+        &mut self,
+        mut unit: impl FnMut(&mut Self) -> Result<T, Fault>,
+    ) -> Result<T, Fault> {
+        match unit(self) {
+            Err(Fault::Failed { role, failure }) if is_worth_repeating(failure.kind) => {
+                self.note(repetition(role, &failure))?;
+                unit(self)
+            }
+            outcome => outcome,
+        }
+    }
+
+    fn append(&mut self, unit: &Entry) -> Result<(), Fault> {
+        Ok(self.journal.append(unit).map_err(Error::from)?)
+    }
+
+    fn note(&mut self, text: String) -> Result<(), Fault> {
+        self.append(&Entry::Note { text: &text })?;
+        self.notes.push(text);
+        Ok(())
+    }
+}
+
+fn load_request(input: &RoleInput) -> LoadRequest {
+    let files = input.files.files.iter();
+    LoadRequest {
+        files: files
+            .map(|(name, file)| FileRequest {
+                name: name.clone(),
+                path: file.path().to_owned(),
+                sha256: file.sha256(),
+                size_bytes: file.size(),
+            })
+            .collect(),
+        is_pinned: input.files.is_pinned,
+        release_digest: input.files.release_digest,
+        origin: input.files.origin.clone(),
+        planted: input.planted.clone(),
+    }
+}
+
+/// Ends both workers of a pair and checks their exit statuses.
+fn end_pair(pair: Pair<Session>, at: At) -> Result<(), Fault> {
+    pair.baseline.bye(at)?;
+    pair.candidate.bye(at)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,178 @@
+//! Latency pass: launches of coin-flipped pairs of timed segments, equal work in both roles.
+
+use super::calibrate::SegmentSizes;
+use crate::record::journal::Entry;
+use crate::record::{Launch, Role, Segment};
+use crate::run::error::Error;
+use crate::run::pair::{Pair, turns};
+use crate::run::plan::LaunchPlan;
+use crate::run::protocol::{Lane, OpenAnswer, OpenRequest, Timing};
+use crate::run::supervisor::{At, Fault, Session};
+use crate::run::{Run, end_pair};
+
+/// Forced text is gathered up to so many bytes per token of context; a token of Portuguese text
+/// has fewer.
+const BYTES_PER_TOKEN: usize = 8;
+
+/// Tokens of the warm-up, unmeasured.
+const WARMUP_TOKENS: usize = 64;
+
+impl Run<'_> {
+    /// Times both roles in every launch of the plan, or notes why it cannot.
+    pub(in crate::run) fn latency_pass(&mut self) -> Result<(), Fault> {
+        if let Some(reason) = self.reason_without_latency() {
+            return self.note(format!("no latency was measured: {reason}"));
+        }
+        let total = self.plan.launches.len();
+        self.progress.step("latency", 0, total, "calibration");
+        let sizes = self.repeating(Self::calibrate)?;
+        for role in turns(Role::Baseline) {
+            self.records.of_mut(role).plan.segment_tokens = Some(sizes.decode);
+        }
+        for (index, launch) in self.plan.launches.iter().enumerate() {
+            self.progress.step("latency", index, total, "launch");
+            // A launch counts whole or not at all.
+            let seen = self.repeating(|run| run.launch(index, launch, sizes))?;
+            let Pair {
+                baseline,
+                candidate,
+            } = &seen;
+            self.append(&Entry::Launch {
+                baseline,
+                candidate,
+            })?;
+            self.records.baseline.launches.push(seen.baseline);
+            self.records.candidate.launches.push(seen.candidate);
+        }
+        self.progress.step("latency", total, total, "");
+        Ok(())
+    }
+
+    fn reason_without_latency(&self) -> Option<&'static str> {
+        let digest = |role| self.records.of(role).model.tokenizer_sha256;
+        if self.plan.launches.is_empty() {
+            Some("the plan has no launches")
+        } else if self
+            .inputs
+            .scenes
+            .iter()
+            .all(|scene| scene.forced_text.trim().is_empty())
+        {
+            Some("no scene has a reference to force")
+        } else if digest(Role::Baseline) != digest(Role::Candidate) {
+            Some("the tokenizers differ, so equal text is not equal work")
+        } else {
+            None
+        }
+    }
+
+    fn launch(
+        &mut self,
+        index: usize,
+        plan: &LaunchPlan,
+        sizes: SegmentSizes,
+    ) -> Result<Pair<Launch>, Fault> {
+        let mut pair = self.loaded_pair(plan.spawn_first)?;
+        let at = At::pass("latency");
+        for role in turns(plan.spawn_first) {
+            pair.of_mut(role)
+                .warmup(WARMUP_TOKENS.min(sizes.decode), at)?;
+        }
+        let empty = || Launch {
+            index,
+            decode: Vec::new(),
+            prefill: Vec::new(),
+        };
+        let mut seen = Pair {
+            baseline: empty(),
+            candidate: empty(),
+        };
+        for planned in &plan.pairs {
+            let scene = &self.inputs.scenes[planned.scene].id;
+            let at = At::scene("latency", scene);
+            let opened = self.open_forced(&mut pair, planned.scene, sizes)?;
+            for role in turns(planned.prefill_first) {
+                let timing = pair.of_mut(role).prefill(opened.of(role).handle, at)?;
+                let segment = segment(scene, timing, role == planned.prefill_first);
+                seen.of_mut(role).prefill.push(segment);
+            }
+            for role in turns(planned.decode_first) {
+                let handle = opened.of(role).handle;
+                let timing = pair.of_mut(role).decode(handle, sizes.decode, at)?;
+                let segment = segment(scene, timing, role == planned.decode_first);
+                seen.of_mut(role).decode.push(segment);
+            }
+            for role in turns(planned.prefill_first) {
+                pair.of_mut(role).close(opened.of(role).handle, at)?;
+            }
+        }
+        end_pair(pair, at)?;
+        Ok(seen)
+    }
+
+    /// Prepares the same forced generation in both workers.
+    ///
+    /// * `scene`: index into the caller's scenes
+    pub(super) fn open_forced(
+        &self,
+        pair: &mut Pair<Session>,
+        scene: usize,
+        sizes: SegmentSizes,
+    ) -> Result<Pair<OpenAnswer>, Fault> {
+        let text = self.forced_text(scene, sizes.context.saturating_mul(BYTES_PER_TOKEN));
+        let scene = &self.inputs.scenes[scene];
+        let at = At::scene("latency", &scene.id);
+        let opened = Pair::try_new(Role::Baseline, |role| {
+            let request = OpenRequest {
+                scene: scene.id.clone(),
+                prompt: scene.prompt_text.clone(),
+                lane: Lane::Forced {
+                    text: text.clone(),
+                    prompt_tokens: sizes.prompt,
+                    context_tokens: sizes.context,
+                },
+            };
+            pair.of_mut(role).open(request, at)
+        })?;
+        let counts = |answer: &OpenAnswer| (answer.n_prompt, answer.n_forced);
+        if counts(&opened.baseline) != counts(&opened.candidate) {
+            return Err(Fault::Broken(Error::Protocol {
+                role: Role::Candidate,
+                detail: format!(
+                    "scene `{}` has other token counts than the baseline",
+                    scene.id
+                ),
+                stderr_tail: String::new(),
+            }));
+        }
+        Ok(opened)
+    }
+
+    /// The scene's reference and, while that is short, those of the scenes after it.
+    fn forced_text(&self, scene: usize, enough_bytes: usize) -> String {
+        let order = &self.plan.scene_order;
+        let start = order.iter().position(|&other| other == scene).unwrap_or(0);
+        let mut text = String::new();
+        for offset in 0..order.len() {
+            if text.len() >= enough_bytes {
+                break;
+            }
+            let reference = self.scene_at(start + offset).forced_text.trim();
+            if !text.is_empty() && !reference.is_empty() {
+                text.push(' ');
+            }
+            text.push_str(reference);
+        }
+        text
+    }
+}
+
+fn segment(scene: &str, timing: Timing, went_first: bool) -> Segment {
+    Segment {
+        scene: scene.to_owned(),
+        n_tokens: timing.tokens,
+        wall_ns: timing.wall_ns,
+        cpu_ns: timing.cpu_ns,
+        went_first,
+    }
+}

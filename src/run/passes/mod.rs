@@ -1,0 +1,6 @@
+//! The three passes of a run, each a method of `Run`.
+
+mod calibrate;
+mod latency;
+mod memory;
+mod outputs;

@@ -1,0 +1,359 @@
+//! Whole runs against a worker that is a shell script and answers from a table.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::*;
+use crate::record::{FailureKind, StopReason};
+use crate::units::{Bytes, Sha256};
+
+/// Answers every request at once. `HOOK` runs before each answer and may change `body`, or end the
+/// worker; it sees `role`, `op`, `scene` and a folder `dir` of its own.
+const SCRIPT: &str = r#"
+dir=$1; role=; scene=; handle=0; tok=$(printf '%064d' 1); card=fake
+while IFS= read -r line; do
+  id=${line#*\"id\":}; id=${id%%,*}
+  op=${line#*\"do\":}
+  case "$op" in
+    '{"hello"'*)
+      case "$op" in *candidate*) role=candidate ;; *) role=baseline ;; esac
+      body='{"hello":{"protocol":1,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
+    '{"load"'*)
+      body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"fake '$role'","tokenizer_sha256":"'$tok'","context_limit":64}}' ;;
+    '{"warmup"'*) body='"warmup"' ;;
+    '{"open"'*)
+      scene=${op#*\"scene\":\"}; scene=${scene%%\"*}; handle=$((handle+1))
+      case "$op" in *'{"forced"'*) forced=48 ;; *) forced=0 ;; esac
+      body='{"open":{"handle":'$handle',"n_prompt":16,"n_forced":'$forced'}}' ;;
+    '{"prefill"'*) body='{"prefill":{"tokens":16,"wall_ns":16000000,"cpu_ns":15000000}}' ;;
+    '{"decode"'*)
+      tokens=${op#*\"tokens\":}; tokens=${tokens%%\}*}
+      body='{"decode":{"tokens":'$tokens',"wall_ns":'$((tokens*2000000))',"cpu_ns":'$((tokens*1900000))'}}' ;;
+    '{"generate"'*)
+      body='{"generate":{"n_prompt":16,"token_ids":[1,2],"text":"'$role' '$scene'","stop":"eos","ttft_ns":3,"itl_ns":[4],"e2e_ns":9}}' ;;
+    '{"close"'*) body='"close"' ;;
+    '{"snapshot"'*) body='{"snapshot":{"peak_bytes":4096,"anon_bytes":2048,"file_bytes":1024,"is_reset":true}}' ;;
+    '"bye"'*) body='"bye"' ;;
+  esac
+  outcome=ok
+  HOOK
+  printf '%s\n' "{\"id\":$id,\"$outcome\":$body}"
+  case "$op" in '"bye"'*) exit 0 ;; esac
+done
+"#;
+
+/// Ends the candidate's worker while it writes scene `s2`.
+const CRASH: &str = r#"case "$role/$scene/$op" in candidate/s2/*generate*) echo "thread panicked" >&2; kill -9 $$ ;; esac"#;
+
+fn once(hook: &str) -> String {
+    format!(
+        "if [ ! -e $dir/mark ]; then {} fi",
+        hook.replace("kill -9", ": > $dir/mark; kill -9")
+    )
+}
+
+#[derive(Default)]
+struct Steps(Vec<String>);
+
+impl Progress for Steps {
+    fn step(&mut self, phase: &str, done: usize, total: usize, _: &str) {
+        self.0.push(format!("{phase} {done}/{total}"));
+    }
+}
+
+fn role_input(name: &str) -> RoleInput {
+    RoleInput {
+        files: ModelFiles {
+            files: BTreeMap::new(),
+            is_pinned: false,
+            release_digest: Sha256::of(name.as_bytes()),
+            origin: name.into(),
+        },
+        name: name.to_owned(),
+        version: None,
+        planted: None,
+    }
+}
+
+fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInputs {
+    let digest = Sha256::of(b"set");
+    let script = SCRIPT.replace("HOOK", hook);
+    PairInputs {
+        baseline: role_input("old"),
+        candidate: role_input("new"),
+        scenes: (1..=n_scenes)
+            .map(|i| SceneInput {
+                id: format!("s{i}"),
+                prompt_text: "p".repeat(i),
+                forced_text: format!("reference {i}"),
+            })
+            .collect(),
+        scene_set: SceneSetIdentity {
+            name: "set".to_owned(),
+            version: "1".to_owned(),
+            scenes_sha256: digest,
+            prompt_sha256: digest,
+            renderer: "scene-text/1".to_owned(),
+            lexicon_sha256: digest,
+        },
+        worker: WorkerCommand {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), script.into(), "worker".into(), folder.into()],
+        },
+        journal_dir: folder.join("run"),
+    }
+}
+
+fn plan(n_scenes: usize, timeout: Duration) -> RunPlan {
+    let digest = Sha256::of(b"x");
+    let seeds = SeedInputs {
+        baseline: digest,
+        candidate: digest,
+        scene_set: digest,
+        policy: digest,
+    };
+    let effort = Effort {
+        n_launches: 2,
+        pairs_per_launch: 3,
+        memory_runs: 2,
+        scene_timeout: timeout,
+        ..Effort::default()
+    };
+    RunPlan::new(&seeds, n_scenes, effort)
+}
+
+struct Seen {
+    outcome: Result<(RunRecord, RunRecord), Error>,
+    steps: Vec<String>,
+    journal: String,
+}
+
+fn run(hook: &str) -> Seen {
+    run_within(hook, Duration::from_secs(60))
+}
+
+fn run_within(hook: &str, timeout: Duration) -> Seen {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = pair_inputs(folder.path(), hook, 5);
+    let mut steps = Steps::default();
+    let outcome = run_pair(&inputs, &plan(5, timeout), &mut steps);
+    let journal = std::fs::read_to_string(folder.path().join("run/journal.jsonl")).unwrap();
+    Seen {
+        outcome,
+        steps: steps.0,
+        journal,
+    }
+}
+
+#[test]
+fn a_whole_run_fills_both_records() {
+    let Seen {
+        outcome,
+        steps,
+        journal,
+    } = run("");
+    let (baseline, candidate) = outcome.unwrap();
+    assert_eq!(baseline.run_id, candidate.run_id);
+    assert_eq!(baseline.host.kernel, "fake-kernel");
+    for record in [&baseline, &candidate] {
+        let role = record.role;
+        assert_eq!(record.model.card, Some(format!("fake {role}")));
+        assert_eq!(record.memory.len(), 2);
+        assert_eq!(record.memory[0].peak_bytes, Bytes(4096));
+        let scenes: Vec<_> = record
+            .outputs
+            .iter()
+            .map(|output| output.scene.clone())
+            .collect();
+        assert_eq!(scenes, record.plan.scene_ids);
+        assert_eq!(record.outputs[0].text, format!("{role} {}", scenes[0]));
+        assert_eq!(record.outputs[0].stop, StopReason::Eos);
+        assert_eq!(
+            record
+                .launches
+                .iter()
+                .map(|launch| launch.index)
+                .collect::<Vec<_>>(),
+            [0, 1]
+        );
+        // 2 ms per token: 40 tokens make 80 ms.
+        assert_eq!(record.plan.segment_tokens, Some(40));
+        assert_eq!(record.failure, None);
+        assert_eq!(record.notes, [""; 0]);
+    }
+    for (one, two) in baseline.launches.iter().zip(&candidate.launches) {
+        assert_eq!((one.decode.len(), one.prefill.len()), (3, 3));
+        let segments = one.decode.iter().zip(&two.decode);
+        for (a, b) in segments.chain(one.prefill.iter().zip(&two.prefill)) {
+            assert_eq!((&a.scene, a.n_tokens), (&b.scene, b.n_tokens));
+            assert_ne!(a.went_first, b.went_first);
+        }
+    }
+    assert_eq!(steps.first().unwrap(), "memory 0/4");
+    assert!(steps.contains(&"outputs 8/8".to_owned()));
+    assert_eq!(steps.last().unwrap(), "latency 2/2");
+    // Header, 4 memory runs, 10 outputs, 2 launches.
+    assert_eq!(journal.lines().count(), 17);
+}
+
+#[test]
+fn the_records_of_a_run_can_be_saved_and_loaded() {
+    let (baseline, candidate) = run("").outcome.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    for record in [baseline, candidate] {
+        let path = record.save(folder.path()).unwrap();
+        assert_eq!(RunRecord::load(&path).unwrap(), record);
+    }
+}
+
+#[test]
+fn a_model_that_crashes_twice_has_failed() {
+    let Seen {
+        outcome, journal, ..
+    } = run(CRASH);
+    // The longest prompt is that of `s5`, so the memory pass is not hit.
+    let (baseline, candidate) = outcome.unwrap();
+    let failure = candidate.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::Crashed);
+    assert_eq!(
+        (failure.pass.as_str(), failure.scene.as_deref()),
+        ("outputs", Some("s2"))
+    );
+    assert_eq!(
+        (failure.detail.as_str(), failure.stderr_tail.as_str()),
+        ("signal 9", "thread panicked")
+    );
+    assert_eq!(baseline.failure, None);
+    assert!(baseline.launches.is_empty() && candidate.launches.is_empty());
+    assert_eq!(candidate.notes.len(), 1);
+    assert!(journal.lines().last().unwrap().contains("\"failure\""));
+}
+
+#[test]
+fn a_crash_that_does_not_repeat_is_noted() {
+    let (baseline, candidate) = run(&once(CRASH)).outcome.unwrap();
+    assert_eq!(candidate.failure, None);
+    let note = "candidate: signal 9 in pass outputs at scene `s2`; repeated in a fresh worker";
+    assert_eq!(candidate.notes, [note]);
+    assert_eq!(baseline.notes, candidate.notes);
+    assert_eq!(candidate.outputs.len(), 5);
+    assert_eq!(candidate.launches.len(), 2);
+}
+
+#[test]
+fn a_launch_counts_whole_or_not_at_all() {
+    let hook = r#"case "$role/$op" in candidate/*decode*) [ -e $dir/n ] || : > $dir/n
+        if [ "$(wc -c < $dir/n)" -eq 5 ]; then echo x >> $dir/n; kill -9 $$; fi
+        printf x >> $dir/n ;; esac"#;
+    let (baseline, candidate) = run(hook).outcome.unwrap();
+    assert_eq!(candidate.notes.len(), 1);
+    for record in [baseline, candidate] {
+        assert_eq!(record.launches.len(), 2);
+        assert!(
+            record
+                .launches
+                .iter()
+                .all(|launch| launch.decode.len() == 3)
+        );
+    }
+}
+
+#[test]
+fn a_model_that_hangs_twice_has_failed() {
+    let hook = r#"case "$role/$op" in candidate/*generate*) exec sleep 600 ;; esac"#;
+    let (_, candidate) = run_within(hook, Duration::from_millis(500))
+        .outcome
+        .unwrap();
+    let failure = candidate.failure.unwrap();
+    assert_eq!(
+        (failure.kind, failure.pass.as_str()),
+        (FailureKind::TimedOut, "memory")
+    );
+    assert_eq!(failure.detail, "no answer within 500ms");
+    assert_eq!(candidate.notes.len(), 1);
+}
+
+#[test]
+fn a_model_that_cannot_be_loaded_has_failed_at_once() {
+    let hook = r#"case "$role/$op" in baseline/*load*) outcome=err
+        body='{"kind":"load_refused","message":"bad shape"}' ;; esac"#;
+    let (baseline, candidate) = run(hook).outcome.unwrap();
+    let failure = baseline.failure.unwrap();
+    assert_eq!(
+        (failure.kind, failure.pass.as_str()),
+        (FailureKind::LoadRefused, "load")
+    );
+    assert_eq!(
+        (failure.detail.as_str(), failure.scene),
+        ("bad shape", None)
+    );
+    assert!(baseline.notes.is_empty());
+    assert_eq!(baseline.model.card, None);
+    assert_eq!(candidate.failure, None);
+}
+
+#[test]
+fn a_model_that_may_not_be_judged_gives_no_records() {
+    let hook = r#"case "$op" in *load*) outcome=err
+        body='{"kind":"not_judgeable","message":"config.json changed"}' ;; esac"#;
+    assert!(matches!(run(hook).outcome, Err(Error::NotJudgeable { .. })));
+}
+
+#[test]
+fn outputs_that_do_not_repeat_give_no_records() {
+    // The second output of a scene that was written already is longer.
+    let hook = r#"case "$role/$op" in candidate/*generate*)
+        if [ -e $dir/$scene.2 ]; then body='{"generate":{"n_prompt":16,"token_ids":[1,2,3],"text":"","stop":"eos","ttft_ns":3,"itl_ns":[4,4],"e2e_ns":9}}'; fi
+        if [ -e $dir/$scene.1 ]; then : > $dir/$scene.2; fi
+        case "$scene" in s5) ;; *) : > $dir/$scene.1; : > $dir/$scene.2 ;; esac ;; esac"#;
+    let error = run(hook).outcome.unwrap_err();
+    let Error::NotDeterministic {
+        role,
+        position,
+        first,
+        second,
+        ..
+    } = error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!(
+        (role, position, first, second),
+        (Role::Candidate, 2, None, Some(3))
+    );
+}
+
+#[test]
+fn different_tokenizers_leave_latency_out() {
+    let hook = r#"case "$role/$op" in candidate/*load*)
+        body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"x","tokenizer_sha256":"'$(printf '%064d' 2)'","context_limit":64}}' ;; esac"#;
+    let (baseline, candidate) = run(hook).outcome.unwrap();
+    for record in [baseline, candidate] {
+        assert!(record.launches.is_empty());
+        assert_eq!(record.plan.segment_tokens, None);
+        assert!(
+            record.notes[0].contains("the tokenizers differ"),
+            "{:?}",
+            record.notes
+        );
+        assert_eq!(record.outputs.len(), 5);
+    }
+}
+
+#[test]
+fn a_run_on_nothing_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let refused = |n_scenes, planned| {
+        let inputs = pair_inputs(folder.path(), "", n_scenes);
+        run_pair(
+            &inputs,
+            &plan(planned, Duration::from_secs(1)),
+            &mut Steps::default(),
+        )
+        .unwrap_err()
+        .to_string()
+    };
+    assert_eq!(refused(0, 0), "the scene set has no scenes");
+    assert_eq!(refused(2, 3), "the plan covers 3 scenes, the set has 2");
+}
