@@ -6,6 +6,8 @@
 pub mod hint;
 pub mod units;
 
+pub mod stats;
+
 pub mod artifact;
 pub mod engine;
 pub mod metric;
