@@ -1,6 +1,13 @@
 //! Turns observations into scores: one table, one function per metric.
 //!
 //! In: a scene and what a model did on it. Out: a [`Score`] per metric. Pure.
+//!
+//! Scores of texts are taken scene by scene; times and memory ([`cost`]) come straight from the
+//! records, because their unit of inference is the launch and not the scene.
+
+pub mod cost;
+
+use std::collections::BTreeMap;
 
 /// A metric's value for one scene, or the reason there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -28,4 +35,79 @@ pub enum Better {
     Higher,
     /// Smaller values are better.
     Lower,
+}
+
+/// One row of the metric table.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Metric {
+    /// Stable name, as written in policies and reports.
+    pub id: &'static str,
+    /// Raised whenever the same output may score differently.
+    pub version: u32,
+    /// Unit of one value: `fraction`, `ms`, `bytes` or `tokens`.
+    pub unit: &'static str,
+    /// Which direction is an improvement.
+    pub better: Better,
+    /// One line for people.
+    pub summary: &'static str,
+    /// Smallest and largest possible value; times and counts have no upper end.
+    pub range: (f64, f64),
+}
+
+/// Scores of one model on one scene.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneScores {
+    /// Scene id.
+    pub scene: String,
+    /// Score by metric id.
+    pub scores: BTreeMap<&'static str, Score>,
+    /// Reasons of factual errors, e.g. `missing: truck`.
+    pub notes: Vec<String>,
+}
+
+/// Every metric, those of texts first.
+pub const METRICS: &[Metric] = &[
+    share("object_recall", Better::Higher, "share of salient objects the summary names"),
+    share("object_precision", Better::Higher, "share of named objects the scene supports"),
+    share("objects_exact", Better::Higher, "1 when the named objects are exactly the salient ones"),
+    share("valid", Better::Higher, "1 when the output keeps the output contract"),
+    share("empty", Better::Lower, "1 when the output has no words"),
+    share("truncated", Better::Lower, "1 when a limit cut the output"),
+    share("loop", Better::Lower, "1 when the output repeats itself"),
+    share("chrf_pp", Better::Higher, "chrF++ against the best reference"),
+    cost_row("output_tokens", "tokens", "tokens of the output without the stop token"),
+    cost_row("cpu_ms_per_token", "ms", "CPU time per decoded token, forced lane"),
+    cost_row("wall_ms_per_token", "ms", "wall time per decoded token, forced lane"),
+    cost_row("prefill_cpu_ms_per_token", "ms", "CPU time per prompt token, forced lane"),
+    cost_row("ttft_ms", "ms", "request accepted to first token chosen, natural lane"),
+    cost_row("tpot_ms", "ms", "time per token after the first, natural lane"),
+    cost_row("e2e_ms", "ms", "request accepted to text ready, natural lane"),
+    cost_row("load_ms", "ms", "load request to ready, warm page cache"),
+    cost_row("peak_bytes", "bytes", "peak resident memory of the worker"),
+];
+
+/// The row of `id`.
+pub fn find(id: &str) -> Option<&'static Metric> {
+    METRICS.iter().find(|metric| metric.id == id)
+}
+
+const fn share(id: &'static str, better: Better, summary: &'static str) -> Metric {
+    Metric { id, version: 1, unit: "fraction", better, summary, range: (0.0, 1.0) }
+}
+
+const fn cost_row(id: &'static str, unit: &'static str, summary: &'static str) -> Metric {
+    Metric { id, version: 1, unit, better: Better::Lower, summary, range: (0.0, f64::INFINITY) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metric_ids_are_unique() {
+        let mut ids: Vec<_> = METRICS.iter().map(|metric| metric.id).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        assert_eq!(ids.len(), METRICS.len());
+    }
 }
