@@ -12,3 +12,5 @@ pub mod artifact;
 pub mod engine;
 pub mod metric;
 pub mod record;
+
+pub mod gate;

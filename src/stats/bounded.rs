@@ -4,6 +4,7 @@
 //! work with. What remains is the largest value seen: with n scenes, a share of 1 − alpha^(1/n) of
 //! the population may still lie above it, and nothing is known of that share.
 
+use super::mean::t_estimate;
 use super::{Estimate, Method};
 
 /// The sample is empty: it bounds nothing.
@@ -61,6 +62,30 @@ pub fn estimate(values: &[f64], limit: f64, alpha: f64) -> Result<Estimate, NoVa
     Ok(Estimate { point, low, high, alpha, n: values.len(), method: Method::LargestSeen })
 }
 
+/// Mean loss with both one-sided bounds, whatever the sample looks like.
+///
+/// * `losses`: `[n]` in [−1, 1], positive where the candidate got worse
+/// * `alpha`: one-sided error rate of each bound, in (0, 1)
+///
+/// Student's t where some scene got worse and the losses differ. Without a spread, [`estimate`].
+/// Where no scene got worse, the upper bound is [`mean_upper`]: gains, however they vary, say
+/// nothing about losses that were not seen.
+///
+/// # Errors
+/// [`NoValues`] for an empty sample.
+///
+/// # Panics
+/// When a loss lies outside [−1, 1].
+pub fn mean_loss(losses: &[f64], alpha: f64) -> Result<Estimate, NoValues> {
+    let Ok(by_t) = t_estimate(losses, alpha) else {
+        return estimate(losses, 1.0, alpha);
+    };
+    if losses.iter().any(|loss| *loss > 0.0) {
+        return Ok(by_t);
+    }
+    Ok(Estimate { high: mean_upper(losses, 1.0, alpha)?, method: Method::NoLoss, ..by_t })
+}
+
 /// Fewest draws after which a sample without any loss bounds the mean loss below `margin`.
 ///
 /// * `margin`: in (0, 1), as a share of the largest possible loss
@@ -114,6 +139,26 @@ mod tests {
         let found = estimate(&[0.5; 60], 1.0, 0.05).unwrap();
         assert_close(found.point, 0.5, 1e-12);
         assert!(found.low > 0.4 && found.low < 0.5 && found.high > 0.5 && found.high < 0.53);
+    }
+
+    #[test]
+    fn a_sample_picks_the_bound_it_supports() {
+        let method = |losses: &[f64]| mean_loss(losses, 0.05).unwrap().method;
+        assert_eq!(method(&[0.1, -0.1, 0.0]), Method::StudentT);
+        assert_eq!(method(&[0.0; 60]), Method::LargestSeen);
+        assert_eq!(method(&[0.2]), Method::LargestSeen);
+        assert_eq!(method(&[0.0, -0.3, 0.0]), Method::NoLoss);
+        assert_eq!(mean_loss(&[], 0.05), Err(NoValues));
+    }
+
+    #[test]
+    fn gains_certify_no_more_than_the_number_of_scenes() {
+        let mut losses = vec![0.0; 60];
+        losses[7] = -0.01;
+        let found = mean_loss(&losses, 0.05).unwrap();
+        // Gains lie below zero, so the largest seen loss is zero and the rule of three holds.
+        assert_close(found.high, unseen_share(60, 0.05), 1e-12);
+        assert!(found.low < found.point && found.point < found.high);
     }
 
     #[test]

@@ -22,8 +22,11 @@ pub use sample::{PairedSample, SampleError};
 pub enum Method {
     /// Mean with Student's t bounds; see [`mean`].
     StudentT,
-    /// Mean with the bound that needs no spread; see [`bounded`].
+    /// Mean with bounds that need no spread; see [`bounded`].
     LargestSeen,
+    /// Mean of a sample without any loss: the loss side as for [`Method::LargestSeen`], the gain
+    /// side as for [`Method::StudentT`].
+    NoLoss,
 }
 
 impl Method {
@@ -32,6 +35,7 @@ impl Method {
         match self {
             Self::StudentT => "student-t",
             Self::LargestSeen => "largest-seen",
+            Self::NoLoss => "no-loss",
         }
     }
 }
@@ -65,6 +69,12 @@ impl Estimate {
             high: increasing(self.high),
             ..self
         }
+    }
+
+    /// The estimate of the negated quantity: the bounds change places.
+    #[must_use]
+    pub fn negated(self) -> Self {
+        Self { point: -self.point, low: -self.high, high: -self.low, ..self }
     }
 }
 

@@ -1,0 +1,5 @@
+//! Judges two run records against a policy.
+
+pub mod policy;
+mod policy_toml;
+pub(crate) mod rule;
