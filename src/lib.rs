@@ -14,3 +14,4 @@ pub mod metric;
 pub mod record;
 
 pub mod gate;
+pub mod report;

@@ -35,15 +35,28 @@ struct Case<'a> {
 pub(crate) fn judge_check(comparison: &Comparison, policy: &Policy, check: &Check) -> CheckResult {
     let confidence = policy.confidence;
     let shares = policy.n_statistical().max(1) as f64;
-    let levels = Levels { pass: confidence.false_pass, fail: confidence.false_fail / shares };
-    let case = Case { comparison, policy, check, levels };
+    let levels = Levels {
+        pass: confidence.false_pass,
+        fail: confidence.false_fail / shares,
+    };
+    let case = Case {
+        comparison,
+        policy,
+        check,
+        levels,
+    };
     let result = blank(check);
     let Some(rule) = rule(&check.metric) else {
-        return result.settle(Outcome::Invalid, format!("{} is not a metric", check.metric));
+        return result.settle(
+            Outcome::Invalid,
+            format!("{} is not a metric", check.metric),
+        );
     };
     if let Some(role) = case.failed_role() {
-        let reason = format!("{} was not judged: the {role} failed", check.metric);
-        return CheckResult { reason: Some(reason), ..result };
+        return CheckResult {
+            reason: Some(format!("the {role} failed")),
+            ..result
+        };
     }
     match rule {
         Rule::SceneMean | Rule::SceneMeanShown => case.scene_mean(result),
@@ -129,7 +142,10 @@ impl Case<'_> {
         let losses: Vec<f64> = sample.differences().iter().map(|d| sign * d).collect();
         let at = |alpha| mean_loss(&losses, alpha);
         let (Ok(loss), Ok(strict)) = (at(self.levels.pass), at(self.levels.fail)) else {
-            let reason = format!("{} has no value in both roles on any scene", self.check.metric);
+            let reason = format!(
+                "{} has no value in both roles on any scene",
+                self.check.metric
+            );
             return result.settle(Outcome::Invalid, reason);
         };
         result.show(oriented(loss, sign), sign * strict.low);
@@ -148,12 +164,26 @@ impl Case<'_> {
             let more = more(least - sample.n(), Units::Scenes);
             return result.settle(Outcome::Inconclusive, reason).needing(more);
         }
-        self.decide(result, &losses, Bounds { loss, strict, margin, units: Units::Scenes })
+        self.decide(
+            result,
+            &losses,
+            Bounds {
+                loss,
+                strict,
+                margin,
+                units: Units::Scenes,
+            },
+        )
     }
 
     /// The verdict rule: pass if the loss is shown below the margin, fail if it is shown to be one.
     fn decide(&self, result: CheckResult, losses: &[f64], bounds: Bounds) -> CheckResult {
-        let Bounds { loss, strict, margin, units } = bounds;
+        let Bounds {
+            loss,
+            strict,
+            margin,
+            units,
+        } = bounds;
         let (Some(change), Some(allowed)) = (result.estimate, result.allowed) else {
             return result;
         };
@@ -189,10 +219,10 @@ impl Case<'_> {
             }
             Err(MeanError::NoSpread { .. }) => {
                 result.change = ratios.first().map(|ratio| ratio.exp_m1());
-                result.reason = Some("no interval: every scene has the same ratio".to_owned());
+                result.reason = Some("every scene has the same ratio".to_owned());
             }
             Err(MeanError::TooFewPairs { .. }) => {
-                result.reason = Some("no interval: too few scenes".to_owned());
+                result.reason = Some("too few scenes".to_owned());
             }
         }
         result
@@ -204,7 +234,10 @@ impl Case<'_> {
         result.at_least = Some(VALID_AT_LEAST);
         let id = &self.check.metric;
         let sample = match self.comparison.paired(id) {
-            Ok(Paired { n_absent: 0, sample }) => sample,
+            Ok(Paired {
+                n_absent: 0,
+                sample,
+            }) => sample,
             Ok(Paired { n_absent, .. }) => {
                 let reason = format!("{id} has no value on {n_absent} scenes");
                 return result.settle(Outcome::Invalid, reason);
@@ -220,8 +253,10 @@ impl Case<'_> {
         let shown = |rate| words::value(rate, "fraction");
         if cand < VALID_AT_LEAST {
             let (cand, least) = (shown(cand), shown(VALID_AT_LEAST));
-            let reason =
-                format!("{id}: {cand} of {} outputs are valid, at least {least} must be", sample.n());
+            let reason = format!(
+                "{id}: {cand} of {} outputs are valid, at least {least} must be",
+                sample.n()
+            );
             return result.settle(Outcome::Fail, reason);
         }
         if cand < base {
@@ -251,12 +286,18 @@ impl Case<'_> {
         }
         let ratios = match cost::log_ratios(cost, base, cand) {
             Ok(ratios) if ratios.is_empty() => {
-                return result.settle(Outcome::Invalid, format!("{id} was not measured: no launches"));
+                return result.settle(
+                    Outcome::Invalid,
+                    format!("{id} was not measured: no launches"),
+                );
             }
             Ok(ratios) => ratios,
             Err(problem) => return result.settle(Outcome::Invalid, format!("{id}: {problem}")),
         };
-        let Ok(centres) = ratios.iter().map(|pairs| hodges_lehmann(pairs)).collect::<Result<Vec<_>, _>>()
+        let Ok(centres) = ratios
+            .iter()
+            .map(|pairs| hodges_lehmann(pairs))
+            .collect::<Result<Vec<_>, _>>()
         else {
             return result.settle(Outcome::Invalid, format!("{id}: a launch has no pairs"));
         };
@@ -285,7 +326,12 @@ impl Case<'_> {
         let Some(Margin::Relative(margin)) = self.check.margin else {
             return result;
         };
-        let bounds = Bounds { loss, strict, margin: margin.ln_1p(), units: Units::Launches };
+        let bounds = Bounds {
+            loss,
+            strict,
+            margin: margin.ln_1p(),
+            units: Units::Launches,
+        };
         self.decide(result, &centres, bounds)
     }
 
@@ -307,9 +353,12 @@ impl Case<'_> {
         let (mut base, mut cand): (Vec<f64>, Vec<f64>) = times.iter().copied().unzip();
         result.baseline = median(&mut base).ok();
         result.candidate = median(&mut cand).ok();
-        let ratios: Vec<f64> = times.iter().map(|(base, cand)| cand.ln() - base.ln()).collect();
+        let ratios: Vec<f64> = times
+            .iter()
+            .map(|(base, cand)| cand.ln() - base.ln())
+            .collect();
         result.change = hodges_lehmann(&ratios).ok().map(f64::exp_m1);
-        result.reason = Some("no interval: one process per role".to_owned());
+        result.reason = Some("one process per role".to_owned());
         result
     }
 
@@ -319,11 +368,19 @@ impl Case<'_> {
             median(&mut times).ok().filter(|time| *time > 0.0)
         };
         result.n_unit = "runs".to_owned();
-        result.n = self.comparison.baseline().memory.len().min(self.comparison.candidate().memory.len());
+        result.n = self
+            .comparison
+            .baseline()
+            .memory
+            .len()
+            .min(self.comparison.candidate().memory.len());
         result.baseline = of(self.comparison.baseline());
         result.candidate = of(self.comparison.candidate());
-        result.change = result.baseline.zip(result.candidate).map(|(base, cand)| cand / base - 1.0);
-        result.reason = Some("no interval: too few loads".to_owned());
+        result.change = result
+            .baseline
+            .zip(result.candidate)
+            .map(|(base, cand)| cand / base - 1.0);
+        result.reason = Some("too few loads".to_owned());
         result
     }
 
@@ -338,7 +395,11 @@ impl Case<'_> {
         result.n = base.n.min(cand.n);
         (result.baseline, result.candidate) = (Some(base.median), Some(cand.median));
         result.change = Some(cand.median / base.median - 1.0);
-        let Some(Margin::Memory { relative, floor_bytes }) = self.check.margin else {
+        let Some(Margin::Memory {
+            relative,
+            floor_bytes,
+        }) = self.check.margin
+        else {
             return result;
         };
         let limit = |peak: f64| limit(peak, relative, floor_bytes);
@@ -350,7 +411,10 @@ impl Case<'_> {
             );
             return result.settle(Outcome::Inconclusive, reason);
         }
-        if let Some(role) = [("baseline", &base), ("candidate", &cand)].iter().find(|it| it.1.varies()) {
+        if let Some(role) = [("baseline", &base), ("candidate", &cand)]
+            .iter()
+            .find(|it| it.1.varies())
+        {
             let reason = format!(
                 "{id} of the {} varies from {} to {} between runs, too much to decide",
                 role.0,
@@ -418,8 +482,11 @@ fn log_ratios(sample: &PairedSample) -> Vec<f64> {
 
 /// Median time per token over all segments, for display.
 fn segment_median(cost: ForcedCost, record: &RunRecord) -> Option<f64> {
-    let times: Vec<f64> =
-        cost.segments(record).flatten().filter_map(|segment| cost.ms_per_token(segment)).collect();
+    let times: Vec<f64> = cost
+        .segments(record)
+        .flatten()
+        .filter_map(|segment| cost.ms_per_token(segment))
+        .collect();
     type7(&times, 0.5).ok()
 }
 
@@ -439,11 +506,19 @@ struct Peaks {
 impl Peaks {
     /// `None` without runs, or when a peak is 0: nothing was measured then.
     fn of(record: &RunRecord) -> Option<Self> {
-        let mut peaks: Vec<f64> =
-            record.memory.iter().map(|run| cost::peak_bytes(run) as f64).collect();
+        let mut peaks: Vec<f64> = record
+            .memory
+            .iter()
+            .map(|run| cost::peak_bytes(run) as f64)
+            .collect();
         let median = median(&mut peaks).ok()?;
         let (low, high) = (peaks[0], peaks[peaks.len() - 1]);
-        (low > 0.0).then_some(Self { low, median, high, n: peaks.len() })
+        (low > 0.0).then_some(Self {
+            low,
+            median,
+            high,
+            n: peaks.len(),
+        })
     }
 
     fn varies(&self) -> bool {

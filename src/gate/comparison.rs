@@ -1,7 +1,7 @@
 //! Two records that may be compared, with their scores.
 
 use crate::hint::Hint;
-use crate::metric::{self, Score, SceneScores, cost::role_name};
+use crate::metric::{self, SceneScores, Score, cost::role_name};
 use crate::record::{self, Role, RunRecord};
 use crate::stats::PairedSample;
 use crate::stats::sample::Pair;
@@ -26,7 +26,9 @@ pub struct Comparison {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A field that must match does not.
-    #[error("the records are not comparable: `{field}` is {baseline} in the baseline's and {candidate} in the candidate's")]
+    #[error(
+        "the records are not comparable: `{field}` is {baseline} in the baseline's and {candidate} in the candidate's"
+    )]
     NotComparable {
         /// Path of the field in the record.
         field: &'static str,
@@ -44,7 +46,10 @@ pub enum Error {
         found: &'static str,
     },
     /// The record's form is not known.
-    #[error("record version {found} is not known, this program reads {}", record::SCHEMA_VERSION)]
+    #[error(
+        "record version {found} is not known, this program reads {}",
+        record::SCHEMA_VERSION
+    )]
     SchemaVersion {
         /// Version written in the record.
         found: u32,
@@ -134,7 +139,10 @@ impl Comparison {
                 check_scenes(evidence)?;
             }
         }
-        Ok(Self { baseline, candidate })
+        Ok(Self {
+            baseline,
+            candidate,
+        })
     }
 
     /// The baseline's record.
@@ -163,12 +171,25 @@ impl Comparison {
         let mut n_absent = 0;
         for (base, cand) in self.baseline.scores.iter().zip(&self.candidate.scores) {
             let of = |role: &str, scores: &SceneScores| {
-                let missing = || format!("{metric} was not scored for scene {} of the {role}", scores.scene);
-                scores.scores.get(metric).map(Score::value).ok_or_else(missing)
+                let missing = || {
+                    format!(
+                        "{metric} was not scored for scene {} of the {role}",
+                        scores.scene
+                    )
+                };
+                scores
+                    .scores
+                    .get(metric)
+                    .map(Score::value)
+                    .ok_or_else(missing)
             };
             match (of("baseline", base)?, of("candidate", cand)?) {
                 (Some(baseline), Some(candidate)) => {
-                    pairs.push(Pair { key: base.scene.clone(), baseline, candidate });
+                    pairs.push(Pair {
+                        key: base.scene.clone(),
+                        baseline,
+                        candidate,
+                    });
                 }
                 _ => n_absent += 1,
             }
@@ -180,7 +201,9 @@ impl Comparison {
 
 fn check_header(expected: Role, record: &RunRecord) -> Result<(), Error> {
     if record.schema_version != record::SCHEMA_VERSION {
-        return Err(Error::SchemaVersion { found: record.schema_version });
+        return Err(Error::SchemaVersion {
+            found: record.schema_version,
+        });
     }
     if record.role != expected {
         let (expected, found) = (role_name(expected), role_name(record.role));
@@ -192,7 +215,9 @@ fn check_header(expected: Role, record: &RunRecord) -> Result<(), Error> {
         return Err(Error::NoScenes);
     }
     match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::DuplicateScene { scene: pair[0].to_owned() }),
+        Some(pair) => Err(Error::DuplicateScene {
+            scene: pair[0].to_owned(),
+        }),
         None => Ok(()),
     }
 }
@@ -207,7 +232,11 @@ fn same<T: PartialEq + std::fmt::Debug>(
         return Ok(());
     }
     let (baseline, candidate) = (format!("{baseline:?}"), format!("{candidate:?}"));
-    Err(Error::NotComparable { field, baseline, candidate })
+    Err(Error::NotComparable {
+        field,
+        baseline,
+        candidate,
+    })
 }
 
 fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
@@ -215,17 +244,29 @@ fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
     let (a, b) = (&base.scenes, &cand.scenes);
     same("scenes.scenes_sha256", &a.scenes_sha256, &b.scenes_sha256)?;
     same("scenes.prompt_sha256", &a.prompt_sha256, &b.prompt_sha256)?;
-    same("scenes.lexicon_sha256", &a.lexicon_sha256, &b.lexicon_sha256)?;
+    same(
+        "scenes.lexicon_sha256",
+        &a.lexicon_sha256,
+        &b.lexicon_sha256,
+    )?;
     same("scenes.renderer", &a.renderer, &b.renderer)?;
     same("scenes.name", &a.name, &b.name)?;
     same("scenes.version", &a.version, &b.version)?;
     let (a, b) = (&base.plan, &cand.plan);
-    same("plan.protocol_version", &a.protocol_version, &b.protocol_version)?;
+    same(
+        "plan.protocol_version",
+        &a.protocol_version,
+        &b.protocol_version,
+    )?;
     same("plan.max_new_tokens", &a.max_new_tokens, &b.max_new_tokens)?;
     same("plan.seed", &a.seed, &b.seed)?;
     same("plan.threads", &a.threads, &b.threads)?;
     same("plan.n_launches", &a.n_launches, &b.n_launches)?;
-    same("plan.pairs_per_launch", &a.pairs_per_launch, &b.pairs_per_launch)?;
+    same(
+        "plan.pairs_per_launch",
+        &a.pairs_per_launch,
+        &b.pairs_per_launch,
+    )?;
     if let Some((x, y)) = a.scene_ids.iter().zip(&b.scene_ids).find(|(x, y)| x != y) {
         return same("plan.scene_ids", x, y);
     }
@@ -233,11 +274,19 @@ fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
 }
 
 fn check_same_host(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
-    same("plan.segment_tokens", &base.plan.segment_tokens, &cand.plan.segment_tokens)?;
+    same(
+        "plan.segment_tokens",
+        &base.plan.segment_tokens,
+        &cand.plan.segment_tokens,
+    )?;
     let (a, b) = (&base.host, &cand.host);
     same("host.cpu", &a.cpu, &b.cpu)?;
     same("host.kernel", &a.kernel, &b.kernel)?;
-    same("host.vv_eval_version", &a.vv_eval_version, &b.vv_eval_version)?;
+    same(
+        "host.vv_eval_version",
+        &a.vv_eval_version,
+        &b.vv_eval_version,
+    )?;
     same("host.rustc", &a.rustc, &b.rustc)?;
     same("host", a, b)
 }

@@ -12,7 +12,7 @@ use super::comparison::Comparison;
 use super::policy::{Lane, Policy};
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
-use crate::metric::{Score, SceneScores};
+use crate::metric::{SceneScores, Score};
 use crate::record::{ModelIdentity, RunRecord, SceneSetIdentity};
 use crate::stats::Estimate;
 use crate::units::Sha256;
@@ -41,7 +41,9 @@ pub struct ReportFile {
     pub policy: Policy,
     /// Digest of `policy` without its origin.
     pub policy_sha256: Sha256,
-    /// Scenes on which the candidate lost most.
+    /// Scenes on which the candidate lost anything.
+    pub n_scenes_worse: usize,
+    /// The worst of them, the largest loss first.
     pub worst_scenes: Vec<WorstSceneFile>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
@@ -200,10 +202,13 @@ impl ReportFile {
     pub fn of_comparison(comparison: &Comparison, policy: &Policy, verdict: &Verdict) -> Self {
         let (base, cand) = (comparison.baseline(), comparison.candidate());
         let scores = |list: &[SceneScores]| list.iter().map(SceneScoresFile::from).collect();
+        let worse = worst_scenes(comparison);
         Self {
             scenes: Some(base.scenes.clone()),
-            worst_scenes: worst_scenes(comparison, MOST_WORST_SCENES)
+            n_scenes_worse: worse.len(),
+            worst_scenes: worse
                 .into_iter()
+                .take(MOST_WORST_SCENES)
                 .map(WorstSceneFile::from)
                 .collect(),
             evidence: Some(EvidenceFile {
@@ -231,6 +236,7 @@ impl ReportFile {
             scenes: None,
             policy: policy.clone(),
             policy_sha256: policy.digest(),
+            n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             evidence: None,
         }
@@ -276,6 +282,15 @@ impl From<super::Scale> for ScaleFile {
         match scale {
             super::Scale::Difference => Self::Difference,
             super::Scale::Ratio => Self::Ratio,
+        }
+    }
+}
+
+impl From<ScaleFile> for super::Scale {
+    fn from(scale: ScaleFile) -> Self {
+        match scale {
+            ScaleFile::Difference => Self::Difference,
+            ScaleFile::Ratio => Self::Ratio,
         }
     }
 }
@@ -345,7 +360,9 @@ impl From<&SceneScores> for SceneScoresFile {
         Self {
             scene: scores.scene.clone(),
             absent: absent.collect(),
-            metrics: entries.map(|(id, score)| ((*id).to_owned(), score.value())).collect(),
+            metrics: entries
+                .map(|(id, score)| ((*id).to_owned(), score.value()))
+                .collect(),
             notes: scores.notes.clone(),
         }
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::comparison::{Comparison, Error, Evidence};
 use super::policy::Policy;
 use super::{JudgeOptions, Outcome, Verdict, judge};
-use crate::metric::{Score, SceneScores};
+use crate::metric::{SceneScores, Score};
 use crate::record::{
     self, HostKey, Launch, MemoryRun, ModelIdentity, OutputObservation, Role, RunRecord,
     SceneSetIdentity, Segment, StopReason,
@@ -31,9 +31,7 @@ pub(crate) fn judge_edited(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> V
 /// The outcome of [`judge_edited`], or invalid where the records are refused.
 pub(crate) fn outcome_of(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> Outcome {
     match compare_edited(edit) {
-        Ok(comparison) => {
-            judge(&comparison, &Policy::built_in(), JudgeOptions::default()).outcome
-        }
+        Ok(comparison) => judge(&comparison, &Policy::built_in(), JudgeOptions::default()).outcome,
         Err(_) => Outcome::Invalid,
     }
 }
@@ -76,7 +74,12 @@ fn scaled(ns: u64, factor: f64) -> u64 {
 
 fn evidence(role: Role) -> Evidence {
     let record = record(role);
-    let scores = record.plan.scene_ids.iter().map(|scene| scene_scores(scene)).collect();
+    let scores = record
+        .plan
+        .scene_ids
+        .iter()
+        .map(|scene| scene_scores(scene))
+        .collect();
     Evidence { record, scores }
 }
 
@@ -92,9 +95,15 @@ fn scene_scores(scene: &str) -> SceneScores {
         ("chrf_pp", 0.5),
         ("output_tokens", 3.0),
     ];
-    let scores: BTreeMap<_, _> =
-        values.into_iter().map(|(metric, value)| (metric, Score::Value(value))).collect();
-    SceneScores { scene: scene.to_owned(), scores, notes: Vec::new() }
+    let scores: BTreeMap<_, _> = values
+        .into_iter()
+        .map(|(metric, value)| (metric, Score::Value(value)))
+        .collect();
+    SceneScores {
+        scene: scene.to_owned(),
+        scores,
+        notes: Vec::new(),
+    }
 }
 
 fn record(role: Role) -> RunRecord {

@@ -24,8 +24,8 @@ pub use comparison::{Comparison, Error, Evidence};
 pub use policy::Policy;
 pub use verdict::{CheckResult, Outcome, Scale, Verdict, identical_verdict};
 
-use crate::record::observation::{Failure, FailureKind};
 use crate::record::RunRecord;
+use crate::record::observation::{Failure, FailureKind};
 
 /// How a judgement departs from the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -42,16 +42,26 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     let planted = base.planted.is_some() || cand.planted.is_some();
     let mut invalid = scene_mismatch(base, policy);
     // A policy built by hand may never have been checked; a check without its margin must not pass.
-    invalid.extend(policy.check().err().map(|error| format!("the policy is not usable: {error}")));
+    invalid.extend(
+        policy
+            .check()
+            .err()
+            .map(|error| format!("the policy is not usable: {error}")),
+    );
     if planted && !options.judge_planted {
         let harm = cand.planted.as_ref().or(base.planted.as_ref());
         let harm = harm.map_or("", String::as_str);
-        invalid.push(format!("a harm was planted on purpose ({harm}); no such run is judged"));
+        invalid.push(format!(
+            "a harm was planted on purpose ({harm}); no such run is judged"
+        ));
     }
     if let Some(failure) = &base.failure {
         invalid.push(format!("the baseline {}", describe(failure)));
     }
-    let failed = cand.failure.as_ref().map(|failure| format!("the candidate {}", describe(failure)));
+    let failed = cand
+        .failure
+        .as_ref()
+        .map(|failure| format!("the candidate {}", describe(failure)));
     let checks: Vec<CheckResult> = policy
         .checks
         .iter()
@@ -110,7 +120,9 @@ fn scene_mismatch(record: &RunRecord, policy: &Policy) -> Vec<String> {
     .into_iter()
     .filter_map(|(what, found, wanted)| {
         let wanted = wanted.as_ref().filter(|wanted| *wanted != found)?;
-        Some(format!("the scene {what} is {found}, the policy demands {wanted}"))
+        Some(format!(
+            "the scene {what} is {found}, the policy demands {wanted}"
+        ))
     })
     .collect()
 }
@@ -123,8 +135,14 @@ fn describe(failure: &Failure) -> String {
         FailureKind::TimedOut => "hung and was killed",
         FailureKind::NotFinite => "computed logits that are not finite",
     };
-    let scene = failure.scene.as_ref().map_or(String::new(), |scene| format!(" at scene {scene}"));
-    format!("{what} in the {} pass{scene}: {}", failure.pass, failure.detail)
+    let scene = failure
+        .scene
+        .as_ref()
+        .map_or(String::new(), |scene| format!(" at scene {scene}"));
+    format!(
+        "{what} in the {} pass{scene}: {}",
+        failure.pass, failure.detail
+    )
 }
 
 #[cfg(test)]

@@ -170,7 +170,10 @@ impl Policy {
     /// The policy in force without a `gate.toml`.
     pub fn built_in() -> Self {
         let watch = |metric| check(metric, None, false);
-        let memory = Margin::Memory { relative: 0.02, floor_bytes: MEMORY_FLOOR };
+        let memory = Margin::Memory {
+            relative: 0.02,
+            floor_bytes: MEMORY_FLOOR,
+        };
         Self {
             schema_version: SCHEMA_VERSION,
             mode: Mode::Smoke,
@@ -180,7 +183,10 @@ impl Policy {
                 digest: None,
                 min_scenes: MIN_SCENES,
             },
-            confidence: Confidence { false_pass: 0.05, false_fail: 0.01 },
+            confidence: Confidence {
+                false_pass: 0.05,
+                false_fail: 0.01,
+            },
             effort: Effort {
                 launches: 6,
                 pairs: 20,
@@ -213,7 +219,10 @@ impl Policy {
     /// # Panics
     /// Never: a policy is plain data.
     pub fn digest(&self) -> Sha256 {
-        let demands = Self { origin: Origin::BuiltIn, ..self.clone() };
+        let demands = Self {
+            origin: Origin::BuiltIn,
+            ..self.clone()
+        };
         Sha256::of(&serde_json::to_vec(&demands).expect("a policy is plain data"))
     }
 
@@ -245,13 +254,19 @@ impl Policy {
         }
         self.check_effort()?;
         if self.checks.is_empty() {
-            return Err(refuse("check", "the list is empty; leave it out for the built-in checks"));
+            return Err(refuse(
+                "check",
+                "the list is empty; leave it out for the built-in checks",
+            ));
         }
         for (i, check) in self.checks.iter().enumerate() {
             self.check_one(i, check)?;
         }
         if !self.checks.iter().any(|check| check.required) {
-            return Err(refuse("check", "no check is required, so nothing could fail"));
+            return Err(refuse(
+                "check",
+                "no check is required, so nothing could fail",
+            ));
         }
         Ok(())
     }
@@ -274,7 +289,10 @@ impl Policy {
             }
         }
         let times = |check: &Check| matches!(rule(&check.metric), Some(Rule::Launches(_)));
-        let decides_times = self.checks.iter().any(|check| check.required && times(check));
+        let decides_times = self
+            .checks
+            .iter()
+            .any(|check| check.required && times(check));
         if decides_times && effort.launches < MIN_LAUNCHES {
             let problem = format!("fewer than {MIN_LAUNCHES} launches never decide a time");
             return Err(refuse("effort.launches", problem));
@@ -302,7 +320,8 @@ impl Policy {
             let problem = format!("`{id}` is not measured on the {} lane", lane.name());
             return Err(refuse("lane", problem));
         }
-        self.check_margin(check, rule).map_err(|problem| refuse("margin", problem))
+        self.check_margin(check, rule)
+            .map_err(|problem| refuse("margin", problem))
     }
 
     fn check_margin(&self, check: &Check, rule: Rule) -> Result<(), String> {
@@ -318,7 +337,12 @@ impl Policy {
             (_, None) if !check.required => return Ok(()),
             (Rule::SceneMean, Some(Margin::Absolute(share)))
             | (Rule::Launches(_), Some(Margin::Relative(share)))
-            | (Rule::Peak, Some(Margin::Memory { relative: share, .. })) => share,
+            | (
+                Rule::Peak,
+                Some(Margin::Memory {
+                    relative: share, ..
+                }),
+            ) => share,
             (_, None) => return Err(format!("is missing; `{id}` takes {wanted}")),
             (_, Some(_)) => return Err(format!("`{id}` takes {wanted}")),
         };
@@ -334,7 +358,9 @@ impl Policy {
     /// A candidate that never loses a scene must be able to pass.
     fn check_reachable(&self, margin: f64) -> Result<(), String> {
         if margin >= 1.0 {
-            return Err(format!("{margin} accepts any loss, scores lie between 0 and 1"));
+            return Err(format!(
+                "{margin} accepts any loss, scores lie between 0 and 1"
+            ));
         }
         let needed = draws_needed(margin, self.confidence.false_pass);
         if self.scenes.min_scenes < needed {
@@ -359,9 +385,19 @@ impl Lane {
 
 fn check(metric: &str, margin: Option<Margin>, required: bool) -> Check {
     let lane = rule(metric).and_then(Rule::lane);
-    Check { metric: metric.to_owned(), lane, margin, required }
+    Check {
+        metric: metric.to_owned(),
+        lane,
+        margin,
+        required,
+    }
 }
 
 fn refuse(key: &str, problem: impl Into<String>) -> PolicyError {
-    PolicyError { file: String::new(), line: None, key: key.to_owned(), problem: problem.into() }
+    PolicyError {
+        file: String::new(),
+        line: None,
+        key: key.to_owned(),
+        problem: problem.into(),
+    }
 }

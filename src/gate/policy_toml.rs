@@ -70,10 +70,29 @@ struct MarginToml {
 
 /// Keys of each table, for the suggestion after an unknown one.
 const KEYS: &[(&str, &[&str])] = &[
-    ("", &["schema_version", "mode", "scenes", "confidence", "effort", "check"]),
+    (
+        "",
+        &[
+            "schema_version",
+            "mode",
+            "scenes",
+            "confidence",
+            "effort",
+            "check",
+        ],
+    ),
     ("scenes", &["set", "version", "digest", "min_scenes"]),
     ("confidence", &["false_pass", "false_fail"]),
-    ("effort", &["launches", "pairs", "threads", "max_new_tokens", "scene_timeout_s"]),
+    (
+        "effort",
+        &[
+            "launches",
+            "pairs",
+            "threads",
+            "max_new_tokens",
+            "scene_timeout_s",
+        ],
+    ),
     ("check", &["metric", "lane", "margin", "required"]),
     ("check.margin", &["absolute", "relative", "floor_bytes"]),
 ];
@@ -97,8 +116,9 @@ impl Policy {
         };
         let document = DeTable::parse(text)
             .map_err(|error| fault("syntax", error.span(), error.message().to_owned()))?;
-        unknown_key(document.get_ref(), "", "")
-            .map_or(Ok(()), |(key, span, problem)| Err(fault(&key, Some(span), problem)))?;
+        unknown_key(document.get_ref(), "", "").map_or(Ok(()), |(key, span, problem)| {
+            Err(fault(&key, Some(span), problem))
+        })?;
         let syntax = toml::Deserializer::parse(text)
             .map_err(|error| fault("syntax", error.span(), error.message().to_owned()))?;
         let read: GateToml = serde_path_to_error::deserialize(syntax).map_err(|error| {
@@ -120,9 +140,16 @@ impl GateToml {
     fn into_policy(self, file: &str) -> Result<Policy, PolicyError> {
         let base = Policy::built_in();
         let checks = self.check.map(|list| {
-            list.into_iter().enumerate().map(|(i, check)| check.into_check(i)).collect()
+            list.into_iter()
+                .enumerate()
+                .map(|(i, check)| check.into_check(i))
+                .collect()
         });
-        let digest = self.scenes.digest.map(|text| read_digest(&text)).transpose()?;
+        let digest = self
+            .scenes
+            .digest
+            .map(|text| read_digest(&text))
+            .transpose()?;
         // A named set is not also bound to the built-in one's version, and the other way round.
         let set = self.scenes.set.or(base.scenes.set);
         Ok(Policy {
@@ -135,8 +162,14 @@ impl GateToml {
                 min_scenes: self.scenes.min_scenes.unwrap_or(base.scenes.min_scenes),
             },
             confidence: Confidence {
-                false_pass: self.confidence.false_pass.unwrap_or(base.confidence.false_pass),
-                false_fail: self.confidence.false_fail.unwrap_or(base.confidence.false_fail),
+                false_pass: self
+                    .confidence
+                    .false_pass
+                    .unwrap_or(base.confidence.false_pass),
+                false_fail: self
+                    .confidence
+                    .false_fail
+                    .unwrap_or(base.confidence.false_fail),
             },
             effort: self.effort.over(base.effort),
             checks: checks.transpose()?.unwrap_or(base.checks),
@@ -160,9 +193,11 @@ impl EffortToml {
 impl CheckToml {
     fn into_check(self, i: usize) -> Result<Check, PolicyError> {
         let rule = rule(&self.metric);
-        let margin = self.margin.map(|margin| margin.into_margin(rule)).transpose();
-        let margin =
-            margin.map_err(|problem| refusal(&format!("check[{i}].margin"), problem))?;
+        let margin = self
+            .margin
+            .map(|margin| margin.into_margin(rule))
+            .transpose();
+        let margin = margin.map_err(|problem| refusal(&format!("check[{i}].margin"), problem))?;
         Ok(Check {
             lane: self.lane.or(rule.and_then(Rule::lane)),
             metric: self.metric,
@@ -176,13 +211,15 @@ impl MarginToml {
     fn into_margin(self, rule: Option<Rule>) -> Result<Margin, &'static str> {
         match (self.absolute, self.relative, self.floor_bytes) {
             (Some(share), None, None) => Ok(Margin::Absolute(share)),
-            (None, Some(relative), None) if rule == Some(Rule::Peak) => {
-                Ok(Margin::Memory { relative, floor_bytes: MEMORY_FLOOR })
-            }
+            (None, Some(relative), None) if rule == Some(Rule::Peak) => Ok(Margin::Memory {
+                relative,
+                floor_bytes: MEMORY_FLOOR,
+            }),
             (None, Some(share), None) => Ok(Margin::Relative(share)),
-            (None, Some(relative), Some(floor)) => {
-                Ok(Margin::Memory { relative, floor_bytes: Bytes(floor) })
-            }
+            (None, Some(relative), Some(floor)) => Ok(Margin::Memory {
+                relative,
+                floor_bytes: Bytes(floor),
+            }),
             (Some(_), Some(_), _) => Err("is either absolute or relative, not both"),
             (Some(_), None, Some(_)) => Err("floor_bytes goes with relative only"),
             (None, None, _) => Err("needs absolute or relative"),
@@ -192,12 +229,19 @@ impl MarginToml {
 
 fn read_digest(text: &str) -> Result<Sha256, PolicyError> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
-    digits.parse().map_err(|error| refusal("scenes.digest", format!("{error}").as_str()))
+    digits
+        .parse()
+        .map_err(|error| refusal("scenes.digest", format!("{error}").as_str()))
 }
 
 fn refusal(key: &str, problem: &str) -> PolicyError {
     let (file, key, problem) = (String::new(), key.to_owned(), problem.to_owned());
-    PolicyError { file, line: None, key, problem }
+    PolicyError {
+        file,
+        line: None,
+        key,
+        problem,
+    }
 }
 
 /// The first key that no table of [`KEYS`] knows: its path, place and a sentence.
@@ -210,7 +254,11 @@ fn unknown_key(
 ) -> Option<(String, Range<usize>, String)> {
     let (_, known) = KEYS.iter().find(|(name, _)| *name == table)?;
     let join = |prefix: &str, key: &str| {
-        if prefix.is_empty() { key.to_owned() } else { format!("{prefix}.{key}") }
+        if prefix.is_empty() {
+            key.to_owned()
+        } else {
+            format!("{prefix}.{key}")
+        }
     };
     for (key, value) in found {
         let name = key.get_ref().as_ref();
@@ -247,13 +295,21 @@ fn locate(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
             Some((name, rest)) => (name, rest.trim_end_matches(']').parse::<usize>().ok()),
             None => (part, None),
         };
-        let Some((key, value)) = table.get_key_value(name) else { break };
+        let Some((key, value)) = table.get_key_value(name) else {
+            break;
+        };
         let item = match (value.get_ref(), position) {
             (DeValue::Array(list), Some(i)) => list.get(i)?,
             _ => value,
         };
-        place = Some(if position.is_some() { item.span() } else { key.span() });
-        let Some(child) = item.get_ref().as_table() else { break };
+        place = Some(if position.is_some() {
+            item.span()
+        } else {
+            key.span()
+        });
+        let Some(child) = item.get_ref().as_table() else {
+            break;
+        };
         table = child;
     }
     place
@@ -304,7 +360,10 @@ mod tests {
         let found = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").unwrap();
         assert_eq!(found.checks.len(), 3);
         assert_eq!(found.effort.launches, 8);
-        let memory = Margin::Memory { relative: 0.02, floor_bytes: MEMORY_FLOOR };
+        let memory = Margin::Memory {
+            relative: 0.02,
+            floor_bytes: MEMORY_FLOOR,
+        };
         assert_eq!(found.checks[1].margin, Some(memory));
         assert_eq!(found.checks[2].lane, Some(Lane::Natural));
         assert_ne!(found.digest(), Policy::built_in().digest());
@@ -312,8 +371,14 @@ mod tests {
 
     #[test]
     fn unknown_keys_are_refused_with_a_suggestion() {
-        refused("modus = 1\n", "gate.toml:3: `modus`: unknown key; did you mean `mode`?");
-        refused("[efort]\n", "gate.toml:3: `efort`: unknown key; did you mean `effort`?");
+        refused(
+            "modus = 1\n",
+            "gate.toml:3: `modus`: unknown key; did you mean `mode`?",
+        );
+        refused(
+            "[efort]\n",
+            "gate.toml:3: `efort`: unknown key; did you mean `effort`?",
+        );
         refused(
             "[effort]\nlaunch = 3\n",
             "gate.toml:4: `effort.launch`: unknown key; did you mean `launches`?",
@@ -339,11 +404,22 @@ mod tests {
             "gate.toml:4: `effort.launches`: invalid type: string \"six\", expected usize",
         );
         let error = Policy::parse("schema_version = 1\nmode = \"fast\"\n", "g").unwrap_err();
-        assert_eq!(error.to_string(), "g:2: `mode`: unknown variant `fast`, expected `smoke`");
+        assert_eq!(
+            error.to_string(),
+            "g:2: `mode`: unknown variant `fast`, expected `smoke`"
+        );
         let error = Policy::parse("mode = \"smoke\"\n", "g").unwrap_err();
-        assert!(error.to_string().contains("missing field `schema_version`"), "{error}");
+        assert!(
+            error.to_string().contains("missing field `schema_version`"),
+            "{error}"
+        );
         let error = Policy::parse("schema_version = 2\nmode = \"smoke\"\n", "g").unwrap_err();
-        assert!(error.to_string().starts_with("g:1: `schema_version`: version 2"), "{error}");
+        assert!(
+            error
+                .to_string()
+                .starts_with("g:1: `schema_version`: version 2"),
+            "{error}"
+        );
         let error = Policy::parse("a = = 1", "g").unwrap_err();
         assert!(error.to_string().starts_with("g:1: `syntax`: "), "{error}");
     }
@@ -364,7 +440,10 @@ mod tests {
             let error = Policy::parse(&format!("{HEAD}{}", one_check(&body)), "g").unwrap_err();
             let message = error.to_string();
             assert!(message.starts_with("g:5: `check[0].margin`: "), "{message}");
-            assert!(message.ends_with("is not a finite number above 0"), "{message}");
+            assert!(
+                message.ends_with("is not a finite number above 0"),
+                "{message}"
+            );
         }
     }
 
@@ -372,9 +451,15 @@ mod tests {
     fn margins_must_suit_the_metric() {
         let check = |body: &str, problem: &str| {
             let error = Policy::parse(&format!("{HEAD}{}", one_check(body)), "g").unwrap_err();
-            assert_eq!((error.key.as_str(), error.problem.as_str()), ("check[0].margin", problem));
+            assert_eq!(
+                (error.key.as_str(), error.problem.as_str()),
+                ("check[0].margin", problem)
+            );
         };
-        check("metric = \"object_recall\"", "is missing; `object_recall` takes { absolute = … }");
+        check(
+            "metric = \"object_recall\"",
+            "is missing; `object_recall` takes { absolute = … }",
+        );
         check(
             "metric = \"object_recall\"\nmargin = { relative = 0.1 }",
             "`object_recall` takes { absolute = … }",
@@ -383,12 +468,18 @@ mod tests {
             "metric = \"cpu_ms_per_token\"\nmargin = { absolute = 0.1 }",
             "`cpu_ms_per_token` takes { relative = … }",
         );
-        check("metric = \"valid\"\nmargin = { absolute = 0.1 }", "`valid` takes no margin");
+        check(
+            "metric = \"valid\"\nmargin = { absolute = 0.1 }",
+            "`valid` takes no margin",
+        );
         check(
             "metric = \"object_recall\"\nmargin = { absolute = 0.1, relative = 0.1 }",
             "is either absolute or relative, not both",
         );
-        check("metric = \"object_recall\"\nmargin = {}", "needs absolute or relative");
+        check(
+            "metric = \"object_recall\"\nmargin = {}",
+            "needs absolute or relative",
+        );
         check(
             "metric = \"object_recall\"\nmargin = { absolute = 1.5 }",
             "1.5 accepts any loss, scores lie between 0 and 1",
@@ -432,13 +523,21 @@ mod tests {
     #[test]
     fn efforts_and_rates_that_decide_nothing_are_refused() {
         let key = |rest: &str| {
-            Policy::parse(&format!("{HEAD}{rest}"), "g").unwrap_err().key
+            Policy::parse(&format!("{HEAD}{rest}"), "g")
+                .unwrap_err()
+                .key
         };
         assert_eq!(key("[scenes]\nmin_scenes = 59\n"), "scenes.min_scenes");
         assert_eq!(key("[scenes]\ndigest = \"abc\"\n"), "scenes.digest");
         assert_eq!(key("[effort]\nlaunches = 3\n"), "effort.launches");
         assert_eq!(key("[effort]\nthreads = 0\n"), "effort.threads");
-        assert_eq!(key("[confidence]\nfalse_pass = 0\n"), "confidence.false_pass");
-        assert_eq!(key("[confidence]\nfalse_fail = nan\n"), "confidence.false_fail");
+        assert_eq!(
+            key("[confidence]\nfalse_pass = 0\n"),
+            "confidence.false_pass"
+        );
+        assert_eq!(
+            key("[confidence]\nfalse_fail = nan\n"),
+            "confidence.false_fail"
+        );
     }
 }

@@ -74,10 +74,15 @@ fn without_spread(losses: &[f64], margin: f64, alpha: f64, most: usize) -> Optio
 mod tests {
     use super::*;
 
-    const LEVELS: Levels = Levels { pass: 0.05, fail: 0.0025 };
+    const LEVELS: Levels = Levels {
+        pass: 0.05,
+        fail: 0.0025,
+    };
 
     fn spread(mean: f64, sd: f64, n: usize) -> Vec<f64> {
-        (0..n).map(|i| if i % 2 == 0 { mean - sd } else { mean + sd }).collect()
+        (0..n)
+            .map(|i| if i % 2 == 0 { mean - sd } else { mean + sd })
+            .collect()
     }
 
     #[test]
@@ -95,7 +100,10 @@ mod tests {
     #[test]
     fn a_hopeless_spread_is_said_to_be_one() {
         let text = needed(&spread(0.05, 5.0, 6), 0.1, LEVELS, Units::Launches);
-        assert_eq!(text, "the effect sits at the margin; no affordable sample decides it");
+        assert_eq!(
+            text,
+            "the effect sits at the margin; no affordable sample decides it"
+        );
     }
 
     #[test]
@@ -103,6 +111,9 @@ mod tests {
         let text = needed(&[0.01; 60], 0.05, LEVELS, Units::Scenes);
         assert_eq!(text, "about 13 more scenes would settle it");
         let text = needed(&[0.05; 60], 0.05, LEVELS, Units::Scenes);
-        assert_eq!(text, "the effect sits at the margin; no affordable sample decides it");
+        assert_eq!(
+            text,
+            "the effect sits at the margin; no affordable sample decides it"
+        );
     }
 }

@@ -36,10 +36,10 @@ fn significant(value: f64) -> String {
 }
 
 /// Decimals a change deserves: one, or more when its interval is narrow.
-pub(crate) fn decimals(estimate: Option<&Estimate>) -> usize {
-    match estimate.map(|estimate| (estimate.high - estimate.low) * 100.0) {
-        Some(width) if width < 0.2 => 3,
-        Some(width) if width < 1.0 => 2,
+pub(crate) fn decimals(low: f64, high: f64) -> usize {
+    match (high - low) * 100.0 {
+        width if width < 0.1 => 3,
+        width if width < 1.0 => 2,
         _ => 1,
     }
 }
@@ -73,7 +73,7 @@ fn long_unit(scale: Scale) -> &'static str {
 
 /// `95 % bounds −12.0 to −4.6, 120 scenes`.
 fn interval(result: &CheckResult, estimate: &Estimate) -> String {
-    let decimals = decimals(Some(estimate));
+    let decimals = decimals(estimate.low, estimate.high);
     format!(
         "{} % bounds {} to {}, {} {}",
         level(estimate.alpha),
@@ -99,20 +99,32 @@ fn size(change: f64, scale: Scale) -> String {
 pub(crate) fn shown_loss(result: &CheckResult, estimate: &Estimate, allowed: f64) -> String {
     let (id, scale) = (&result.metric, result.scale);
     let verb = if estimate.point < 0.0 { "fell" } else { "rose" };
-    let by = format!("{:.*}", decimals(Some(estimate)), (estimate.point * 100.0).abs());
+    let by = format!(
+        "{:.*}",
+        decimals(estimate.low, estimate.high),
+        (estimate.point * 100.0).abs()
+    );
     let tail = if estimate.point.abs() <= allowed.abs() {
-        format!("it is worse for certain and not shown to stay within {}", size(allowed, scale))
+        format!(
+            "it is worse for certain and not shown to stay within {}",
+            size(allowed, scale)
+        )
     } else {
         format!("at most {} are allowed", size(allowed, scale))
     };
-    format!("{id} {verb} by {by}{} ({}); {tail}", long_unit(scale), interval(result, estimate))
+    format!(
+        "{id} {verb} by {by}{} ({}); {tail}",
+        long_unit(scale),
+        interval(result, estimate)
+    )
 }
 
 /// Why a check with an interval is undecided.
 pub(crate) fn undecided(result: &CheckResult, estimate: &Estimate, allowed: f64) -> String {
-    let decimals = decimals(Some(estimate));
+    let decimals = decimals(estimate.low, estimate.high);
+    let direction = if allowed < 0.0 { "down" } else { "up" };
     format!(
-        "{}: the change lies between {} and {}{} ({} % bounds, {} {}); {}{} is allowed",
+        "{}: the change lies between {} and {}{} ({} % bounds, {} {}); {direction} to {}{} is allowed",
         result.metric,
         signed(estimate.low, decimals),
         signed(estimate.high, decimals),

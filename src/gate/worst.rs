@@ -26,11 +26,14 @@ pub struct WorstScene {
     pub candidate_text: Option<String>,
 }
 
-/// Scenes with a loss by any metric of [`RANKED_BY`], the largest loss first, at most `most`.
+/// Scenes with a loss by any metric of [`RANKED_BY`], the largest loss first.
 ///
 /// Ties in one metric are broken by the next, then by scene id, so the order is always the same.
-pub fn worst_scenes(comparison: &Comparison, most: usize) -> Vec<WorstScene> {
-    let pairs = comparison.baseline_scores().iter().zip(comparison.candidate_scores());
+pub fn worst_scenes(comparison: &Comparison) -> Vec<WorstScene> {
+    let pairs = comparison
+        .baseline_scores()
+        .iter()
+        .zip(comparison.candidate_scores());
     let mut scenes: Vec<WorstScene> = pairs
         .filter(|(base, cand)| base.scene == cand.scene)
         .map(|(base, cand)| WorstScene {
@@ -44,17 +47,25 @@ pub fn worst_scenes(comparison: &Comparison, most: usize) -> Vec<WorstScene> {
         .filter(|scene| scene.changes.iter().flatten().any(|change| *change < 0.0))
         .collect();
     scenes.sort_by(severity);
-    scenes.truncate(most);
     scenes
 }
 
 fn change(metric: &str, base: &SceneScores, cand: &SceneScores) -> Option<f64> {
-    let of = |scores: &SceneScores| scores.scores.get(metric).and_then(crate::metric::Score::value);
+    let of = |scores: &SceneScores| {
+        scores
+            .scores
+            .get(metric)
+            .and_then(crate::metric::Score::value)
+    };
     Some(of(cand)? - of(base)?)
 }
 
 fn text(record: &RunRecord, scene: &str) -> Option<String> {
-    record.outputs.iter().find(|output| output.scene == scene).map(|output| output.text.clone())
+    record
+        .outputs
+        .iter()
+        .find(|output| output.scene == scene)
+        .map(|output| output.text.clone())
 }
 
 fn severity(a: &WorstScene, b: &WorstScene) -> Ordering {
@@ -62,5 +73,7 @@ fn severity(a: &WorstScene, b: &WorstScene) -> Ordering {
         // An absent value is no loss.
         a.unwrap_or(0.0).total_cmp(&b.unwrap_or(0.0))
     });
-    by_metric.fold(Ordering::Equal, Ordering::then).then_with(|| a.scene.cmp(&b.scene))
+    by_metric
+        .fold(Ordering::Equal, Ordering::then)
+        .then_with(|| a.scene.cmp(&b.scene))
 }

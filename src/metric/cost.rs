@@ -41,7 +41,9 @@ pub enum CostError {
         candidate: usize,
     },
     /// A launch has other numbers of segments in the two roles, or fewer than planned.
-    #[error("launch {launch} has {baseline} segments of the baseline and {candidate} of the candidate, the plan has {planned}")]
+    #[error(
+        "launch {launch} has {baseline} segments of the baseline and {candidate} of the candidate, the plan has {planned}"
+    )]
     Segments {
         /// Number of the launch.
         launch: usize,
@@ -112,7 +114,11 @@ pub fn log_ratios(
     for record in [baseline, candidate] {
         let (found, planned) = (record.launches.len(), record.plan.n_launches);
         if found != planned {
-            return Err(CostError::Launches { role: role_name(record.role), found, planned });
+            return Err(CostError::Launches {
+                role: role_name(record.role),
+                found,
+                planned,
+            });
         }
     }
     let sides = cost.segments(baseline).zip(cost.segments(candidate));
@@ -121,7 +127,10 @@ pub fn log_ratios(
         .map(|((base, cand), segments)| {
             if base.index != cand.index {
                 let (baseline, candidate) = (base.index, cand.index);
-                return Err(CostError::LaunchIndex { baseline, candidate });
+                return Err(CostError::LaunchIndex {
+                    baseline,
+                    candidate,
+                });
             }
             launch_log_ratios(cost, base.index, cost.planned(baseline), segments)
         })
@@ -207,7 +216,13 @@ mod tests {
     use crate::record::StopReason;
 
     fn segment(wall_ns: u64, cpu_ns: u64, went_first: bool) -> Segment {
-        Segment { scene: "a".into(), n_tokens: 10, wall_ns, cpu_ns, went_first }
+        Segment {
+            scene: "a".into(),
+            n_tokens: 10,
+            wall_ns,
+            cpu_ns,
+            went_first,
+        }
     }
 
     fn ratios(cost: ForcedCost, base: Segment, cand: Segment) -> Result<Vec<f64>, CostError> {
@@ -228,11 +243,27 @@ mod tests {
         let base = segment(100, 50, true);
         let cost = ForcedCost::CpuPerToken;
         let check = |cand: Segment, what| {
-            let expected = Err(CostError::Pair { launch: 3, pair: 0, what });
+            let expected = Err(CostError::Pair {
+                launch: 3,
+                pair: 0,
+                what,
+            });
             assert_eq!(ratios(cost, base.clone(), cand), expected);
         };
-        check(Segment { scene: "b".into(), ..segment(1, 1, false) }, "scene");
-        check(Segment { n_tokens: 9, ..segment(1, 1, false) }, "tokens");
+        check(
+            Segment {
+                scene: "b".into(),
+                ..segment(1, 1, false)
+            },
+            "scene",
+        );
+        check(
+            Segment {
+                n_tokens: 9,
+                ..segment(1, 1, false)
+            },
+            "tokens",
+        );
         check(segment(1, 1, true), "turn");
         let zero = ratios(cost, base.clone(), segment(1, 0, false));
         assert_eq!(zero, Err(CostError::Zero { launch: 3, pair: 0 }));

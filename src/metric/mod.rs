@@ -67,21 +67,69 @@ pub struct SceneScores {
 
 /// Every metric, those of texts first.
 pub const METRICS: &[Metric] = &[
-    share("object_recall", Better::Higher, "share of salient objects the summary names"),
-    share("object_precision", Better::Higher, "share of named objects the scene supports"),
-    share("objects_exact", Better::Higher, "1 when the named objects are exactly the salient ones"),
-    share("valid", Better::Higher, "1 when the output keeps the output contract"),
+    share(
+        "object_recall",
+        Better::Higher,
+        "share of salient objects the summary names",
+    ),
+    share(
+        "object_precision",
+        Better::Higher,
+        "share of named objects the scene supports",
+    ),
+    share(
+        "objects_exact",
+        Better::Higher,
+        "1 when the named objects are exactly the salient ones",
+    ),
+    share(
+        "valid",
+        Better::Higher,
+        "1 when the output keeps the output contract",
+    ),
     share("empty", Better::Lower, "1 when the output has no words"),
     share("truncated", Better::Lower, "1 when a limit cut the output"),
     share("loop", Better::Lower, "1 when the output repeats itself"),
-    share("chrf_pp", Better::Higher, "chrF++ against the best reference"),
-    cost_row("output_tokens", "tokens", "tokens of the output without the stop token"),
-    cost_row("cpu_ms_per_token", "ms", "CPU time per decoded token, forced lane"),
-    cost_row("wall_ms_per_token", "ms", "wall time per decoded token, forced lane"),
-    cost_row("prefill_cpu_ms_per_token", "ms", "CPU time per prompt token, forced lane"),
-    cost_row("ttft_ms", "ms", "request accepted to first token chosen, natural lane"),
-    cost_row("tpot_ms", "ms", "time per token after the first, natural lane"),
-    cost_row("e2e_ms", "ms", "request accepted to text ready, natural lane"),
+    share(
+        "chrf_pp",
+        Better::Higher,
+        "chrF++ against the best reference",
+    ),
+    cost_row(
+        "output_tokens",
+        "tokens",
+        "tokens of the output without the stop token",
+    ),
+    cost_row(
+        "cpu_ms_per_token",
+        "ms",
+        "CPU time per decoded token, forced lane",
+    ),
+    cost_row(
+        "wall_ms_per_token",
+        "ms",
+        "wall time per decoded token, forced lane",
+    ),
+    cost_row(
+        "prefill_cpu_ms_per_token",
+        "ms",
+        "CPU time per prompt token, forced lane",
+    ),
+    cost_row(
+        "ttft_ms",
+        "ms",
+        "request accepted to first token chosen, natural lane",
+    ),
+    cost_row(
+        "tpot_ms",
+        "ms",
+        "time per token after the first, natural lane",
+    ),
+    cost_row(
+        "e2e_ms",
+        "ms",
+        "request accepted to text ready, natural lane",
+    ),
     cost_row("load_ms", "ms", "load request to ready, warm page cache"),
     cost_row("peak_bytes", "bytes", "peak resident memory of the worker"),
 ];
@@ -92,11 +140,25 @@ pub fn find(id: &str) -> Option<&'static Metric> {
 }
 
 const fn share(id: &'static str, better: Better, summary: &'static str) -> Metric {
-    Metric { id, version: 1, unit: "fraction", better, summary, range: (0.0, 1.0) }
+    Metric {
+        id,
+        version: 1,
+        unit: "fraction",
+        better,
+        summary,
+        range: (0.0, 1.0),
+    }
 }
 
 const fn cost_row(id: &'static str, unit: &'static str, summary: &'static str) -> Metric {
-    Metric { id, version: 1, unit, better: Better::Lower, summary, range: (0.0, f64::INFINITY) }
+    Metric {
+        id,
+        version: 1,
+        unit,
+        better: Better::Lower,
+        summary,
+        range: (0.0, f64::INFINITY),
+    }
 }
 
 #[cfg(test)]

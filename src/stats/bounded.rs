@@ -17,7 +17,11 @@ pub struct NoValues;
 /// About 3/n at `alpha = 0.05`, the rule of three (Hanley & Lippman-Hand 1983, *JAMA* 249(13)):
 /// 4.9 % for 60 scenes, 1.0 % for 300. Gives 1 for `n = 0`.
 pub fn unseen_share(n: usize, alpha: f64) -> f64 {
-    if n == 0 { 1.0 } else { -(alpha.ln() / n as f64).exp_m1() }
+    if n == 0 {
+        1.0
+    } else {
+        -(alpha.ln() / n as f64).exp_m1()
+    }
 }
 
 /// One-sided upper bound of the mean of a quantity that never exceeds `limit`.
@@ -42,7 +46,10 @@ pub fn unseen_share(n: usize, alpha: f64) -> f64 {
 /// When a value exceeds `limit`: the caller checked the metric's range.
 pub fn mean_upper(values: &[f64], limit: f64, alpha: f64) -> Result<f64, NoValues> {
     let largest = values.iter().copied().reduce(f64::max).ok_or(NoValues)?;
-    assert!(largest <= limit, "value {largest} exceeds the limit {limit}");
+    assert!(
+        largest <= limit,
+        "value {largest} exceeds the limit {limit}"
+    );
     Ok(largest + (limit - largest) * unseen_share(values.len(), alpha))
 }
 
@@ -59,7 +66,14 @@ pub fn estimate(values: &[f64], limit: f64, alpha: f64) -> Result<Estimate, NoVa
     let high = mean_upper(values, limit, alpha)?;
     // Rounding may put the mean of equal values a hair outside the values themselves.
     let point = (values.iter().sum::<f64>() / values.len() as f64).clamp(low, high);
-    Ok(Estimate { point, low, high, alpha, n: values.len(), method: Method::LargestSeen })
+    Ok(Estimate {
+        point,
+        low,
+        high,
+        alpha,
+        n: values.len(),
+        method: Method::LargestSeen,
+    })
 }
 
 /// Mean loss with both one-sided bounds, whatever the sample looks like.
@@ -83,7 +97,11 @@ pub fn mean_loss(losses: &[f64], alpha: f64) -> Result<Estimate, NoValues> {
     if losses.iter().any(|loss| *loss > 0.0) {
         return Ok(by_t);
     }
-    Ok(Estimate { high: mean_upper(losses, 1.0, alpha)?, method: Method::NoLoss, ..by_t })
+    Ok(Estimate {
+        high: mean_upper(losses, 1.0, alpha)?,
+        method: Method::NoLoss,
+        ..by_t
+    })
 }
 
 /// Fewest draws after which a sample without any loss bounds the mean loss below `margin`.
@@ -95,7 +113,10 @@ pub fn mean_loss(losses: &[f64], alpha: f64) -> Result<Estimate, NoValues> {
 /// # Panics
 /// When `margin` is not in (0, 1).
 pub fn draws_needed(margin: f64, alpha: f64) -> usize {
-    assert!(margin > 0.0 && margin < 1.0, "margin {margin} is not in (0, 1)");
+    assert!(
+        margin > 0.0 && margin < 1.0,
+        "margin {margin} is not in (0, 1)"
+    );
     let exact = alpha.ln() / (-margin).ln_1p();
     if exact > 1e9 {
         return usize::MAX;
@@ -131,7 +152,11 @@ mod tests {
     #[test]
     fn gains_only_do_not_loosen_the_bound() {
         let gains: Vec<f64> = (0..60).map(|i| -f64::from(i) / 100.0).collect();
-        assert_close(mean_upper(&gains, 1.0, 0.05).unwrap(), unseen_share(60, 0.05), 1e-12);
+        assert_close(
+            mean_upper(&gains, 1.0, 0.05).unwrap(),
+            unseen_share(60, 0.05),
+            1e-12,
+        );
     }
 
     #[test]

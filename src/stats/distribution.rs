@@ -105,7 +105,11 @@ mod tests {
     fn beta_quantiles_agree_with_closed_forms() {
         // Beta(1, b): 1 − (1 − p)^(1/b).
         for (p, b) in [(0.95, 59.0), (0.05, 3.0), (0.5, 300.0)] {
-            assert_close(beta_quantile(p, 1.0, b), 1.0 - (1.0f64 - p).powf(1.0 / b), 1e-9);
+            assert_close(
+                beta_quantile(p, 1.0, b),
+                1.0 - (1.0f64 - p).powf(1.0 / b),
+                1e-9,
+            );
         }
         assert_close(beta_quantile(0.5, 4.0, 4.0), 0.5, 1e-9);
     }

@@ -10,7 +10,11 @@ pub(crate) fn cases(family: &str) -> Vec<Value> {
         .as_array()
         .expect("it holds a list of cases")
         .iter()
-        .filter(|case| case["name"].as_str().is_some_and(|name| name.starts_with(family)))
+        .filter(|case| {
+            case["name"]
+                .as_str()
+                .is_some_and(|name| name.starts_with(family))
+        })
         .cloned()
         .collect();
     assert!(!found.is_empty(), "no golden case of family {family}");
@@ -24,7 +28,12 @@ pub(crate) fn number(value: &Value) -> f64 {
 
 /// A list of numbers of a case.
 pub(crate) fn numbers(value: &Value) -> Vec<f64> {
-    value.as_array().expect("a golden list").iter().map(number).collect()
+    value
+        .as_array()
+        .expect("a golden list")
+        .iter()
+        .map(number)
+        .collect()
 }
 
 /// Demands agreement within `tolerance`, relative to the larger of the two.

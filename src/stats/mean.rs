@@ -45,10 +45,15 @@ pub fn moments(values: &[f64]) -> Result<Moments, MeanError> {
         return Err(MeanError::TooFewPairs { found: n });
     }
     let mean = values.iter().sum::<f64>() / n as f64;
-    let squares = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>();
+    let squares = values
+        .iter()
+        .map(|value| (value - mean).powi(2))
+        .sum::<f64>();
     let sd = (squares / (n - 1) as f64).sqrt();
     // Scores such as 0.8 − 0.7 carry rounding errors of about 1e-16: that is not a spread.
-    let largest = values.iter().fold(0.0f64, |largest, value| largest.max(value.abs()));
+    let largest = values
+        .iter()
+        .fold(0.0f64, |largest, value| largest.max(value.abs()));
     if sd <= 1e-12 * largest.max(1e-3) {
         return Err(MeanError::NoSpread { n });
     }
@@ -99,14 +104,25 @@ mod tests {
 
     #[test]
     fn too_few_values_have_no_interval() {
-        assert_eq!(t_estimate(&[], 0.05), Err(MeanError::TooFewPairs { found: 0 }));
-        assert_eq!(t_estimate(&[0.1], 0.05), Err(MeanError::TooFewPairs { found: 1 }));
+        assert_eq!(
+            t_estimate(&[], 0.05),
+            Err(MeanError::TooFewPairs { found: 0 })
+        );
+        assert_eq!(
+            t_estimate(&[0.1], 0.05),
+            Err(MeanError::TooFewPairs { found: 1 })
+        );
     }
 
     #[test]
     fn equal_values_have_no_interval() {
-        assert_eq!(t_estimate(&[0.1; 5], 0.05), Err(MeanError::NoSpread { n: 5 }));
-        let nearly: Vec<f64> = [(0.8, 0.7), (0.3, 0.2), (0.9, 0.8)].map(|(a, b)| a - b).to_vec();
+        assert_eq!(
+            t_estimate(&[0.1; 5], 0.05),
+            Err(MeanError::NoSpread { n: 5 })
+        );
+        let nearly: Vec<f64> = [(0.8, 0.7), (0.3, 0.2), (0.9, 0.8)]
+            .map(|(a, b)| a - b)
+            .to_vec();
         assert_eq!(t_estimate(&nearly, 0.05), Err(MeanError::NoSpread { n: 3 }));
     }
 }

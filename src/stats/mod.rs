@@ -74,7 +74,12 @@ impl Estimate {
     /// The estimate of the negated quantity: the bounds change places.
     #[must_use]
     pub fn negated(self) -> Self {
-        Self { point: -self.point, low: -self.high, high: -self.low, ..self }
+        Self {
+            point: -self.point,
+            low: -self.high,
+            high: -self.low,
+            ..self
+        }
     }
 }
 

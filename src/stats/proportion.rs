@@ -60,9 +60,21 @@ mod tests {
             let k = case["input"]["k"].as_u64().unwrap();
             let n = case["input"]["n"].as_u64().unwrap();
             let output = &case["output"];
-            assert_close(lower_bound(k, n, 0.025).unwrap(), number(&output["low"]), 1e-9);
-            assert_close(upper_bound(k, n, 0.025).unwrap(), number(&output["high"]), 1e-9);
-            assert_close(upper_bound(k, n, 0.05).unwrap(), number(&output["upper95"]), 1e-9);
+            assert_close(
+                lower_bound(k, n, 0.025).unwrap(),
+                number(&output["low"]),
+                1e-9,
+            );
+            assert_close(
+                upper_bound(k, n, 0.025).unwrap(),
+                number(&output["high"]),
+                1e-9,
+            );
+            assert_close(
+                upper_bound(k, n, 0.05).unwrap(),
+                number(&output["upper95"]),
+                1e-9,
+            );
         }
     }
 

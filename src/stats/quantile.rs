@@ -73,7 +73,10 @@ pub fn upper_bound(values: &[f64], q: f64, alpha: f64) -> Result<f64, QuantileEr
     // P(Bin >= r) <= alpha is P(Bin <= r - 1) >= 1 - alpha.
     let rank = (1..=values.len()).find(|r| binomial_cdf(*r as u64 - 1, n, q) >= 1.0 - alpha);
     let Some(rank) = rank else {
-        return Err(QuantileError::TooFew { n: values.len(), needed: needed(q, alpha) });
+        return Err(QuantileError::TooFew {
+            n: values.len(),
+            needed: needed(q, alpha),
+        });
     };
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -107,8 +110,11 @@ mod tests {
     #[test]
     fn bounds_are_the_order_statistic_scipy_names_or_do_not_exist() {
         for case in cases("quantile_ub_") {
-            let found =
-                upper_bound(&numbers(&case["input"]["y"]), number(&case["input"]["q"]), 0.05);
+            let found = upper_bound(
+                &numbers(&case["input"]["y"]),
+                number(&case["input"]["q"]),
+                0.05,
+            );
             match case["output"]["high"].as_f64() {
                 Some(expected) => assert_eq!(found, Ok(expected), "{}", case["name"]),
                 None => assert!(matches!(found, Err(QuantileError::TooFew { .. }))),
@@ -121,7 +127,10 @@ mod tests {
         for (q, n) in [(0.9, 29), (0.95, 59), (0.99, 299)] {
             let values = vec![1.0; n];
             assert_eq!(upper_bound(&values, q, 0.05), Ok(1.0));
-            let refused = Err(QuantileError::TooFew { n: n - 1, needed: n });
+            let refused = Err(QuantileError::TooFew {
+                n: n - 1,
+                needed: n,
+            });
             assert_eq!(upper_bound(&values[1..], q, 0.05), refused);
         }
     }

@@ -45,11 +45,15 @@ impl PairedSample {
     pub fn new(mut pairs: Vec<Pair>) -> Result<Self, SampleError> {
         pairs.sort_by(|a, b| a.key.cmp(&b.key));
         if let Some(twins) = pairs.windows(2).find(|pair| pair[0].key == pair[1].key) {
-            return Err(SampleError::Duplicate { key: twins[0].key.clone() });
+            return Err(SampleError::Duplicate {
+                key: twins[0].key.clone(),
+            });
         }
         for pair in &pairs {
             if !pair.baseline.is_finite() || !pair.candidate.is_finite() {
-                return Err(SampleError::NotFinite { key: pair.key.clone() });
+                return Err(SampleError::NotFinite {
+                    key: pair.key.clone(),
+                });
             }
         }
         Ok(Self { pairs })
@@ -67,7 +71,10 @@ impl PairedSample {
 
     /// `[n]` candidate − baseline, in the metric's unit.
     pub fn differences(&self) -> Vec<f64> {
-        self.pairs.iter().map(|pair| pair.candidate - pair.baseline).collect()
+        self.pairs
+            .iter()
+            .map(|pair| pair.candidate - pair.baseline)
+            .collect()
     }
 
     /// Mean of the baseline's values; `None` for an empty sample.
@@ -91,7 +98,11 @@ mod tests {
     use super::*;
 
     fn pair(key: &str, baseline: f64, candidate: f64) -> Pair {
-        Pair { key: key.to_owned(), baseline, candidate }
+        Pair {
+            key: key.to_owned(),
+            baseline,
+            candidate,
+        }
     }
 
     #[test]
