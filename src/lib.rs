@@ -12,6 +12,8 @@ pub mod hint;
 
 pub mod durable;
 
+pub mod stats;
+
 pub mod manifest;
 
 pub mod artifact;
@@ -27,3 +29,9 @@ pub mod record;
 pub mod run;
 
 pub mod metric;
+
+pub mod gate;
+
+pub mod report;
+
+pub mod cli;

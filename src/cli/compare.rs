@@ -157,18 +157,19 @@ fn identity(model: &Resolved) -> ModelIdentity {
 
 /// Writes the reports whole, then prints one; the exit code comes last.
 fn deliver(settings: &settings::Compare, file: &ReportFile) -> Result<Exit, Failure> {
-    let report = Report::new(file);
-    let (json, markdown) = (json::render(file), markdown::render(&report));
+    let exit = Exit::from(Outcome::from(file.verdict.outcome));
+    let report = Report::of(file, Some(exit.code()));
+    let (json, markdown) = (json::render(file), markdown::render(&report).into_bytes());
     for (name, bytes) in [("report.json", &json), ("report.md", &markdown)] {
         write_atomic(&settings.out.join(name), bytes).map_err(Failure::invalid)?;
     }
     match settings.format {
-        Format::Terminal => print(&terminal::render(&report, settings.uses_color))?,
+        Format::Terminal => print(terminal::render(&report, settings.uses_color).as_bytes())?,
         Format::Json => print(&json)?,
         Format::Markdown => print(&markdown)?,
     }
     if !settings.is_quiet {
         say(&format!("reports in {}", durable::shown(&settings.out)));
     }
-    Ok(Exit::from(Outcome::from(file.verdict.outcome)))
+    Ok(exit)
 }

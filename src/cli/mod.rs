@@ -12,6 +12,7 @@ mod settings;
 
 use std::ffi::OsString;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::ExitCode;
 
 use clap::Parser as _;
 
@@ -50,36 +51,38 @@ impl Failure {
 ///
 /// A panic anywhere becomes [`Exit::Internal`]; no error reaches the runtime, which would exit
 /// with 1 and read as "fail".
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     catch_unwind(AssertUnwindSafe(|| dispatch(&arguments))).unwrap_or_else(|_| {
         progress::say("error: internal error, see the message above");
         progress::say("\nhint: this is a bug of vv-eval; please report it");
-        Exit::Internal
+        Exit::Internal.into()
     })
 }
 
-fn dispatch(arguments: &[OsString]) -> Exit {
+fn dispatch(arguments: &[OsString]) -> ExitCode {
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; clap's other errors are wrong usage.
             let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Pass };
             let _ = error.print();
-            return exit;
+            return exit.into();
         }
     };
     let done = match cli.command {
+        // A worker has codes of its own, which only its supervisor sees.
+        Command::Worker => return crate::run::worker_main(),
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
-        Command::Worker => Ok(crate::run::worker_main()),
     };
     done.unwrap_or_else(|failure| {
         explain(&failure);
         failure.exit
     })
+    .into()
 }
 
 /// Prints an error, what caused it, and the hint apart from both.
@@ -89,7 +92,7 @@ fn explain(failure: &Failure) {
         text.push_str(&format!("\n  caused by: {cause}"));
     }
     for line in text.lines() {
-        progress::say(&escape::terminal(line));
+        progress::say(&escape::one_line(line));
     }
     if let Some(hint) = &failure.hint {
         progress::say(&format!("\nhint: {hint}"));

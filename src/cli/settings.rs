@@ -8,7 +8,7 @@ use super::Failure;
 use super::args::{self, Color, Format};
 use crate::artifact::{self, Resolved};
 use crate::durable;
-use crate::gate::{Policy, PolicyError};
+use crate::gate::Policy;
 use crate::record::Role;
 use crate::run::host;
 use crate::scene::SceneSet;
@@ -73,7 +73,7 @@ fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
             "name an existing file with --policy, or leave it out for the built-in policy",
         )
     })?;
-    Policy::parse(&text, &shown).map_err(Failure::invalid::<PolicyError>)
+    Policy::parse(&text, &shown).map_err(Failure::invalid)
 }
 
 /// `ROLE=HARM` flags, one at most for each role; baseline first.
@@ -195,7 +195,7 @@ fn uses_color(color: Color) -> bool {
     }
 }
 
-/// Name of a role as flags and messages have it.
+/// Place of a role in `Compare::planted`.
 pub(super) fn role_index(role: Role) -> usize {
     match role {
         Role::Baseline => 0,

@@ -1,0 +1,214 @@
+//! A hand-made comparison: sixty scenes, six launches, nothing wrong with it.
+
+use std::collections::BTreeMap;
+
+use super::comparison::{Comparison, Error, Evidence};
+use super::policy::Policy;
+use super::{JudgeOptions, Outcome, Verdict, judge};
+use crate::metric::{SceneScores, Score};
+use crate::record::{
+    self, HostKey, Launch, MemoryRun, ModelIdentity, OutputObservation, Role, RunRecord,
+    SceneSetIdentity, Segment, StopReason,
+};
+use crate::record::{FileIdentity, PlanSummary};
+use crate::units::{Bytes, Sha256};
+
+pub(crate) const N_SCENES: usize = 60;
+const N_LAUNCHES: usize = 6;
+const N_PAIRS: usize = 4;
+
+/// Two roles with equal scores and times that differ by noise only.
+pub(crate) fn roles() -> (Evidence, Evidence) {
+    (evidence(Role::Baseline), evidence(Role::Candidate))
+}
+
+/// Judges the fixture under the built-in policy after an edit of both roles.
+pub(crate) fn judge_edited(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> Verdict {
+    let comparison = compare_edited(edit).expect("the edited records are comparable");
+    judge(&comparison, &Policy::built_in(), JudgeOptions::default())
+}
+
+/// The outcome of [`judge_edited`], or invalid where the records are refused.
+pub(crate) fn outcome_of(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> Outcome {
+    match compare_edited(edit) {
+        Ok(comparison) => judge(&comparison, &Policy::built_in(), JudgeOptions::default()).outcome,
+        Err(_) => Outcome::Invalid,
+    }
+}
+
+/// Compares the fixture after an edit of both roles.
+pub(crate) fn compare_edited(
+    edit: impl FnOnce(&mut Evidence, &mut Evidence),
+) -> Result<Comparison, Error> {
+    let (mut base, mut cand) = roles();
+    edit(&mut base, &mut cand);
+    Comparison::new(base, cand)
+}
+
+/// Sets one metric of every scene.
+pub(crate) fn set_scores(evidence: &mut Evidence, metric: &'static str, of: impl Fn(usize) -> f64) {
+    for (i, scene) in evidence.scores.iter_mut().enumerate() {
+        scene.scores.insert(metric, Score::Value(of(i)));
+    }
+}
+
+/// Multiplies the times of every segment.
+pub(crate) fn scale_times(evidence: &mut Evidence, factor: f64) {
+    for launch in &mut evidence.record.launches {
+        for segment in launch.decode.iter_mut().chain(&mut launch.prefill) {
+            segment.cpu_ns = scaled(segment.cpu_ns, factor);
+            segment.wall_ns = scaled(segment.wall_ns, factor);
+        }
+    }
+}
+
+fn scaled(ns: u64, factor: f64) -> u64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "times of the fixture are small and positive"
+    )]
+    let scaled = (ns as f64 * factor) as u64;
+    scaled
+}
+
+fn evidence(role: Role) -> Evidence {
+    let record = record(role);
+    let scores = record
+        .plan
+        .scene_ids
+        .iter()
+        .map(|scene| scene_scores(scene))
+        .collect();
+    Evidence { record, scores }
+}
+
+fn scene_scores(scene: &str) -> SceneScores {
+    let values = [
+        ("object_recall", 0.8),
+        ("object_precision", 0.9),
+        ("objects_exact", 1.0),
+        ("valid", 1.0),
+        ("empty", 0.0),
+        ("truncated", 0.0),
+        ("loop", 0.0),
+        ("chrf_pp", 0.5),
+        ("output_tokens", 3.0),
+    ];
+    let scores: BTreeMap<_, _> = values
+        .into_iter()
+        .map(|(metric, value)| (metric, Score::Value(value)))
+        .collect();
+    SceneScores {
+        scene: scene.to_owned(),
+        scores,
+        notes: Vec::new(),
+    }
+}
+
+fn record(role: Role) -> RunRecord {
+    let scene_ids: Vec<String> = (0..N_SCENES).map(|i| format!("scene-{i:02}")).collect();
+    let (name, version) = match role {
+        Role::Baseline => ("tiny", "1.0.0"),
+        Role::Candidate => ("tiny", "1.1.0"),
+    };
+    RunRecord {
+        schema_version: record::SCHEMA_VERSION,
+        run_id: "run-1".into(),
+        role,
+        started_at: "2026-01-02T03:04:05Z".into(),
+        model: ModelIdentity {
+            name: name.into(),
+            version: Some(version.into()),
+            is_pinned: true,
+            release_digest: Sha256::of(version.as_bytes()),
+            files: vec![FileIdentity {
+                name: "model.safetensors".into(),
+                sha256: Sha256::of(version.as_bytes()),
+                size_bytes: Bytes(1000),
+            }],
+            card: Some("bitnet 1.2M".into()),
+            tokenizer_sha256: Some(Sha256::of(b"tokenizer")),
+        },
+        scenes: SceneSetIdentity {
+            name: "cenas-pt".into(),
+            version: "1.0.0".into(),
+            scenes_sha256: Sha256::of(b"scenes"),
+            prompt_sha256: Sha256::of(b"prompt"),
+            renderer: "scene-text/1".into(),
+            lexicon_sha256: Sha256::of(b"lexicon"),
+        },
+        host: host(),
+        outputs: scene_ids.iter().map(|scene| output(scene)).collect(),
+        plan: PlanSummary {
+            seed: Sha256::of(b"seed"),
+            scene_ids,
+            n_launches: N_LAUNCHES,
+            pairs_per_launch: N_PAIRS,
+            segment_tokens: Some(32),
+            max_new_tokens: 160,
+            threads: 1,
+            protocol_version: 1,
+        },
+        planted: None,
+        memory: (0..3).map(|_| memory_run()).collect(),
+        launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
+        failure: None,
+    }
+}
+
+fn host() -> HostKey {
+    HostKey {
+        cpu: "cpu".into(),
+        usable_cpus: 2,
+        os_release: "6.1".into(),
+        vv_eval_version: "0.1.0".into(),
+        rustc: "1.89.0".into(),
+        kernel: "scalar".into(),
+        detected_features: Vec::new(),
+        compiled_features: Vec::new(),
+    }
+}
+
+fn output(scene: &str) -> OutputObservation {
+    OutputObservation {
+        scene: scene.to_owned(),
+        n_prompt: 40,
+        token_ids: vec![1, 2, 3],
+        text: format!("Um carro passa em {scene}."),
+        stop: StopReason::Eos,
+        ttft_ns: 8_000_000,
+        itl_ns: vec![1_000_000, 1_000_000],
+        e2e_ns: 10_100_000,
+    }
+}
+
+fn memory_run() -> MemoryRun {
+    MemoryRun {
+        load_ns: 20_000_000,
+        load_peak_bytes: Bytes(90 << 20),
+        peak_bytes: Bytes(100 << 20),
+        anon_bytes: Bytes(80 << 20),
+        file_bytes: Bytes(20 << 20),
+    }
+}
+
+/// The candidate's times wander by up to half a percent from launch to launch.
+fn launch(role: Role, index: usize) -> Launch {
+    let noise = match role {
+        Role::Baseline => 1.0,
+        Role::Candidate => 1.0 + 0.005 * ((index * 7 + 1) as f64).sin(),
+    };
+    let segment = |pair: usize, wall_ns: u64| Segment {
+        scene: format!("scene-{pair:02}"),
+        n_tokens: 32,
+        wall_ns: scaled(wall_ns, noise),
+        cpu_ns: scaled(wall_ns, noise * 0.95),
+        went_first: (pair % 2 == 0) == (role == Role::Baseline),
+    };
+    Launch {
+        index,
+        decode: (0..N_PAIRS).map(|pair| segment(pair, 64_000_000)).collect(),
+        prefill: (0..N_PAIRS).map(|pair| segment(pair, 32_000_000)).collect(),
+    }
+}

@@ -1,0 +1,146 @@
+//! Untrusted text made safe for each format.
+//!
+//! Model output, scene ids, model names and error details may hold anything: terminal sequences,
+//! direction marks that reorder a line, Markdown that pings people.
+
+use std::fmt::Write as _;
+
+/// Text with every invisible or line-breaking character shown as an escape.
+///
+/// Line breaks become `\n`, so the result is always one line.
+pub fn one_line(text: &str) -> String {
+    escaped(text, false)
+}
+
+/// As [`one_line`], but line feeds stay.
+pub fn lines(text: &str) -> String {
+    escaped(text, true)
+}
+
+fn escaped(text: &str, keep_lines: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '\n' if keep_lines => out.push(c),
+            '\n' => out.push_str("\\n"),
+            '\r' => out.push_str("\\r"),
+            '\t' => out.push_str("\\t"),
+            c if c.is_control() || is_invisible(c) => {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Characters that print nothing or change how their neighbours print.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
+            | '\u{200b}'..='\u{200f}'   // zero width, direction marks
+            | '\u{2028}'..='\u{202e}'   // line breaks, direction overrides
+            | '\u{2060}'..='\u{206f}'   // joiners, direction isolates
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e0fff}' // tags and their like
+    )
+}
+
+/// At most `most` characters; a longer text ends with its true length.
+pub fn cut(text: &str, most: usize) -> String {
+    let length = text.chars().count();
+    if length <= most {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(most).collect();
+    format!("{head}… ({length} characters)")
+}
+
+/// One line of Markdown text, with no markup of its own.
+///
+/// Text that could become a mention, a link or HTML is shown as code, where all of these are inert.
+pub fn markdown_text(text: &str) -> String {
+    let line = one_line(text);
+    let lower = line.to_ascii_lowercase();
+    if ["@", "#", "<", "&", "://", "www.", "gh-"]
+        .iter()
+        .any(|risk| lower.contains(risk))
+    {
+        return markdown_code(&line);
+    }
+    let mut out = String::with_capacity(line.len());
+    for c in line.chars() {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '~' | '|' | '!' | '>' | '$'
+        ) {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// One line as inline code, safe in tables too.
+pub fn markdown_code(text: &str) -> String {
+    // A table splits at pipes before it reads code, and only there is `\|` a pipe: spell it out.
+    let line = one_line(text).replace('|', "¦");
+    let ticks = "`".repeat(longest_run(&line, '`') + 1);
+    format!("{ticks} {line} {ticks}")
+}
+
+/// A block of code around `text`, fenced by more back-ticks than any run within.
+pub fn markdown_block(text: &str) -> String {
+    let body = lines(text);
+    let fence = "`".repeat((longest_run(&body, '`') + 1).max(3));
+    format!("{fence}text\n{body}\n{fence}\n")
+}
+
+fn longest_run(text: &str, of: char) -> usize {
+    let runs = text.split(|c| c != of).map(|run| run.chars().count());
+    runs.max().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_seen_is_shown() {
+        assert_eq!(one_line("a\u{1b}[31mb\u{7}"), "a\\u{1b}[31mb\\u{7}");
+        assert_eq!(one_line("x\r\ny\tz"), "x\\r\\ny\\tz");
+        assert_eq!(
+            one_line("\u{202e}gnp.exe\u{2066}"),
+            "\\u{202e}gnp.exe\\u{2066}"
+        );
+        assert_eq!(
+            one_line("\u{9b}31m\u{200b}\u{feff}"),
+            "\\u{9b}31m\\u{200b}\\u{feff}"
+        );
+        assert_eq!(one_line("ação — 日本"), "ação — 日本");
+        assert_eq!(lines("a\nb\u{2028}c"), "a\nb\\u{2028}c");
+    }
+
+    #[test]
+    fn long_texts_say_how_long_they_were() {
+        assert_eq!(cut("abc", 3), "abc");
+        assert_eq!(cut("ação longa", 4), "ação… (10 characters)");
+    }
+
+    #[test]
+    fn markdown_has_no_life_of_its_own() {
+        assert_eq!(markdown_text("object_recall fell"), "object\\_recall fell");
+        assert_eq!(markdown_text("a | b *c*"), "a \\| b \\*c\\*");
+        assert_eq!(markdown_text("ping @team"), "` ping @team `");
+        assert_eq!(markdown_text("see https://x.y"), "` see https://x.y `");
+        assert_eq!(markdown_text("<img src=x>"), "` <img src=x> `");
+        assert_eq!(markdown_code("a`b``c|d"), "``` a`b``c¦d ```");
+        assert_eq!(
+            markdown_block("x\n```\n@all"),
+            "````text\nx\n```\n@all\n````\n"
+        );
+    }
+}

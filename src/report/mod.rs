@@ -1,0 +1,310 @@
+//! Renders a verdict for people and machines.
+//!
+//! In: a [`ReportFile`]. Out: text. [`Report`] holds formatted strings only, so every format says
+//! the same; nothing here decides. Strings may hold untrusted text: each renderer escapes it.
+
+pub mod escape;
+pub mod json;
+pub mod markdown;
+pub mod terminal;
+pub mod wording;
+
+use crate::gate::file::{CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile};
+use crate::gate::words::{self, decimals, signed, unit_of};
+use crate::gate::{Outcome, Scale};
+use crate::metric::Better;
+use crate::record::ModelIdentity;
+use crate::units::Sha256;
+
+/// What every human format shows, in the order it is shown.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Report {
+    /// The outcome, for colour and marks.
+    pub outcome: Outcome,
+    /// From → to and what follows, e.g. `tiny 1.0.0 → 1.1.0 must not be promoted`.
+    pub headline: String,
+    /// `exit 1`; absent when no command ends with this report.
+    pub exit: Option<String>,
+    /// Warnings that belong directly below the verdict.
+    pub warnings: Vec<String>,
+    /// One sentence per failed or undecided check.
+    pub why: Vec<String>,
+    /// What a failed worker last wrote to stderr.
+    pub last_words: Option<String>,
+    /// Titles of the table.
+    pub columns: [String; 7],
+    /// One row per check.
+    pub rows: Vec<Row>,
+    /// Why numbers of the table are missing.
+    pub footnotes: Vec<String>,
+    /// Worst scenes, the worst first.
+    pub worst: Vec<WorstView>,
+    /// Scenes that lost something, in all.
+    pub n_scenes_worse: usize,
+    /// What the verdict rests on.
+    pub trust: Vec<String>,
+    /// Digests of everything that was tested.
+    pub tested: Vec<String>,
+    /// What the bounds claim, then what the outcomes do.
+    pub how_to_read: Vec<String>,
+}
+
+/// One row of the table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Row {
+    /// Text of each column.
+    pub cells: [String; 7],
+    /// The outcome, for colour; `None` for a watched check.
+    pub outcome: Option<Outcome>,
+}
+
+/// A scene on which the candidate lost something.
+#[derive(Debug, Clone, PartialEq)]
+pub struct WorstView {
+    /// Scene id.
+    pub scene: String,
+    /// What went wrong and by how much.
+    pub cause: String,
+    /// The baseline's text.
+    pub baseline_text: String,
+    /// The candidate's text.
+    pub candidate_text: String,
+}
+
+impl Report {
+    /// The view of a saved report.
+    ///
+    /// * `exit_code`: the code the command will end with, if it ends with this verdict
+    pub fn of(file: &ReportFile, exit_code: Option<u8>) -> Self {
+        let verdict = &file.verdict;
+        let outcome = Outcome::from(verdict.outcome);
+        let alpha = file.policy.confidence.false_pass;
+        let names = from_to(&file.baseline, &file.candidate);
+        let mut why = verdict.reasons.clone();
+        if why.is_empty() && outcome == Outcome::Pass {
+            why.push(wording::ALL_WITHIN.to_owned());
+        }
+        let not_counting = (!verdict.counts).then(|| wording::DOES_NOT_COUNT.to_owned());
+        Self {
+            outcome,
+            headline: format!("{names} {}", wording::consequence(outcome)),
+            exit: exit_code.map(|code| format!("exit {code}")),
+            warnings: not_counting.into_iter().collect(),
+            why,
+            last_words: file.evidence.as_ref().and_then(last_words),
+            columns: wording::columns(alpha),
+            rows: verdict.checks.iter().map(row).collect(),
+            footnotes: footnotes(&verdict.checks),
+            worst: file.worst_scenes.iter().map(worst_view).collect(),
+            n_scenes_worse: file.n_scenes_worse,
+            trust: trust(file),
+            tested: tested(file),
+            how_to_read: wording::how_to_read(alpha),
+        }
+    }
+}
+
+/// `tiny 1.0.0 → 1.1.0`, or digests where labels do not tell the models apart.
+fn from_to(baseline: &ModelIdentity, candidate: &ModelIdentity) -> String {
+    let label = |model: &ModelIdentity| match &model.version {
+        Some(version) => version.clone(),
+        None => model.release_digest.short(),
+    };
+    let (from, to) = (label(baseline), label(candidate));
+    let same_name = baseline.name == candidate.name;
+    if same_name && from != to {
+        format!("{} {from} → {to}", baseline.name)
+    } else if same_name {
+        let (from, to) = (
+            baseline.release_digest.short(),
+            candidate.release_digest.short(),
+        );
+        format!("{} {from} → {to}", baseline.name)
+    } else {
+        format!("{} {from} → {} {to}", baseline.name, candidate.name)
+    }
+}
+
+fn row(check: &CheckFile) -> Row {
+    let value = |value: Option<f64>| match value {
+        Some(value) => words::value(value, &check.unit),
+        None => wording::NOT_AVAILABLE.to_owned(),
+    };
+    let outcome = check.outcome.map(Outcome::from);
+    let outcome_text = match outcome {
+        Some(outcome) => wording::check_outcome(outcome),
+        None if check.required => wording::NOT_AVAILABLE,
+        None => wording::NO_OUTCOME,
+    };
+    Row {
+        cells: [
+            check.metric.clone(),
+            value(check.baseline),
+            value(check.candidate),
+            change(check),
+            sample_size(check),
+            allowed(check),
+            outcome_text.to_owned(),
+        ],
+        outcome,
+    }
+}
+
+fn sample_size(check: &CheckFile) -> String {
+    match check.n {
+        0 => wording::NOT_AVAILABLE.to_owned(),
+        n => format!("{n} {}", check.n_unit),
+    }
+}
+
+/// `−0.7 pt [−3.2, +1.9]`; without an interval the change stands alone.
+fn change(check: &CheckFile) -> String {
+    let unit = unit_of(Scale::from(check.scale));
+    match (check.change, &check.estimate) {
+        (None, _) => wording::NOT_AVAILABLE.to_owned(),
+        (Some(change), None) => format!("{} {unit}", signed(change, 1)),
+        (
+            Some(_),
+            Some(EstimateFile {
+                point, low, high, ..
+            }),
+        ) => {
+            let digits = decimals(*low, *high);
+            let [point, low, high] = [point, low, high].map(|bound| signed(*bound, digits));
+            format!("{point} {unit} [{low}, {high}]")
+        }
+    }
+}
+
+fn allowed(check: &CheckFile) -> String {
+    let unit = unit_of(Scale::from(check.scale));
+    match (check.allowed, check.at_least) {
+        (_, Some(least)) => format!("no loss, ≥ {}", words::value(least, &check.unit)),
+        (Some(allowed), None) if check.required => format!("{} {unit}", signed(allowed, 1)),
+        (_, None) if check.required => wording::NOT_AVAILABLE.to_owned(),
+        (_, None) => wording::WATCHED.to_owned(),
+    }
+}
+
+/// One line per reason why changes have no interval.
+fn footnotes(checks: &[CheckFile]) -> Vec<String> {
+    let mut groups: Vec<((bool, &str), Vec<String>)> = Vec::new();
+    // The reasons of checks with an outcome stand above the table.
+    for check in checks
+        .iter()
+        .filter(|check| check.outcome.is_none() && check.estimate.is_none())
+    {
+        let Some(reason) = check.reason.as_deref() else {
+            continue;
+        };
+        let key = (check.change.is_some(), reason);
+        match groups.iter_mut().find(|(known, _)| *known == key) {
+            Some((_, metrics)) => metrics.push(check.metric.clone()),
+            None => groups.push((key, vec![check.metric.clone()])),
+        }
+    }
+    let line = |((has_change, reason), metrics): &((bool, &str), Vec<String>)| {
+        wording::footnote(metrics, *has_change, reason)
+    };
+    groups.iter().map(line).collect()
+}
+
+fn worst_view(scene: &WorstSceneFile) -> WorstView {
+    let new = scene
+        .candidate_notes
+        .iter()
+        .filter(|note| !scene.baseline_notes.contains(note));
+    let losses = scene.changes.iter().filter(|(metric, change)| {
+        let higher = crate::metric::find(metric).is_some_and(|row| row.better == Better::Higher);
+        if higher {
+            **change < 0.0
+        } else {
+            **change > 0.0
+        }
+    });
+    let losses = losses.map(|(metric, change)| format!("{metric} {} pt", signed(*change, 1)));
+    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| wording::NO_TEXT.to_owned());
+    WorstView {
+        scene: scene.scene.clone(),
+        cause: new.cloned().chain(losses).collect::<Vec<_>>().join(" · "),
+        baseline_text: text(&scene.baseline_text),
+        candidate_text: text(&scene.candidate_text),
+    }
+}
+
+fn last_words(evidence: &EvidenceFile) -> Option<String> {
+    let records = [&evidence.baseline_record, &evidence.candidate_record];
+    let failure = records.iter().find_map(|record| record.failure.as_ref())?;
+    let tail = failure.stderr_tail.trim_end();
+    (!tail.is_empty()).then(|| tail.to_owned())
+}
+
+fn trust(file: &ReportFile) -> Vec<String> {
+    let policy = &file.policy;
+    let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
+    lines.push(format!(
+        "{} {} · {}",
+        wording::origin(&policy.origin),
+        digest(&file.policy_sha256),
+        wording::error_rates(policy.confidence),
+    ));
+    lines
+}
+
+/// `60/60 scenes in both roles · 6 launches × 20 pairs · one host: …`.
+fn evidence_line(evidence: &EvidenceFile) -> String {
+    let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
+    let done = base.outputs.len().min(cand.outputs.len());
+    let n_launches = base.launches.len().min(cand.launches.len());
+    let host = &base.host;
+    format!(
+        "{done}/{} scenes in both roles · {} launches × {} · {}, kernel {} on {}",
+        base.plan.scene_ids.len(),
+        n_launches,
+        wording::count(base.plan.pairs_per_launch, "pair"),
+        wording::count(base.plan.threads, "thread"),
+        host.kernel,
+        host.cpu,
+    )
+}
+
+fn tested(file: &ReportFile) -> Vec<String> {
+    let model = |role: &str, model: &ModelIdentity| {
+        let card = model
+            .card
+            .as_deref()
+            .map_or(String::new(), |card| format!(" · {card}"));
+        let state = wording::pinned(model.is_pinned);
+        format!("{role} {} ({state}){card}", digest(&model.release_digest))
+    };
+    let mut lines = vec![
+        model("candidate", &file.candidate),
+        model("baseline", &file.baseline),
+    ];
+    if let Some(scenes) = &file.scenes {
+        lines.push(format!(
+            "scenes {}@{} {} · prompt {} · lexicon {} · {}",
+            scenes.name,
+            scenes.version,
+            digest(&scenes.scenes_sha256),
+            digest(&scenes.prompt_sha256),
+            digest(&scenes.lexicon_sha256),
+            scenes.renderer,
+        ));
+    }
+    if let Some(evidence) = &file.evidence {
+        let record = &evidence.baseline_record;
+        lines.push(format!(
+            "vv-eval {} · rustc {} · run {} at {}",
+            record.host.vv_eval_version, record.host.rustc, record.run_id, record.started_at
+        ));
+    }
+    lines
+}
+
+fn digest(digest: &Sha256) -> String {
+    format!("sha256:{}…", digest.short())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,190 @@
+//! The first screen: at most [`MOST_LINES`] lines, readable without colour.
+
+use super::escape::{cut, one_line};
+use super::{Report, Row, wording};
+use crate::gate::Outcome;
+
+/// Lines of the first screen.
+pub const MOST_LINES: usize = 40;
+/// Reasons shown; the rest are counted.
+const MOST_REASONS: usize = 4;
+/// Last lines of stderr shown.
+const MOST_STDERR: usize = 4;
+/// Scenes shown; the rest are counted.
+const MOST_SCENES: usize = 2;
+/// Characters of a reason or a line about the run.
+const MOST_LINE: usize = 400;
+/// Characters of a model's text or a cause.
+const MOST_TEXT: usize = 100;
+/// Columns with numbers of one role: they line up on the right.
+const NUMBERS: [usize; 2] = [1, 2];
+
+/// The report as text; `color` adds terminal colours to the outcomes and nothing else.
+pub fn render(report: &Report, color: bool) -> String {
+    let table = table(report, color);
+    let width = table.iter().map(|line| line.width).max().unwrap_or(0);
+    let mut lines = vec![verdict_line(report, width, color)];
+    lines.extend(report.warnings.iter().map(|warning| line(warning)));
+    lines.push(String::new());
+    lines.push(wording::WHY.to_owned());
+    lines.extend(reasons(&report.why));
+    lines.extend(last_words(report));
+    if !report.rows.is_empty() {
+        lines.push(String::new());
+        lines.extend(table.into_iter().map(|line| line.text));
+        lines.extend(report.footnotes.iter().map(|note| line(note)));
+    }
+    if !report.worst.is_empty() {
+        lines.push(String::new());
+        lines.push(wording::LOOK_FIRST.to_owned());
+        // Many checks leave less room for scenes; those are in the other formats too.
+        let room =
+            MOST_LINES.saturating_sub(lines.len() + report.trust.len() + report.tested.len() + 4);
+        lines.extend(worst(report, MOST_SCENES.min(room / 3)));
+    }
+    lines.push(String::new());
+    lines.push(wording::TRUST.to_owned());
+    lines.extend(
+        report
+            .trust
+            .iter()
+            .chain(&report.tested)
+            .map(|text| line(text)),
+    );
+    lines.extend(report.how_to_read.first().map(|text| line(text)));
+    lines.join("\n") + "\n"
+}
+
+/// `✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted      exit 1`, the code at the table's edge.
+fn verdict_line(report: &Report, width: usize, color: bool) -> String {
+    let (mark, word) = wording::outcome(report.outcome);
+    let headline = cut(&one_line(&report.headline), 2 * MOST_TEXT);
+    let exit = report.exit.as_deref().unwrap_or("");
+    let plain = format!("{mark} {word}   {headline}");
+    let gap = width
+        .saturating_sub(plain.chars().count() + exit.chars().count())
+        .max(2);
+    let verdict = paint(&format!("{mark} {word}"), Some(report.outcome), color);
+    format!("{verdict}   {headline}{}{exit}", " ".repeat(gap))
+        .trim_end()
+        .to_owned()
+}
+
+fn line(text: &str) -> String {
+    format!("  {}", cut(&one_line(text), MOST_LINE))
+}
+
+fn reasons(why: &[String]) -> Vec<String> {
+    let mut lines: Vec<String> = why
+        .iter()
+        .take(MOST_REASONS)
+        .map(|reason| line(reason))
+        .collect();
+    if why.len() > MOST_REASONS {
+        lines.push(format!("  … {} more", why.len() - MOST_REASONS));
+    }
+    lines
+}
+
+/// The end of what the worker wrote.
+fn last_words(report: &Report) -> Vec<String> {
+    let Some(words) = &report.last_words else {
+        return Vec::new();
+    };
+    let all: Vec<&str> = words.lines().collect();
+    let tail = &all[all.len().saturating_sub(MOST_STDERR)..];
+    let tail = tail
+        .iter()
+        .map(|text| format!("    {}", cut(&one_line(text), MOST_TEXT)));
+    [format!("  {}", wording::LAST_WORDS)]
+        .into_iter()
+        .chain(tail)
+        .collect()
+}
+
+/// A line and the columns it takes on screen, colours aside.
+struct TableLine {
+    text: String,
+    width: usize,
+}
+
+fn table(report: &Report, color: bool) -> Vec<TableLine> {
+    let escape = |cells: &[String; 7]| cells.clone().map(|cell| one_line(&cell));
+    let titles = escape(&report.columns);
+    let rows: Vec<[String; 7]> = report.rows.iter().map(|row| escape(&row.cells)).collect();
+    let mut widths = [0; 7];
+    for cells in rows.iter().chain([&titles]) {
+        for (width, cell) in widths.iter_mut().zip(cells) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let outcomes = report.rows.iter().map(|Row { outcome, .. }| *outcome);
+    let body = rows
+        .iter()
+        .zip(outcomes)
+        .map(|(cells, outcome)| join(cells, &widths, outcome, color));
+    [join(&titles, &widths, None, false)]
+        .into_iter()
+        .chain(body)
+        .collect()
+}
+
+fn join(
+    cells: &[String; 7],
+    widths: &[usize; 7],
+    outcome: Option<Outcome>,
+    color: bool,
+) -> TableLine {
+    let last = cells.len() - 1;
+    let mut text = String::new();
+    for (i, cell) in cells[..last].iter().enumerate() {
+        let space = " ".repeat(widths[i] - cell.chars().count());
+        let (left, right) = if NUMBERS.contains(&i) {
+            (space.as_str(), "")
+        } else {
+            ("", space.as_str())
+        };
+        text.push_str(&format!("{left}{cell}{right}  "));
+    }
+    let width = text.chars().count() + cells[last].chars().count();
+    text.push_str(&paint(&cells[last], outcome, color));
+    TableLine { text, width }
+}
+
+fn worst(report: &Report, most: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    for scene in report.worst.iter().take(most) {
+        let cause = cut(&one_line(&scene.cause), MOST_TEXT);
+        lines.push(format!(
+            "  {}  {cause}",
+            cut(&one_line(&scene.scene), MOST_TEXT)
+        ));
+        lines.push(format!(
+            "    baseline   {}",
+            cut(&one_line(&scene.baseline_text), MOST_TEXT)
+        ));
+        lines.push(format!(
+            "    candidate  {}",
+            cut(&one_line(&scene.candidate_text), MOST_TEXT)
+        ));
+    }
+    let hidden = report.n_scenes_worse.saturating_sub(most);
+    if hidden > 0 {
+        lines.push(format!("  {}", wording::more_scenes(hidden)));
+    }
+    lines
+}
+
+fn paint(text: &str, outcome: Option<Outcome>, color: bool) -> String {
+    let code = match outcome {
+        Some(Outcome::Pass) => "32",
+        Some(Outcome::Fail | Outcome::Invalid) => "31",
+        Some(Outcome::Inconclusive) => "33",
+        None => return text.to_owned(),
+    };
+    if color {
+        format!("\u{1b}[1;{code}m{text}\u{1b}[0m")
+    } else {
+        text.to_owned()
+    }
+}
