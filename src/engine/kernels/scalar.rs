@@ -2,7 +2,7 @@
 //!
 //! This is the definition every faster kernel must equal bit for bit.
 
-use super::pack::{GROUP, GROUP_BYTES, PackedMatrix, padded};
+use super::pack::{GROUP, GROUP_BYTES, PackedMatrix};
 
 /// Quantized inputs of a few tokens, ready for products.
 ///
@@ -10,7 +10,7 @@ use super::pack::{GROUP, GROUP_BYTES, PackedMatrix, padded};
 #[derive(Debug, Default, Clone)]
 pub struct Quantized {
     n_in: usize,
-    /// `[tokens, padded n_in]`, kept in the width the products use; padding is 0.
+    /// `[tokens, n_in padded to whole planes]`, kept in the width the products use; padding is 0.
     q: Vec<i16>,
     /// `[tokens]` factors r.
     factors: Vec<f32>,
@@ -23,7 +23,7 @@ impl Quantized {
     pub fn with_capacity(tokens: usize, n_in: usize) -> Self {
         Self {
             n_in: 0,
-            q: Vec::with_capacity(tokens * padded(n_in)),
+            q: Vec::with_capacity(tokens * whole_planes(n_in)),
             factors: Vec::with_capacity(tokens),
             sums: Vec::with_capacity(tokens),
         }
@@ -39,7 +39,7 @@ impl Quantized {
     pub fn fill(&mut self, x: &[f32], n_in: usize) {
         assert!(n_in > 0 && x.len().is_multiple_of(n_in), "rows are whole");
         self.n_in = n_in;
-        let width = padded(n_in);
+        let width = whole_planes(n_in);
         let n_tokens = x.len() / n_in;
         self.q.clear();
         self.q.resize(n_tokens * width, 0);
@@ -70,13 +70,18 @@ impl Quantized {
 
     /// Quantized values `[n_in]` of one row, each in -128..=127.
     pub fn row(&self, token: usize) -> &[i16] {
-        &self.q[token * padded(self.n_in)..][..self.n_in]
+        &self.q[token * whole_planes(self.n_in)..][..self.n_in]
     }
 
     /// `[tokens]` factors r with `q = round(x * r)`.
     pub fn factors(&self) -> &[f32] {
         &self.factors
     }
+}
+
+/// `n` columns rounded up to whole planes; planes of a last group without columns are skipped.
+fn whole_planes(n: usize) -> usize {
+    n.next_multiple_of(GROUP_BYTES)
 }
 
 /// `127 / max(max |x|, 1e-5)`; NaN when a value is NaN, 0 when one is infinite.
@@ -106,7 +111,7 @@ fn round_to_i16(x: f32) -> i16 {
 /// Exact integer products of every row of `weights` with every row of `x`.
 ///
 /// * `weights`: `[n_out, n_in]`
-/// * `unpacked`: scratch, grown to the padded `n_in` once
+/// * `unpacked`: scratch, grown to the padded `n_in` where it is shorter
 /// * `out`: `[tokens, n_out]`, row `i` of the result is `sum_j T_ij q_j`; at most `127 n_in`
 ///
 /// # Panics
@@ -119,7 +124,7 @@ pub fn products(weights: &PackedMatrix, x: &Quantized, unpacked: &mut Vec<i16>, 
         x.n_tokens() * n_out,
         "the output holds every product"
     );
-    let width = weights.padded_in();
+    let width = whole_planes(x.n_in());
     if let [sum] = x.sums[..] {
         for (row, out) in out.iter_mut().enumerate() {
             *out = packed_dot(weights.row(row), &x.q).wrapping_sub(sum);
@@ -138,12 +143,12 @@ pub fn products(weights: &PackedMatrix, x: &Quantized, unpacked: &mut Vec<i16>, 
 /// Sum of code times activation over one packed row.
 ///
 /// * `row`: whole groups of [`GROUP_BYTES`]
-/// * `q`: `[4 * row.len()]`
+/// * `q`: whole planes; the last ones of the last group may be absent
 fn packed_dot(row: &[u8], q: &[i16]) -> i32 {
     // Plane p stays shifted left by 2p bits, so its sum is 4^p times the wanted one, exactly.
     // One group adds at most 64 * 192 * 128 to a plane: i32 holds 1,365 groups, 349,440 columns.
     let mut planes = [0i32; 4];
-    for (bytes, q) in row.chunks_exact(GROUP_BYTES).zip(q.chunks_exact(GROUP)) {
+    for (bytes, q) in row.chunks_exact(GROUP_BYTES).zip(q.chunks(GROUP)) {
         for (p, (sum, q)) in planes
             .iter_mut()
             .zip(q.chunks_exact(GROUP_BYTES))
@@ -161,12 +166,9 @@ fn packed_dot(row: &[u8], q: &[i16]) -> i32 {
     unshifted.fold(0, i32::wrapping_add)
 }
 
-/// Codes 0, 1, 2 of one packed row, `[4 * row.len()]`.
+/// Codes 0, 1, 2 of one packed row, for as many whole planes as `codes` holds.
 fn unpack(row: &[u8], codes: &mut [i16]) {
-    for (bytes, codes) in row
-        .chunks_exact(GROUP_BYTES)
-        .zip(codes.chunks_exact_mut(GROUP))
-    {
+    for (bytes, codes) in row.chunks_exact(GROUP_BYTES).zip(codes.chunks_mut(GROUP)) {
         for (p, codes) in codes.chunks_exact_mut(GROUP_BYTES).enumerate() {
             for (code, byte) in codes.iter_mut().zip(bytes) {
                 *code = i16::from(byte >> (2 * p) & 3);
