@@ -145,25 +145,32 @@ pub fn products(weights: &PackedMatrix, x: &Quantized, unpacked: &mut Vec<i16>, 
 /// * `row`: whole groups of [`GROUP_BYTES`]
 /// * `q`: whole planes; the last ones of the last group may be absent
 fn packed_dot(row: &[u8], q: &[i16]) -> i32 {
-    // Plane p stays shifted left by 2p bits, so its sum is 4^p times the wanted one, exactly.
-    // One group adds at most 64 * 192 * 128 to a plane: i32 holds 1,365 groups, 349,440 columns.
-    let mut planes = [0i32; 4];
-    for (bytes, q) in row.chunks_exact(GROUP_BYTES).zip(q.chunks(GROUP)) {
-        for (p, (sum, q)) in planes
-            .iter_mut()
-            .zip(q.chunks_exact(GROUP_BYTES))
-            .enumerate()
+    // One group adds at most 4 * 2 * 128 to a lane, so 31 of them stay inside i16.
+    const GROUPS: usize = 31;
+    let mut total = 0i32;
+    for (bytes, q) in row
+        .chunks(GROUPS * GROUP_BYTES)
+        .zip(q.chunks(GROUPS * GROUP))
+    {
+        let mut lanes = [0i16; GROUP_BYTES];
+        for (bytes, q) in bytes
+            .as_chunks::<GROUP_BYTES>()
+            .0
+            .iter()
+            .zip(q.chunks(GROUP))
         {
-            let mask = 3u8 << (2 * p);
-            let mut part = 0i32;
-            for (byte, q) in bytes.iter().zip(q) {
-                part = part.wrapping_add(i32::from(i16::from(byte & mask)) * i32::from(*q));
+            for (p, q) in q.as_chunks::<GROUP_BYTES>().0.iter().enumerate() {
+                for j in 0..GROUP_BYTES {
+                    let code = i16::from(bytes[j] >> (2 * p) & 3);
+                    lanes[j] = lanes[j].wrapping_add(code.wrapping_mul(q[j]));
+                }
             }
-            *sum = sum.wrapping_add(part);
         }
+        total = lanes
+            .iter()
+            .fold(total, |sum, lane| sum.wrapping_add(i32::from(*lane)));
     }
-    let unshifted = planes.iter().enumerate().map(|(p, sum)| sum >> (2 * p));
-    unshifted.fold(0, i32::wrapping_add)
+    total
 }
 
 /// Codes 0, 1, 2 of one packed row, for as many whole planes as `codes` holds.
@@ -251,6 +258,24 @@ mod tests {
             for token in 0..tokens {
                 prop_assert_eq!(&out[token * n_out..][..n_out], oracle(&matrix, q.row(token)));
             }
+        }
+    }
+
+    #[test]
+    fn the_largest_sums_do_not_wrap() {
+        let n_in = 40 * GROUP + 3;
+        // Every weight is 1 but the first, every activation 127.
+        let mut codes = vec![0b10_10_10_10; n_in.div_ceil(4)];
+        codes[0] = 0b10_10_10_01;
+        *codes.last_mut().unwrap() = 0b10_10_10;
+        let matrix = crate::model::TernaryMatrix::new("w", [1, n_in], codes, 1.0).unwrap();
+        let packed = PackedMatrix::new(&matrix);
+        let expected = 127 * (i32::try_from(n_in).unwrap() - 1);
+        for tokens in [1, 2] {
+            let q = quantized(&vec![1.0; tokens * n_in], n_in);
+            let mut out = vec![0; tokens];
+            products(&packed, &q, &mut Vec::new(), &mut out);
+            assert_eq!(out, vec![expected; tokens]);
         }
     }
 
