@@ -2,6 +2,8 @@
 //!
 //! This is the definition every faster kernel must equal bit for bit.
 
+use std::hint::black_box;
+
 use super::pack::{GROUP, GROUP_BYTES, PackedMatrix};
 
 /// Quantized inputs of a few tokens, ready for products.
@@ -184,12 +186,34 @@ fn unpack(row: &[u8], codes: &mut [i16]) {
     }
 }
 
-/// Sum of products; codes up to 2 and activations up to 128 in magnitude, so i32 holds 8 million
-/// columns.
+/// Lanes of 16 bits added up side by side: few enough to stay in registers.
+const LANES: usize = 32;
+
+/// Sum of code times activation, both in whole planes.
 fn dot(codes: &[i16], q: &[i16]) -> i32 {
-    codes.iter().zip(q).fold(0, |sum, (c, q)| {
-        sum.wrapping_add(i32::from(*c) * i32::from(*q))
-    })
+    // One step adds at most 2 * 128 to a lane, so 127 of them stay inside i16.
+    const STEPS: usize = 127;
+    let mut total = 0i32;
+    for (codes, q) in codes.chunks(STEPS * LANES).zip(q.chunks(STEPS * LANES)) {
+        let mut lanes = [0i16; LANES];
+        for (codes, q) in codes
+            .as_chunks::<LANES>()
+            .0
+            .iter()
+            .zip(q.as_chunks::<LANES>().0)
+        {
+            // Changes nothing but the machine code: without it rustc 1.95 vectorises across the
+            // steps, gathering single values, and a prompt takes ten times as long.
+            let codes = black_box(codes);
+            for l in 0..LANES {
+                lanes[l] = lanes[l].wrapping_add(codes[l].wrapping_mul(q[l]));
+            }
+        }
+        total = lanes
+            .iter()
+            .fold(total, |sum, lane| sum.wrapping_add(i32::from(*lane)));
+    }
+    total
 }
 
 #[cfg(test)]
