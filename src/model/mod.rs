@@ -313,7 +313,7 @@ impl Settings {
             Some(Value::Object(map)) => {
                 let keys = Keys {
                     path: &self.path,
-                    prefix: key,
+                    prefix: &format!("{key}."),
                     map,
                 };
                 Ok(keys.optional_text("content")?.map(str::to_owned))

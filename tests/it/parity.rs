@@ -105,7 +105,7 @@ struct Comparison {
 }
 
 impl Comparison {
-    fn check(&mut self, key: &str, found: Vec<i64>) {
+    fn check(&mut self, key: &str, found: &[i64]) {
         let expected = self
             .expected
             .get(key)
@@ -124,8 +124,8 @@ impl Trace for Comparison {
             Input::Down => "down_in",
         };
         let rows = (0..values.n_tokens()).flat_map(|t| values.row(t));
-        let found = rows.map(|q| i64::from(*q)).collect();
-        self.check(&format!("model.layers.{layer}.{place}.q8"), found);
+        let found: Vec<i64> = rows.map(|q| i64::from(*q)).collect();
+        self.check(&format!("model.layers.{layer}.{place}.q8"), &found);
     }
 
     fn sums(&mut self, layer: usize, projection: Projection, sums: &[i32]) {
@@ -138,8 +138,8 @@ impl Trace for Comparison {
             Projection::Up => "mlp.up_proj",
             Projection::Down => "mlp.down_proj",
         };
-        let found = sums.iter().map(|sum| i64::from(*sum)).collect();
-        self.check(&format!("model.layers.{layer}.{place}.acc"), found);
+        let found: Vec<i64> = sums.iter().map(|sum| i64::from(*sum)).collect();
+        self.check(&format!("model.layers.{layer}.{place}.acc"), &found);
     }
 }
 
