@@ -154,10 +154,7 @@ mod tests {
     fn digest_text_round_trips_and_rejects_the_rest() {
         let digest = Sha256::of(b"abc");
         assert_eq!(digest.to_string().parse(), Ok(digest));
-        assert_eq!(
-            "ab".parse::<Sha256>(),
-            Err(DigestSyntax::Length { found: 2 })
-        );
+        assert_eq!("ab".parse::<Sha256>(), Err(DigestSyntax::Length { found: 2 }));
         let bad = "g".repeat(64);
         assert_eq!(bad.parse::<Sha256>(), Err(DigestSyntax::Digit('g')));
     }
