@@ -26,7 +26,10 @@ const MEMORY_RUNS: usize = 3;
 
 /// Runs the comparison, writes its reports, prints one, and gives the verdict's exit code.
 pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
-    for (role, model) in [("baseline", &settings.baseline), ("candidate", &settings.candidate)] {
+    for (role, model) in [
+        ("baseline", &settings.baseline),
+        ("candidate", &settings.candidate),
+    ] {
         for warning in &model.warnings {
             say(&format!("warning: {role}: {warning}"));
         }
@@ -52,7 +55,11 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     let records = run_pair(&inputs, &plan, &mut progress);
     progress.finish(begun.elapsed());
     let (baseline, candidate) = records.map_err(|error| {
-        let exit = if error.is_internal() { Exit::Internal } else { Exit::Invalid };
+        let exit = if error.is_internal() {
+            Exit::Internal
+        } else {
+            Exit::Invalid
+        };
         Failure::invalid(error).with_exit(exit)
     })?;
     for record in [&baseline, &candidate] {
@@ -60,16 +67,21 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     }
     let [baseline, candidate] = [baseline, candidate].map(|record| evidence(settings, record));
     let comparison = Comparison::new(baseline, candidate).map_err(Failure::invalid)?;
-    let options = JudgeOptions { judge_planted: settings.judges_planted };
+    let options = JudgeOptions {
+        judge_planted: settings.judges_planted,
+    };
     let verdict = judge(&comparison, &settings.policy, options);
-    Ok(ReportFile::of_comparison(&comparison, &settings.policy, &verdict))
+    Ok(ReportFile::of_comparison(
+        &comparison,
+        &settings.policy,
+        &verdict,
+    ))
 }
 
 fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
     let worker = WorkerCommand::this_program().map_err(|error| {
         let hint = "vv-eval must be able to start itself";
-        Failure::usage(format!("cannot find this program: {error}"), hint)
-            .with_exit(Exit::Internal)
+        Failure::usage(format!("cannot find this program: {error}"), hint).with_exit(Exit::Internal)
     })?;
     let role = |role: Role, model: &Resolved| RoleInput {
         files: model.files.clone(),

@@ -29,49 +29,79 @@ pub(super) fn run(args: &args::Inspect) -> Result<(), Failure> {
 fn write_logits(bundle: ModelBundle, ids: &[u32], path: &Path) -> Result<(), Failure> {
     let mut engine = BitNet::new(&bundle.config, bundle.weights);
     let mut logits = Vec::new();
-    engine.feed_all(ids, &mut logits).map_err(Failure::invalid)?;
+    engine
+        .feed_all(ids, &mut logits)
+        .map_err(Failure::invalid)?;
     let rows: Vec<&[f32]> = logits.chunks(engine.vocab_size()).collect();
     for (position, row) in rows.iter().enumerate() {
         engine::check_finite(row, position).map_err(Failure::invalid)?;
     }
     let json = serde_json::json!({ "token_ids": ids, "logits": rows });
     write_atomic(path, format!("{json}\n").as_bytes()).map_err(Failure::invalid)?;
-    progress::say(&format!("{} rows of {} logits in {}", rows.len(), engine.vocab_size(), shown(path)));
+    progress::say(&format!(
+        "{} rows of {} logits in {}",
+        rows.len(),
+        engine.vocab_size(),
+        shown(path)
+    ));
     Ok(())
 }
 
 /// The card, one property a line.
 fn card(found: &Resolved, card: &ModelCard) -> String {
-    let pinned = if found.files.is_pinned { "pinned by its manifest" } else { "unpinned" };
+    let pinned = if found.files.is_pinned {
+        "pinned by its manifest"
+    } else {
+        "unpinned"
+    };
     let version = found.version.as_deref().unwrap_or("without version");
     let origin = |origin: &Option<Origin>| {
         origin.as_ref().map_or("none".to_owned(), |origin| {
             format!("{}, sha256 {}", origin.source, origin.digest)
         })
     };
-    let types: Vec<String> =
-        card.weight_types.iter().map(|(kind, n)| format!("{n} {kind}")).collect();
+    let types: Vec<String> = card
+        .weight_types
+        .iter()
+        .map(|(kind, n)| format!("{n} {kind}"))
+        .collect();
     let stops: Vec<String> = card.stop_ids.iter().map(ToString::to_string).collect();
     let (layers, hidden, inter) = (card.n_layers, card.hidden_size, card.intermediate_size);
     let yes_no = |is_so: bool| if is_so { "yes" } else { "no" };
     let mut text = String::new();
     let rows = [
         ("model", format!("{} {version}, {pinned}", found.name)),
-        ("release digest", format!("sha256 {}", found.files.release_digest)),
+        (
+            "release digest",
+            format!("sha256 {}", found.files.release_digest),
+        ),
         ("family", card.family.to_string()),
         ("container", card.container.to_owned()),
-        ("shape", format!("{layers} layers, width {hidden}, feed-forward {inter}")),
+        (
+            "shape",
+            format!("{layers} layers, width {hidden}, feed-forward {inter}"),
+        ),
         ("activation", card.act.to_string()),
         ("sub-norms", yes_no(card.sub_norms).to_owned()),
         ("q/k norms", yes_no(card.qk_norms).to_owned()),
         ("rope", format!("half-split, theta {}", card.rope_theta)),
-        ("scale", format!("{} (from {})", card.scale, card.scale_source)),
+        (
+            "scale",
+            format!("{} (from {})", card.scale, card.scale_source),
+        ),
         ("tensors", types.join(", ")),
         ("parameters", card.n_parameters.to_string()),
         ("vocabulary", card.vocab_size.to_string()),
         ("tokenizer", origin(&card.tokenizer)),
         ("chat template", origin(&card.template)),
-        ("stop tokens", if stops.is_empty() { "none".into() } else { stops.join(", ") }),
+        (
+            "stop tokens",
+            if stops.is_empty() {
+                "none".into()
+            } else {
+                stops.join(", ")
+            },
+        ),
         ("activations", "8 bit".to_owned()),
         ("head", "exact (f32)".to_owned()),
         ("codes digest", format!("sha256 {}", card.codes_digest)),

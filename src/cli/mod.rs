@@ -32,7 +32,11 @@ struct Failure {
 impl Failure {
     /// Wrong usage, configuration or input.
     fn invalid<E: std::error::Error + Hint + Send + Sync + 'static>(error: E) -> Self {
-        Self { exit: Exit::Invalid, hint: error.hint(), error: error.into() }
+        Self {
+            exit: Exit::Invalid,
+            hint: error.hint(),
+            error: error.into(),
+        }
     }
 
     /// A condition of this machine or a bug.
@@ -43,7 +47,11 @@ impl Failure {
     /// Wrong usage found by the command itself.
     fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
         let error = anyhow::Error::msg(message.into());
-        Self { exit: Exit::Invalid, error, hint: Some(hint.into()) }
+        Self {
+            exit: Exit::Invalid,
+            error,
+            hint: Some(hint.into()),
+        }
     }
 }
 
@@ -65,7 +73,11 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers; clap's other errors are wrong usage.
-            let exit = if error.use_stderr() { Exit::Invalid } else { Exit::Pass };
+            let exit = if error.use_stderr() {
+                Exit::Invalid
+            } else {
+                Exit::Pass
+            };
             let _ = error.print();
             return exit.into();
         }

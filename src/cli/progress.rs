@@ -8,7 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use crate::run::Progress;
 
 /// How progress is shown.
-pub enum Shown {
+pub(super) enum Shown {
     /// Not at all.
     Quiet,
     /// One line when a phase begins.
@@ -22,7 +22,7 @@ pub enum Shown {
 
 impl Shown {
     /// Chooses by the kind of stderr; no bar under CI.
-    pub fn new(is_quiet: bool) -> Self {
+    pub(super) fn new(is_quiet: bool) -> Self {
         if is_quiet {
             Self::Quiet
         } else if std::io::stderr().is_terminal() && std::env::var_os("CI").is_none() {
@@ -34,12 +34,14 @@ impl Shown {
             bar.disable_steady_tick();
             Self::Bar(bar)
         } else {
-            Self::Lines { phase: String::new() }
+            Self::Lines {
+                phase: String::new(),
+            }
         }
     }
 
     /// Removes what was drawn and says how long the run took.
-    pub fn finish(self, elapsed: Duration) {
+    pub(super) fn finish(self, elapsed: Duration) {
         let line = format!("measured in {:.0} s", elapsed.as_secs_f64());
         match self {
             Self::Quiet => {}
@@ -73,6 +75,6 @@ impl Progress for Shown {
 }
 
 /// One line of talk; a closed stderr is nobody's error.
-pub fn say(line: &str) {
+pub(super) fn say(line: &str) {
     let _ = writeln!(std::io::stderr(), "{line}");
 }

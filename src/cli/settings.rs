@@ -36,12 +36,19 @@ pub(super) struct Compare {
 impl Compare {
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
-        let policy = policy(args.policy.as_deref())?;
+        let mut policy = policy(args.policy.as_deref())?;
         let planted = planted(&args.plant)?;
         let scenes = scenes(args.scenes.as_deref(), &policy)?;
+        if args.scenes.is_some() {
+            // The flag wins over the policy's names; a digest the policy pins was checked.
+            policy.scenes.set = Some(scenes.name.clone());
+            policy.scenes.version = Some(scenes.version.clone());
+        }
         let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
         let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
-        let out = args.out.unwrap_or_else(|| default_out(&baseline, &candidate));
+        let out = args
+            .out
+            .unwrap_or_else(|| default_out(&baseline, &candidate));
         reserve(&out)?;
         Ok(Self {
             baseline,
@@ -99,8 +106,9 @@ fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
     let directory = match (named, &pinned.set) {
         (Some(named), _) if Path::new(named).is_dir() => PathBuf::from(named),
         (Some(named), _) => {
-            let (name, version) =
-                named.split_once('@').map_or((named, None), |(n, v)| (n, Some(v)));
+            let (name, version) = named
+                .split_once('@')
+                .map_or((named, None), |(n, v)| (n, Some(v)));
             find_set(name, version)?
         }
         (None, Some(set)) => find_set(set, pinned.version.as_deref())?,
@@ -137,7 +145,10 @@ fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
     let mut versions: Vec<(Vec<u64>, PathBuf)> = std::fs::read_dir(&folder)
         .map_err(|error| {
             Failure::usage(
-                format!("no scene set `{name}`: cannot read {}: {error}", durable::shown(&folder)),
+                format!(
+                    "no scene set `{name}`: cannot read {}: {error}",
+                    durable::shown(&folder)
+                ),
                 "run from the repository's root, or name a directory with --scenes DIR",
             )
         })?
@@ -145,13 +156,21 @@ fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
         .filter(|entry| entry.path().join("set.toml").is_file())
         .map(|entry| {
             let text = entry.file_name().to_string_lossy().into_owned();
-            (text.split('.').filter_map(|part| part.parse().ok()).collect(), entry.path())
+            (
+                text.split('.')
+                    .filter_map(|part| part.parse().ok())
+                    .collect(),
+                entry.path(),
+            )
         })
         .collect();
     versions.sort();
     versions.pop().map(|(_, path)| path).ok_or_else(|| {
         Failure::usage(
-            format!("no version of scene set `{name}` in {}", durable::shown(&folder)),
+            format!(
+                "no version of scene set `{name}` in {}",
+                durable::shown(&folder)
+            ),
             "a scene set is a directory with set.toml and scenes.jsonl",
         )
     })
@@ -159,15 +178,29 @@ fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
 
 /// `reports/<time>-<baseline>-vs-<candidate>`.
 fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
-    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.as_secs());
-    let time: String =
-        host::rfc3339(seconds).chars().filter(|c| !matches!(c, '-' | ':')).collect();
+    let seconds = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |time| time.as_secs());
+    let time: String = host::rfc3339(seconds)
+        .chars()
+        .filter(|c| !matches!(c, '-' | ':'))
+        .collect();
     let label = |model: &Resolved| {
         let label = model.version.as_ref().unwrap_or(&model.name);
-        let keep = |c: char| if c.is_ascii_alphanumeric() || ".-".contains(c) { c } else { '_' };
+        let keep = |c: char| {
+            if c.is_ascii_alphanumeric() || ".-".contains(c) {
+                c
+            } else {
+                '_'
+            }
+        };
         label.chars().take(40).map(keep).collect::<String>()
     };
-    Path::new("reports").join(format!("{time}-{}-vs-{}", label(baseline), label(candidate)))
+    Path::new("reports").join(format!(
+        "{time}-{}-vs-{}",
+        label(baseline),
+        label(candidate)
+    ))
 }
 
 /// Makes the output directory and proves that a report can be written there, before anything

@@ -204,7 +204,7 @@ fn launch(role: Role, index: usize) -> Launch {
         n_tokens: 32,
         wall_ns: scaled(wall_ns, noise),
         cpu_ns: scaled(wall_ns, noise * 0.95),
-        went_first: (pair % 2 == 0) == (role == Role::Baseline),
+        went_first: pair.is_multiple_of(2) == (role == Role::Baseline),
     };
     Launch {
         index,

@@ -477,22 +477,22 @@ fn records_of_different_runs_are_not_compared() {
     let other = Sha256::of(b"other");
     not_comparable("run_id", |record| record.run_id = "run-2".into());
     not_comparable("scenes.scenes_sha256", |record| {
-        record.scenes.scenes_sha256 = other
+        record.scenes.scenes_sha256 = other;
     });
     not_comparable("scenes.prompt_sha256", |record| {
-        record.scenes.prompt_sha256 = other
+        record.scenes.prompt_sha256 = other;
     });
     not_comparable("scenes.lexicon_sha256", |record| {
-        record.scenes.lexicon_sha256 = other
+        record.scenes.lexicon_sha256 = other;
     });
     not_comparable("scenes.renderer", |record| {
-        record.scenes.renderer = "x/2".into()
+        record.scenes.renderer = "x/2".into();
     });
     not_comparable("plan.protocol_version", |record| {
-        record.plan.protocol_version = 2
+        record.plan.protocol_version = 2;
     });
     not_comparable("plan.max_new_tokens", |record| {
-        record.plan.max_new_tokens = 1
+        record.plan.max_new_tokens = 1;
     });
     not_comparable("plan.scene_ids", |record| record.plan.scene_ids.swap(0, 1));
     not_comparable("plan.scene_ids", |record| {

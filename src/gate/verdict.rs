@@ -60,7 +60,7 @@ pub struct CheckResult {
     /// What was decided; `None` for a watched check, or when a model's failure left it unmeasured.
     pub outcome: Option<Outcome>,
     /// Unit of `baseline` and `candidate`: `fraction`, `ms`, `bytes`, `tokens`.
-    pub unit: String,
+    pub unit: &'static str,
     /// The baseline's mean or median.
     pub baseline: Option<f64>,
     /// The candidate's mean or median.
@@ -81,7 +81,7 @@ pub struct CheckResult {
     /// Units of inference behind the numbers.
     pub n: usize,
     /// What `n` counts: `scenes`, `launches` or `runs`.
-    pub n_unit: String,
+    pub n_unit: &'static str,
     /// Scenes without a value in at least one role.
     pub n_absent: usize,
     /// One sentence: why this outcome, or why a number is missing.

@@ -96,7 +96,7 @@ pub fn markdown_code(text: &str) -> String {
 pub fn markdown_block(text: &str) -> String {
     let body = lines(text);
     let fence = "`".repeat((longest_run(&body, '`') + 1).max(3));
-    format!("{fence}text\n{body}\n{fence}\n")
+    format!("{fence}text\n{body}\n{fence}")
 }
 
 fn longest_run(text: &str, of: char) -> usize {
@@ -140,7 +140,7 @@ mod tests {
         assert_eq!(markdown_code("a`b``c|d"), "``` a`b``c¦d ```");
         assert_eq!(
             markdown_block("x\n```\n@all"),
-            "````text\nx\n```\n@all\n````\n"
+            "````text\nx\n```\n@all\n````"
         );
     }
 }

@@ -1,6 +1,6 @@
 //! The comment on a pull request: verdict first, at most [`MOST_CHARS`] characters.
 
-use super::escape::{cut, markdown_block, markdown_code, markdown_text};
+use super::escape::{cut, lines, markdown_block, markdown_code, markdown_text};
 use super::{Report, WorstView, wording};
 
 /// Length of a report; platforms cut or refuse comments above 65,536 characters.
@@ -29,66 +29,63 @@ pub fn render(report: &Report) -> String {
 
 fn render_with(report: &Report, n_scenes: usize) -> String {
     let (mark, word) = wording::outcome(report.outcome);
-    let exit = report
-        .exit
-        .as_ref()
-        .map_or(String::new(), |exit| format!(" · {exit}"));
-    let mut out = format!("## {mark} {word} — {}{exit}\n\n", text(&report.headline));
-    for warning in &report.warnings {
-        out.push_str(&format!("**{}**\n\n", text(warning)));
-    }
-    section(&mut out, wording::WHY, reasons(&report.why));
+    let exit = report.exit.iter().map(|exit| format!(" · {exit}"));
+    let headline = text(&report.headline);
+    let mut parts = vec![format!(
+        "## {mark} {word} — {headline}{}",
+        exit.collect::<String>()
+    )];
+    parts.extend(
+        report
+            .warnings
+            .iter()
+            .map(|warning| format!("**{}**", text(warning))),
+    );
+    parts.extend([title(wording::WHY), reasons(&report.why)]);
     if let Some(words) = &report.last_words {
-        let block = markdown_block(&tail(words));
-        out.push_str(&format!("{}:\n\n{block}\n", wording::LAST_WORDS));
+        parts.extend([
+            format!("{}:", wording::LAST_WORDS),
+            markdown_block(&tail(words)),
+        ]);
     }
     if !report.rows.is_empty() {
-        out.push_str(&format!("### {}\n\n{}\n", wording::CHECKS, table(report)));
-        for note in &report.footnotes {
-            out.push_str(&format!("{}\n\n", text(note)));
-        }
+        parts.extend([title(wording::CHECKS), table(report)]);
+        parts.extend(report.footnotes.iter().map(|note| text(note)));
     }
     if report.n_scenes_worse > 0 {
-        out.push_str(&format!("### {}\n\n", wording::LOOK_FIRST));
-        for scene in &report.worst[..n_scenes] {
-            out.push_str(&worst(scene));
-        }
+        parts.push(title(wording::LOOK_FIRST));
+        parts.extend(report.worst[..n_scenes].iter().map(worst));
         let hidden = report.n_scenes_worse.saturating_sub(n_scenes);
-        if hidden > 0 {
-            out.push_str(&format!("{}\n\n", wording::more_scenes(hidden)));
-        }
+        parts.extend((hidden > 0).then(|| wording::more_scenes(hidden)));
     }
-    section(&mut out, wording::TRUST, bullets(&report.trust));
-    section(&mut out, wording::TESTED, bullets(&report.tested));
-    section(&mut out, wording::HOW_TO_READ, bullets(&report.how_to_read));
-    out.truncate(out.trim_end().len());
-    out.push('\n');
-    out
+    for (name, lines) in [
+        (wording::TRUST, &report.trust),
+        (wording::TESTED, &report.tested),
+        (wording::HOW_TO_READ, &report.how_to_read),
+    ] {
+        parts.extend([title(name), bullets(lines)]);
+    }
+    parts.join("\n\n") + "\n"
 }
 
-/// The end of a long log: the last words tell most.
-fn tail(words: &str) -> String {
-    let skipped = words.chars().count().saturating_sub(MOST_TEXT);
-    words.chars().skip(skipped).collect()
-}
-
-fn section(out: &mut String, title: &str, body: String) {
-    out.push_str(&format!("### {title}\n\n{body}\n"));
+fn title(name: &str) -> String {
+    format!("### {name}")
 }
 
 fn reasons(why: &[String]) -> String {
-    let mut list = bullets(&why[..why.len().min(MOST_REASONS)]);
-    if why.len() > MOST_REASONS {
-        list.push_str(&format!("- … {} more\n", why.len() - MOST_REASONS));
+    let list = bullets(&why[..why.len().min(MOST_REASONS)]);
+    match why.len().saturating_sub(MOST_REASONS) {
+        0 => list,
+        hidden => format!("{list}\n- … {hidden} more"),
     }
-    list
 }
 
 fn bullets(lines: &[String]) -> String {
-    lines
+    let items: Vec<String> = lines
         .iter()
-        .map(|line| format!("- {}\n", text(line)))
-        .collect()
+        .map(|line| format!("- {}", text(line)))
+        .collect();
+    items.join("\n")
 }
 
 fn text(line: &str) -> String {
@@ -97,24 +94,35 @@ fn text(line: &str) -> String {
 
 fn table(report: &Report) -> String {
     let line = |cells: &[String; 7]| {
-        format!(
-            "| {} |\n",
-            cells.clone().map(|cell| text(&cell)).join(" | ")
-        )
+        let cells = cells.clone().map(|cell| text(&cell));
+        format!("| {} |", cells.join(" | "))
     };
-    let body: String = report.rows.iter().map(|row| line(&row.cells)).collect();
-    format!(
-        "{}| --- | ---: | ---: | --- | --- | --- | --- |\n{body}",
-        line(&report.columns)
-    )
+    let rule = "| --- | ---: | ---: | --- | --- | --- | --- |".to_owned();
+    let rows = report.rows.iter().map(|row| line(&row.cells));
+    let lines: Vec<String> = [line(&report.columns), rule]
+        .into_iter()
+        .chain(rows)
+        .collect();
+    lines.join("\n")
+}
+
+/// A text in full, or cut after escaping, which may lengthen it eightfold.
+fn block(text: &str) -> String {
+    markdown_block(&cut(&lines(text), MOST_TEXT))
 }
 
 fn worst(scene: &WorstView) -> String {
     format!(
-        "{} {}\n\nbaseline:\n\n{}\ncandidate:\n\n{}\n",
+        "{} {}\n\nbaseline:\n\n{}\n\ncandidate:\n\n{}",
         markdown_code(&cut(&scene.scene, MOST_LINE)),
         text(&scene.cause),
-        markdown_block(&cut(&scene.baseline_text, MOST_TEXT)),
-        markdown_block(&cut(&scene.candidate_text, MOST_TEXT)),
+        block(&scene.baseline_text),
+        block(&scene.candidate_text),
     )
+}
+
+/// The end of a long log: the last words tell most.
+fn tail(words: &str) -> String {
+    let skipped = words.chars().count().saturating_sub(MOST_TEXT);
+    words.chars().skip(skipped).collect()
 }

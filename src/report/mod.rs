@@ -112,7 +112,7 @@ fn from_to(baseline: &ModelIdentity, candidate: &ModelIdentity) -> String {
     };
     let (from, to) = (label(baseline), label(candidate));
     let same_name = baseline.name == candidate.name;
-    if same_name && from != to {
+    if same_name && (from != to || baseline.release_digest == candidate.release_digest) {
         format!("{} {from} → {to}", baseline.name)
     } else if same_name {
         let (from, to) = (
@@ -186,27 +186,36 @@ fn allowed(check: &CheckFile) -> String {
     }
 }
 
-/// One line per reason why changes have no interval.
+/// Why rows have no interval, and why others have no value at all: at most one line each.
 fn footnotes(checks: &[CheckFile]) -> Vec<String> {
-    let mut groups: Vec<((bool, &str), Vec<String>)> = Vec::new();
     // The reasons of checks with an outcome stand above the table.
-    for check in checks
+    let open = checks
         .iter()
-        .filter(|check| check.outcome.is_none() && check.estimate.is_none())
-    {
+        .filter(|check| check.outcome.is_none() && check.estimate.is_none());
+    let (valued, bare): (Vec<_>, Vec<_>) = open.partition(|check| check.change.is_some());
+    [(wording::NO_INTERVAL, valued), (wording::NO_VALUE, bare)]
+        .into_iter()
+        .filter_map(|(what, checks)| Some(format!("{what}: {}", by_reason(&checks)?)))
+        .collect()
+}
+
+/// `ttft_ms, e2e_ms (one process per role); load_ms (too few loads)`; `None` without reasons.
+fn by_reason(checks: &[&CheckFile]) -> Option<String> {
+    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
+    for check in checks {
         let Some(reason) = check.reason.as_deref() else {
             continue;
         };
-        let key = (check.change.is_some(), reason);
-        match groups.iter_mut().find(|(known, _)| *known == key) {
-            Some((_, metrics)) => metrics.push(check.metric.clone()),
-            None => groups.push((key, vec![check.metric.clone()])),
+        match groups.iter_mut().find(|(known, _)| *known == reason) {
+            Some((_, metrics)) => metrics.push(&check.metric),
+            None => groups.push((reason, vec![&check.metric])),
         }
     }
-    let line = |((has_change, reason), metrics): &((bool, &str), Vec<String>)| {
-        wording::footnote(metrics, *has_change, reason)
-    };
-    groups.iter().map(line).collect()
+    let texts: Vec<String> = groups
+        .iter()
+        .map(|(reason, metrics)| format!("{} ({reason})", metrics.join(", ")))
+        .collect();
+    (!texts.is_empty()).then(|| texts.join("; "))
 }
 
 fn worst_view(scene: &WorstSceneFile) -> WorstView {

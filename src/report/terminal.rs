@@ -51,7 +51,11 @@ pub fn render(report: &Report, color: bool) -> String {
             .chain(&report.tested)
             .map(|text| line(text)),
     );
-    lines.extend(report.how_to_read.first().map(|text| line(text)));
+    let bounds = report
+        .how_to_read
+        .first()
+        .filter(|_| !report.rows.is_empty());
+    lines.extend(bounds.map(|text| line(text)));
     lines.join("\n") + "\n"
 }
 
@@ -144,7 +148,7 @@ fn join(
         } else {
             ("", space.as_str())
         };
-        text.push_str(&format!("{left}{cell}{right}  "));
+        text.extend([left, cell, right, "  "]);
     }
     let width = text.chars().count() + cells[last].chars().count();
     text.push_str(&paint(&cells[last], outcome, color));

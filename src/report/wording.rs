@@ -77,11 +77,10 @@ pub fn columns(alpha: f64) -> [String; 7] {
     .map(str::to_owned)
 }
 
-/// Why some rows have no interval, or no number at all.
-pub fn footnote(metrics: &[String], has_change: bool, reason: &str) -> String {
-    let what = if has_change { "interval" } else { "value" };
-    format!("no {what} for {}: {reason}", metrics.join(", "))
-}
+/// Opens the list of changes without bounds.
+pub const NO_INTERVAL: &str = "no interval";
+/// Opens the list of checks without a number.
+pub const NO_VALUE: &str = "no value";
 
 /// Title of what a failed worker last wrote.
 pub const LAST_WORDS: &str = "The worker's last lines on stderr";
