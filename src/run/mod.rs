@@ -108,6 +108,9 @@ struct Run<'a> {
     journal: Journal,
     records: Pair<RunRecord>,
     notes: Vec<String>,
+    /// Whether a role's worker has crashed or hung before; the second time is a failure, wherever
+    /// it happens.
+    is_pardoned: Pair<bool>,
 }
 
 /// Runs both models through the plan.
@@ -142,6 +145,7 @@ pub fn run_pair(
         journal,
         records,
         notes: Vec::new(),
+        is_pardoned: Pair::default(),
     };
     match run.passes() {
         Ok(()) => {}
@@ -275,18 +279,30 @@ impl<'a> Run<'a> {
     }
 
     /// Does a unit of work; once more, in fresh workers, when a worker crashed, hung or was killed.
-    /// The other failures are the model's own words and would be the same again.
     fn repeating<T>(
         &mut self,
         mut unit: impl FnMut(&mut Self) -> Result<T, Fault>,
     ) -> Result<T, Fault> {
         match unit(self) {
-            Err(Fault::Failed { role, failure }) if is_worth_repeating(failure.kind) => {
-                self.note(repetition(role, &failure))?;
+            Err(fault) => {
+                self.pardon(fault)?;
                 unit(self)
             }
             outcome => outcome,
         }
+    }
+
+    /// Forgives a role its first crash or hang, for which the machine may be to blame, and notes
+    /// it. The other failures are the model's own words and would be the same again.
+    fn pardon(&mut self, fault: Fault) -> Result<(), Fault> {
+        let Fault::Failed { role, failure } = fault else {
+            return Err(fault);
+        };
+        if !is_worth_repeating(failure.kind) || *self.is_pardoned.of(role) {
+            return Err(Fault::Failed { role, failure });
+        }
+        *self.is_pardoned.of_mut(role) = true;
+        self.note(repetition(role, &failure))
     }
 
     fn append(&mut self, unit: &Entry) -> Result<(), Fault> {

@@ -150,3 +150,95 @@ impl Subject for Real {
         self.engine.as_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::artifact::digest_directory;
+
+    /// A fixture's files with one of them replaced, digested, as a request.
+    fn request(folder: &Path, name: &str, text: Option<&str>) -> LoadRequest {
+        let fixture =
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/bitnet-tiny-direct");
+        for file in ["config.json", "model.safetensors"] {
+            if file != name {
+                std::fs::copy(fixture.join(file), folder.join(file)).unwrap();
+            } else if let Some(text) = text {
+                std::fs::write(folder.join(file), text).unwrap();
+            }
+        }
+        let found = digest_directory(folder).unwrap();
+        let files = found.files.iter();
+        LoadRequest {
+            files: files
+                .map(|(name, file)| FileRequest {
+                    name: name.clone(),
+                    path: file.path().to_owned(),
+                    sha256: file.sha256(),
+                    size_bytes: file.size(),
+                })
+                .collect(),
+            is_pinned: false,
+            release_digest: found.release_digest,
+            origin: found.origin,
+            planted: None,
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(request: &LoadRequest, is_evidence: bool, words: &str) -> LoadRefused {
+        let Err(refused) = load(request) else {
+            panic!("loaded")
+        };
+        assert!(refused.message.contains(words), "{}", refused.message);
+        assert_eq!(refused.is_evidence, is_evidence);
+        refused
+    }
+
+    #[test]
+    fn a_broken_model_speaks_against_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), "model.safetensors", Some("short"));
+        let refused = check_refused(&request, true, "is not a valid safetensors file: ");
+        assert!(refused.hint.is_some());
+    }
+
+    #[test]
+    fn a_format_that_is_not_read_speaks_against_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), "config.json", None);
+        check_refused(&request, false, "has no config.json");
+    }
+
+    #[test]
+    fn a_model_without_tokenizer_cannot_be_asked() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), "", None);
+        check_refused(&request, false, "the model has no tokenizer.json");
+    }
+
+    #[test]
+    fn bytes_that_changed_since_they_were_digested_are_not_loaded() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), "", None);
+        std::fs::write(folder.path().join("config.json"), "{}").unwrap();
+        check_refused(
+            &request,
+            false,
+            "config.json changed while the comparison ran",
+        );
+    }
+
+    #[test]
+    fn an_unknown_harm_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let request = request(folder.path(), "", None);
+        let request = LoadRequest {
+            planted: Some("bogus".to_owned()),
+            ..request
+        };
+        check_refused(&request, false, "`bogus` is not a harm");
+    }
+}

@@ -242,6 +242,16 @@ fn a_crash_that_does_not_repeat_is_noted() {
 }
 
 #[test]
+fn only_one_crash_of_a_role_is_forgiven() {
+    // Each scene is written once a worker has crashed over it.
+    let hook = r#"case "$role/$scene/$op" in candidate/s[24]/*generate*)
+        if [ ! -e $dir/$scene ]; then : > $dir/$scene; kill -9 $$; fi ;; esac"#;
+    let (_, candidate) = run(hook).outcome.unwrap();
+    assert_eq!(candidate.failure.unwrap().pass, "outputs");
+    assert_eq!(candidate.notes.len(), 1);
+}
+
+#[test]
 fn a_launch_counts_whole_or_not_at_all() {
     let hook = r#"case "$role/$op" in candidate/*decode*) [ -e $dir/n ] || : > $dir/n
         if [ "$(wc -c < $dir/n)" -eq 5 ]; then echo x >> $dir/n; kill -9 $$; fi

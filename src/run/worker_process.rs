@@ -202,7 +202,7 @@ impl WorkerProcess {
             .unwrap_or_else(std::sync::PoisonError::into_inner);
         let bytes: Vec<u8> = kept.iter().copied().collect();
         let text = String::from_utf8_lossy(&bytes);
-        let lines: Vec<&str> = text.lines().collect();
+        let lines: Vec<&str> = text.trim().lines().collect();
         lines[lines.len().saturating_sub(max_lines)..].join("\n")
     }
 

@@ -5,7 +5,7 @@ use crate::record::{OutputObservation, Role};
 use crate::run::error::Error;
 use crate::run::pair::{Pair, turns};
 use crate::run::protocol::{Lane, OpenRequest};
-use crate::run::supervisor::{At, Fault, Session, is_worth_repeating, repetition};
+use crate::run::supervisor::{At, Fault, Session};
 use crate::run::{Run, SceneInput, end_pair};
 
 /// Scenes written twice to see that outputs repeat.
@@ -50,7 +50,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// One output; once more in a fresh worker when the worker crashed or hung.
+    /// One output; once more in a fresh worker, as [`Run::repeating`] does.
     fn output_or_again(
         &mut self,
         pair: &mut Pair<Session>,
@@ -58,8 +58,8 @@ impl Run<'_> {
         scene: &SceneInput,
     ) -> Result<OutputObservation, Fault> {
         match self.output(pair.of_mut(role), scene) {
-            Err(Fault::Failed { role, failure }) if is_worth_repeating(failure.kind) => {
-                self.note(repetition(role, &failure))?;
+            Err(fault) => {
+                self.pardon(fault)?;
                 *pair.of_mut(role) = self.loaded(role)?.0;
                 self.output(pair.of_mut(role), scene)
             }
