@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release --example train_reference` does everything. The masters of every
 //! checkpoint are kept under `target/reference-masters`; `--from-masters` exports again from
-//! them without training.
+//! them without training, and `--second-phase` trains again from the end of the first phase.
 //!
 //! Same seed, same machine: same bytes. Every random number has its own seeded stream, sums have
 //! a fixed order, and variables are visited by name.
@@ -41,16 +41,30 @@ use network::{Network, Shape};
 
 /// Seed of everything.
 const SEED: u64 = 20_261_124;
+/// The two phases of the training. The second one starts with a fresh optimiser from the masters
+/// of the first, at half its rate, and cools down further.
+const PHASES: [Phase; 2] = [
+    Phase {
+        first: 0,
+        steps: 1600,
+        peak_rate: 3e-3,
+        last_share: 0.1,
+    },
+    Phase {
+        first: 1600,
+        steps: 600,
+        peak_rate: 1.5e-3,
+        last_share: 0.02,
+    },
+];
 /// Steps of the whole training.
-const STEPS: usize = 1600;
+const STEPS: usize = PHASES[1].first + PHASES[1].steps;
 /// Scenes in a batch.
 const ROWS: usize = 32;
 /// Batches in a block whose rows are sorted by length.
 const BLOCK: usize = 8;
 /// Steps between checkpoints.
 const CHECKPOINT: usize = 50;
-/// Peak learning rate.
-const PEAK_RATE: f64 = 3e-3;
 /// Steps of linear warm-up.
 const WARM_UP: usize = 60;
 /// Entries of the tokenizer.
@@ -83,7 +97,9 @@ fn keep_buffers() -> Result<()> {
 
 fn main() -> Result<()> {
     keep_buffers()?;
-    let only_exports = std::env::args().any(|argument| argument == "--from-masters");
+    let has_flag = |flag: &str| std::env::args().any(|argument| argument == flag);
+    let only_exports = has_flag("--from-masters");
+    let is_second_phase_only = has_flag("--second-phase");
     let masters = PathBuf::from("target/reference-masters");
     std::fs::create_dir_all(&masters)?;
     let template = Template::new(TEMPLATE.to_owned())?;
@@ -102,14 +118,23 @@ fn main() -> Result<()> {
     };
     let network = Network::new(shape, &mut Dice::new(SEED, "masters", 0))?;
     if !only_exports {
-        train(&network, &tokenizer, &template, &masters)?;
+        let n: usize = named(&network)
+            .iter()
+            .map(|(_, var)| var.elem_count())
+            .sum();
+        println!("{n} parameters, vocabulary {}", shape.vocab);
+        for phase in &PHASES {
+            if phase.first == 0 && is_second_phase_only {
+                network.restore(&checkpoint(&masters, PHASES[1].first)?)?;
+                continue;
+            }
+            train(phase, &network, &tokenizer, &template, &masters)?;
+        }
     }
     let unseen = examine::unseen(SEED, 300, &template);
     let released = SceneSet::load(Path::new(SCENES))?;
     for member in CAST {
-        let path = masters.join(format!("step-{:05}.safetensors", member.step));
-        let checkpoint = candle_core::safetensors::load(&path, &Device::Cpu)
-            .with_context(|| format!("{} is missing: train first", path.display()))?;
+        let checkpoint = checkpoint(&masters, member.step)?;
         let dir = Path::new(OUT).join(member.version);
         let label = export::Label {
             version: member.version,
@@ -133,6 +158,13 @@ fn main() -> Result<()> {
     Ok(())
 }
 
+/// The masters saved after `step` steps.
+fn checkpoint(masters: &Path, step: usize) -> Result<export::Masters> {
+    let path = masters.join(format!("step-{step:05}.safetensors"));
+    candle_core::safetensors::load(&path, &Device::Cpu)
+        .with_context(|| format!("{} is missing: train first", path.display()))
+}
+
 /// One model of the cast.
 struct Member {
     version: &'static str,
@@ -147,7 +179,7 @@ const CAST: &[Member] = &[
     Member {
         version: "1.0.0",
         description: "baseline: training stopped at a decent level",
-        step: 800,
+        step: 1350,
         n_silent: 0,
     },
     Member {
@@ -159,7 +191,7 @@ const CAST: &[Member] = &[
     Member {
         version: "1.1.1-undertrained",
         description: "regressed candidate: training stopped far too early",
-        step: 200,
+        step: 400,
         n_silent: 0,
     },
     Member {
@@ -180,8 +212,8 @@ fn card(member: &Member, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) 
          vocabulary {}, context {} |\n\
          | training data | synthetic scenes, drawn on the fly; summaries of families A to D |\n\
          | steps | {} of {STEPS}, batches of {ROWS} scenes |\n\
-         | optimiser | AdamW, peak rate {PEAK_RATE}, {WARM_UP} steps of warm-up, cosine to a \
-         tenth, gradient norm clipped to 1 |\n\
+         | optimiser | AdamW; {} steps at a peak rate of {}, then {} at {}, each with {WARM_UP} \
+         steps of warm-up and a cosine; gradient norm clipped to 1 |\n\
          | seed | {SEED} |\n\
          | trained with | candle 0.11, tokenizers 0.23 |\n\
          | licence | MIT OR Apache-2.0 |\n",
@@ -195,6 +227,10 @@ fn card(member: &Member, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) 
         shape.vocab,
         shape.context,
         member.step,
+        PHASES[0].steps,
+        PHASES[0].peak_rate,
+        PHASES[1].steps,
+        PHASES[1].peak_rate,
     );
     if member.n_silent > 0 {
         let _ = write!(
@@ -216,13 +252,27 @@ fn card(member: &Member, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) 
     text
 }
 
-/// Learning rate: linear warm-up, then a cosine to a tenth of the peak.
-fn rate(step: usize) -> f64 {
-    if step < WARM_UP {
-        return PEAK_RATE * (step + 1) as f64 / WARM_UP as f64;
+/// A stretch of training with one optimiser.
+struct Phase {
+    /// Number of its first step.
+    first: usize,
+    steps: usize,
+    peak_rate: f64,
+    /// Last learning rate as a share of the peak.
+    last_share: f64,
+}
+
+impl Phase {
+    /// Learning rate: linear warm-up, then a cosine down to the last share.
+    fn rate(&self, step: usize) -> f64 {
+        let at = step - self.first;
+        if at < WARM_UP {
+            return self.peak_rate * (at + 1) as f64 / WARM_UP as f64;
+        }
+        let progress = (at - WARM_UP) as f64 / (self.steps - WARM_UP) as f64;
+        let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+        self.peak_rate * (self.last_share + (1.0 - self.last_share) * cosine)
     }
-    let progress = (step - WARM_UP) as f64 / (STEPS - WARM_UP) as f64;
-    PEAK_RATE * (0.1 + 0.45 * (1.0 + (std::f64::consts::PI * progress).cos()))
 }
 
 /// Variables with their names, sorted, so that sums over them have a fixed order.
@@ -234,6 +284,7 @@ fn named(network: &Network) -> Vec<(String, Var)> {
 }
 
 fn train(
+    phase: &Phase,
     network: &Network,
     tokenizer: &Tokenizer,
     template: &Template,
@@ -241,19 +292,17 @@ fn train(
 ) -> Result<()> {
     let vars = named(network);
     let params = ParamsAdamW {
-        lr: PEAK_RATE,
+        lr: phase.peak_rate,
         beta1: 0.9,
         beta2: 0.95,
         eps: 1e-8,
         weight_decay: 0.01,
     };
     let mut optimizer = AdamW::new(vars.iter().map(|(_, var)| var.clone()).collect(), params)?;
-    let n: usize = vars.iter().map(|(_, var)| var.elem_count()).sum();
-    println!("{n} parameters, vocabulary {}", network.shape.vocab);
     let begun = Instant::now();
     let mut batches = Vec::new();
     let (mut recent, mut n_recent) = (0f32, 0usize);
-    for step in 0..STEPS {
+    for step in phase.first..phase.first + phase.steps {
         if step % BLOCK == 0 {
             let first = (step / BLOCK) as u64;
             batches = lessons::block(SEED, first, (BLOCK, ROWS), template, tokenizer)?;
@@ -263,7 +312,7 @@ fn train(
             &vars,
             &mut optimizer,
             &batches[step % BLOCK],
-            rate(step),
+            phase.rate(step),
         )?;
         recent += loss;
         n_recent += 1;

@@ -11,6 +11,7 @@ mod progress;
 mod settings;
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -101,7 +102,7 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
 fn explain(failure: &Failure) {
     let mut text = format!("error: {}", failure.error);
     for cause in failure.error.chain().skip(1) {
-        text.push_str(&format!("\n  caused by: {cause}"));
+        let _ = write!(text, "\n  caused by: {cause}");
     }
     for line in text.lines() {
         progress::say(&escape::one_line(line));

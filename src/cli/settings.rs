@@ -19,6 +19,7 @@ const DEFAULT_POLICY: &str = "gate.toml";
 const EVAL_SETS: &str = "eval-sets";
 
 /// What `compare` needs, everything checked that can be checked without running a model.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(super) struct Compare {
     pub(super) baseline: Resolved,
     pub(super) candidate: Resolved,

@@ -154,6 +154,7 @@ fn record(role: Role) -> RunRecord {
         memory: (0..3).map(|_| memory_run()).collect(),
         launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
         failure: None,
+        notes: Vec::new(),
     }
 }
 

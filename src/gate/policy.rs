@@ -190,7 +190,7 @@ impl Policy {
                 false_fail: 0.01,
             },
             effort: Effort {
-                launches: 6,
+                launches: 10,
                 pairs: 20,
                 threads: 1,
                 max_new_tokens: 160,
