@@ -86,6 +86,23 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
         .map_err(failed("flush the directory of"))
 }
 
+/// Makes a directory, parents included, and proves that files can be made in it.
+///
+/// # Errors
+/// [`Error`] when the directory cannot be made or written to; nothing is left in it.
+pub fn reserve_directory(path: &Path) -> Result<(), Error> {
+    let failed = |operation| {
+        move |source| Error {
+            operation,
+            path: path.to_owned(),
+            source,
+        }
+    };
+    std::fs::create_dir_all(path).map_err(failed("make the directory"))?;
+    tempfile::tempfile_in(path).map_err(failed("write to"))?;
+    Ok(())
+}
+
 /// Opens a regular file for reading and gives its metadata too.
 ///
 /// Never blocks: a named pipe without a writer is refused instead of being waited for.

@@ -1,4 +1,4 @@
-//! The command line as typed; what it means is decided in [`super::settings`].
+//! The command line as typed; what it means is decided in `settings`.
 
 use std::path::PathBuf;
 
@@ -52,13 +52,13 @@ pub struct Compare {
     /// The model proposed.
     #[arg(value_name = "CANDIDATE")]
     pub candidate: PathBuf,
-    /// Policy file [default: gate.toml of the working directory, else the built-in policy].
+    /// Policy file (default: gate.toml of the working directory, else the built-in policy).
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
-    /// Scene set: NAME[@VERSION] below eval-sets/, or a directory [default: the policy's].
+    /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, or a directory (default: the policy's).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
-    /// Directory for reports, records and journal [default: reports/<time>-<models>].
+    /// Directory for reports, records and journal (default: a new one below reports/).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// What to print on stdout.

@@ -1,6 +1,6 @@
 //! The command line: parses, calls the stages, prints, and turns the outcome into an exit code.
 //!
-//! The only stage that prints. Commands see [`settings`], never raw arguments.
+//! The only stage that prints. Commands see `settings`, never raw arguments.
 
 pub mod args;
 mod compare;

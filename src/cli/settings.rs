@@ -50,7 +50,14 @@ impl Compare {
         let out = args
             .out
             .unwrap_or_else(|| default_out(&baseline, &candidate));
-        reserve(&out)?;
+        // Before anything expensive is done: a report nobody can write is worth nothing.
+        durable::reserve_directory(&out).map_err(|error| {
+            let hint = "name a writable directory with --out DIR".to_owned();
+            Failure {
+                hint: Some(hint),
+                ..Failure::invalid(error)
+            }
+        })?;
         Ok(Self {
             baseline,
             candidate,
@@ -202,20 +209,6 @@ fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
         label(baseline),
         label(candidate)
     ))
-}
-
-/// Makes the output directory and proves that a report can be written there, before anything
-/// expensive is done.
-fn reserve(out: &Path) -> Result<(), Failure> {
-    let unwritable = |error: &dyn std::fmt::Display| {
-        Failure::usage(
-            format!("cannot write reports to {}: {error}", durable::shown(out)),
-            "name a writable directory with --out DIR",
-        )
-    };
-    std::fs::create_dir_all(out).map_err(|error| unwritable(&error))?;
-    tempfile::tempfile_in(out).map_err(|error| unwritable(&error))?;
-    Ok(())
 }
 
 fn uses_color(color: Color) -> bool {
