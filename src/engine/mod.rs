@@ -55,7 +55,11 @@ impl Hint for Error {
             Self::ContextFull { .. } => {
                 Some("shorten the scene, or lower the limit of new tokens".to_owned())
             }
-            Self::UnknownToken { .. } | Self::NotFinite { .. } => None,
+            Self::UnknownToken { vocab_size, .. } => Some(format!(
+                "token ids of this model run from 0 to {}",
+                vocab_size.saturating_sub(1)
+            )),
+            Self::NotFinite { .. } => None,
         }
     }
 }

@@ -96,18 +96,18 @@ fn not_judgeable(message: String) -> LoadRefused {
     }
 }
 
-/// A model that is broken speaks against itself; one that this program cannot read does not.
+/// Well-formed values that no model can compute with speak against the model. Files that are
+/// malformed, or that this program cannot read, are invalid input: they show nothing about it.
 fn refused(error: &model::Error) -> LoadRefused {
-    let is_foreign = matches!(
+    let is_evidence = matches!(
         error,
-        model::Error::MissingFile { .. }
-            | model::Error::Io { .. }
-            | model::Error::UnknownQuantization { .. }
-            | model::Error::Unsupported { .. }
-            | model::Error::NoTokenizer
+        model::Error::NotFinite { .. }
+            | model::Error::Scale { .. }
+            | model::Error::Zeros { .. }
+            | model::Error::AllZero { .. }
     );
     LoadRefused {
-        is_evidence: !is_foreign,
+        is_evidence,
         message: chain(error),
         hint: error.hint(),
     }
@@ -198,11 +198,36 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_model_speaks_against_itself() {
+    fn a_malformed_file_speaks_against_nobody() {
         let folder = tempfile::tempdir().unwrap();
         let request = request(folder.path(), "model.safetensors", Some("short"));
-        let refused = check_refused(&request, true, "is not a valid safetensors file: ");
+        let refused = check_refused(&request, false, "is not a valid safetensors file: ");
         assert!(refused.hint.is_some());
+    }
+
+    #[test]
+    fn impossible_values_speak_against_the_model() {
+        let tensor = || "weight".to_owned();
+        let not_finite = model::Error::NotFinite {
+            tensor: tensor(),
+            index: 0,
+            value: f32::NAN,
+        };
+        let (value, fraction) = (0.0, 1.0);
+        let scale = model::Error::Scale {
+            tensor: tensor(),
+            value,
+        };
+        let zeros = model::Error::Zeros {
+            tensor: tensor(),
+            fraction,
+        };
+        let all_zero = model::Error::AllZero { tensor: tensor() };
+        for error in [not_finite, scale, zeros, all_zero] {
+            assert!(refused(&error).is_evidence, "{error}");
+        }
+        let foreign = model::Error::MissingTensor { tensor: tensor() };
+        assert!(!refused(&foreign).is_evidence);
     }
 
     #[test]

@@ -1,6 +1,11 @@
 //! The only integration binary: each further one would link the engine again.
 
+mod bad_input;
+mod common;
+mod compare;
 mod docs;
+mod faults;
+mod inspect;
 mod layering;
 mod model_files;
 mod parity;

@@ -1,0 +1,341 @@
+//! Wrong input ends with exit code 3, words that help, and no report.
+
+use std::fs;
+
+use super::common::{Lab, Ran};
+
+/// Expects exit code 3, an error with these words, and no report.
+#[track_caller]
+fn check(lab: &Lab, ran: &Ran, words: &[&str]) {
+    assert_eq!(ran.code, Some(3), "{}", ran.all());
+    assert!(ran.stderr.contains("error: "), "{}", ran.stderr);
+    for word in words {
+        assert!(ran.stderr.contains(word), "no `{word}` in\n{}", ran.stderr);
+    }
+    assert!(!lab.has_output("report.json"));
+}
+
+/// Compares with a model at `path`, in either role.
+#[track_caller]
+fn check_model(lab: &Lab, path: &str, words: &[&str]) {
+    check(lab, &lab.compare(path, "1.1.0", &[]), words);
+    check(lab, &lab.compare("1.1.0", path, &[]), words);
+}
+
+/// Changes the first `from` of a pinned model's manifest.
+#[track_caller]
+fn check_manifest(from: &str, to: &str, words: &[&str]) {
+    let lab = Lab::new();
+    lab.pinned("1.0.0", "model");
+    lab.edit("model/model_manifest.json", from, to);
+    check_model(&lab, "model", &[&["model_manifest.json"], words].concat());
+}
+
+/// Changes a file of a bare model, so that it is found out when it is loaded.
+#[track_caller]
+fn check_bare(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>, words: &[&str]) {
+    let lab = Lab::new();
+    lab.bare("1.0.0", "model");
+    let path = lab.path("model").join(file);
+    fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
+    check_model(&lab, "model", words);
+}
+
+/// Replaces bytes that must be there, keeping the length.
+fn patched(mut bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    assert_eq!(from.len(), to.len());
+    let mut windows = bytes.windows(from.len());
+    let place = windows.position(|window| window == from.as_bytes());
+    let place = place.expect("the text is there");
+    bytes[place..place + to.len()].copy_from_slice(to.as_bytes());
+    bytes
+}
+
+fn replaced(bytes: Vec<u8>, from: &str, to: &str) -> Vec<u8> {
+    let text = String::from_utf8(bytes).unwrap();
+    assert!(text.contains(from), "no {from}");
+    text.replacen(from, to, 1).into_bytes()
+}
+
+/// Changes the scenes and nothing else of the set.
+#[track_caller]
+fn check_scenes(change: impl Fn(&str) -> String, words: &[&str]) {
+    let lab = Lab::new();
+    lab.copy(&super::common::scene_set(), "scenes");
+    let text = fs::read_to_string(lab.path("scenes/scenes.jsonl")).unwrap();
+    lab.write("scenes/scenes.jsonl", change(&text));
+    check(&lab, &lab.compare("1.0.0", "1.1.0", &[]), words);
+}
+
+/// Uses another `gate.toml`.
+#[track_caller]
+fn check_policy(text: &str, words: &[&str]) {
+    let lab = Lab::new();
+    lab.write("gate.toml", text);
+    check(&lab, &lab.compare("1.0.0", "1.0.0", &[]), words);
+}
+
+#[test]
+fn a_model_that_is_not_there() {
+    let lab = Lab::new();
+    check_model(&lab, "/no/such/model", &["no model at `/no/such/model`"]);
+}
+
+#[test]
+fn a_file_that_is_no_manifest() {
+    let lab = Lab::new();
+    lab.write("model.bin", "weights");
+    check_model(
+        &lab,
+        "model.bin",
+        &["`model.bin` is neither a manifest", "nor a directory"],
+    );
+}
+
+#[test]
+fn a_manifest_that_is_not_json() {
+    check_manifest("{", "[{", &[]);
+    check_manifest("\"artifacts\"", "artifacts", &["2:3"]);
+}
+
+#[test]
+fn a_manifest_with_a_value_of_the_wrong_type() {
+    check_manifest(
+        "\"artifacts\": [",
+        "\"artifacts\": 1, \"x\": [",
+        &["artifacts", "expected:", "found:", "number"],
+    );
+    check_manifest(
+        "\"size_bytes\": ",
+        "\"size_bytes\": true, \"x\": ",
+        &["artifacts[0].size_bytes", "expected:  a number", "found:"],
+    );
+}
+
+#[test]
+fn a_manifest_with_a_misspelt_key() {
+    check_manifest(
+        "\"sha256\"",
+        "\"sha_256\"",
+        &["artifacts[0].sha_256", "rename `sha_256` to `sha256`"],
+    );
+}
+
+#[test]
+fn a_manifest_with_a_short_digest() {
+    check_manifest(
+        "\"sha256\": \"",
+        "\"sha256\": \"abc\", \"x\": \"",
+        &["artifacts[0].sha256", "expected:", "found:", "64"],
+    );
+}
+
+#[test]
+fn a_manifest_with_a_negative_size() {
+    check_manifest(
+        "\"size_bytes\": ",
+        "\"size_bytes\": -",
+        &["artifacts[0].size_bytes", "expected:", "found:     `-"],
+    );
+}
+
+#[test]
+fn a_manifest_with_a_wrong_size() {
+    check_manifest(
+        "\"size_bytes\": ",
+        "\"size_bytes\": 9",
+        &[
+            "config.json",
+            "expected:",
+            "found:",
+            "artifacts[0]",
+            "hint: ",
+        ],
+    );
+}
+
+#[test]
+fn a_weight_that_was_changed_after_it_was_pinned() {
+    let lab = Lab::new();
+    lab.pinned("1.0.0", "model");
+    let path = lab.path("model/model.safetensors");
+    let mut bytes = fs::read(&path).unwrap();
+    *bytes.last_mut().unwrap() ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let words = [
+        "model/model.safetensors",
+        "expected:  sha256",
+        "found:     sha256",
+    ];
+    check_model(&lab, "model", &words);
+}
+
+#[test]
+fn an_unknown_key_and_an_upper_case_digest_are_only_warned_of() {
+    let lab = Lab::new();
+    lab.pinned("1.0.0", "model");
+    let path = "model/model_manifest.json";
+    lab.edit(path, "\"size_bytes\": ", "\"note\": 1, \"size_bytes\": ");
+    let text = fs::read_to_string(lab.path(path)).unwrap();
+    let start = text.find("\"sha256\": \"").unwrap() + "\"sha256\": \"".len();
+    let digest = &text[start..start + 64];
+    lab.edit(path, digest, &digest.to_ascii_uppercase());
+    let ran = lab.compare("model", "1.0.0", &[]);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    for word in [
+        "warning: baseline: ",
+        "artifacts[0].note: unknown key",
+        "upper case",
+    ] {
+        assert!(ran.stderr.contains(word), "{}", ran.stderr);
+    }
+}
+
+#[test]
+fn weights_that_end_early() {
+    check_bare(
+        "model.safetensors",
+        |bytes| bytes[..bytes.len() / 2].to_vec(),
+        &[
+            "model.safetensors is not a valid safetensors file",
+            "hint: ",
+        ],
+    );
+}
+
+#[test]
+fn a_tensor_of_another_type() {
+    check_bare(
+        "model.safetensors",
+        |bytes| patched(bytes, "\"dtype\":\"F32\"", "\"dtype\":\"U32\""),
+        &["tensor `model.", "U32", "expected"],
+    );
+}
+
+#[test]
+fn a_tensor_of_another_shape() {
+    check_bare(
+        "config.json",
+        |bytes| replaced(bytes, "\"intermediate_size\": ", "\"intermediate_size\": 1"),
+        &["tensor `model.", "has shape", "the configuration gives"],
+    );
+}
+
+#[test]
+fn a_configuration_without_a_width() {
+    check_bare(
+        "config.json",
+        |bytes| replaced(bytes, "\"hidden_size\"", "\"hidden_sizes\""),
+        &["config.json has no key `hidden_size`"],
+    );
+}
+
+#[test]
+fn a_tokenizer_with_more_tokens_than_the_model() {
+    check_bare(
+        "tokenizer.json",
+        |bytes| {
+            let mut json: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+            json["model"]["vocab"]["beyond"] = 99_999.into();
+            serde_json::to_vec(&json).unwrap()
+        },
+        &["tokenizer does not match the vocabulary", "99999", "hint: "],
+    );
+}
+
+#[test]
+fn a_scene_that_is_not_json() {
+    check_scenes(
+        |text| text.replacen("\n{", "\n", 1),
+        &["scenes/scenes.jsonl:2: "],
+    );
+}
+
+#[test]
+fn a_scene_twice() {
+    check_scenes(
+        |text| {
+            let first = text.lines().next().unwrap();
+            format!("{first}\n{text}")
+        },
+        &["scenes/scenes.jsonl:2: duplicate scene id"],
+    );
+}
+
+#[test]
+fn no_scene() {
+    check_scenes(|_| String::new(), &["the scene set is empty", "hint: "]);
+}
+
+#[test]
+fn scenes_that_were_edited() {
+    check_scenes(
+        |text| text.replacen("\"confidence\":0.5", "\"confidence\":0.6", 1),
+        &[
+            "sha256 differs",
+            "expected:",
+            "found:",
+            "(set.toml)",
+            "hint: ",
+        ],
+    );
+}
+
+#[test]
+fn a_policy_with_a_misspelt_key() {
+    check_policy(
+        "schema_version = 1\nmode = \"smoke\"\n[effort]\nlaunch = 4\n",
+        &["gate.toml:4: `effort.launch`", "did you mean `launches`?"],
+    );
+}
+
+#[test]
+fn a_policy_that_is_not_there() {
+    let lab = Lab::new();
+    let ran = lab.compare("1.0.0", "1.0.0", &["--policy", "other.toml"]);
+    check(&lab, &ran, &["cannot read policy other.toml", "hint: "]);
+}
+
+#[test]
+fn an_output_directory_that_cannot_be_made() {
+    let lab = Lab::new();
+    let arguments = lab.compare_arguments("1.0.0", "1.0.0");
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    *arguments.last_mut().unwrap() = "gate.toml/out";
+    let ran = lab.run(&arguments);
+    check(
+        &lab,
+        &ran,
+        &["cannot write reports to gate.toml/out", "hint: "],
+    );
+}
+
+#[test]
+fn arguments_that_are_not_known() {
+    let lab = Lab::new();
+    for arguments in [
+        &["compare", "--polcy", "x"][..],
+        &["compare", "one"],
+        &["compar"],
+        &["inspect"],
+        &[],
+    ] {
+        let ran = lab.run(arguments);
+        assert_eq!(ran.code, Some(3), "{arguments:?} {}", ran.all());
+        assert!(!ran.stderr.is_empty());
+    }
+}
+
+#[test]
+fn help_is_an_answer() {
+    for (arguments, word) in [
+        (&["--help"][..], "Exit codes: "),
+        (&["compare", "--help"], "Examples:"),
+        (&["inspect", "--help"], "Examples:"),
+        (&["--version"], "vv-eval "),
+    ] {
+        let ran = Lab::new().run(arguments);
+        assert_eq!(ran.code, Some(0), "{arguments:?} {}", ran.all());
+        assert!(ran.stdout.contains(word), "{}", ran.stdout);
+    }
+}
