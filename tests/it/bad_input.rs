@@ -8,7 +8,8 @@ use super::common::{Lab, Ran};
 #[track_caller]
 fn check(lab: &Lab, ran: &Ran, words: &[&str]) {
     assert_eq!(ran.code, Some(3), "{}", ran.all());
-    assert!(ran.stderr.contains("error: "), "{}", ran.stderr);
+    let is_error = |line: &str| line.starts_with("error: ");
+    assert!(ran.stderr.lines().any(is_error), "{}", ran.stderr);
     for word in words {
         assert!(ran.stderr.contains(word), "no `{word}` in\n{}", ran.stderr);
     }
@@ -207,16 +208,45 @@ fn weights_that_end_early() {
 fn a_tensor_of_another_type() {
     check_bare(
         "model.safetensors",
-        |bytes| patched(bytes, "\"dtype\":\"F32\"", "\"dtype\":\"U32\""),
-        &["tensor `model.", "U32", "expected"],
+        |bytes| {
+            let (from, to) = (
+                r#""dtype":"F32","shape":[192]"#,
+                r#""dtype":"U8","shape": [768]"#,
+            );
+            patched(bytes, from, to)
+        },
+        &["tensor `model.layers.0.", "has dtype U8, expected"],
+    );
+    check_bare(
+        "model.safetensors",
+        |bytes| patched(bytes, r#""dtype":"F32""#, r#""dtype":"U32""#),
+        &[
+            "model.safetensors is not a valid safetensors file",
+            "`U32`",
+            "expected one of",
+        ],
     );
 }
 
 #[test]
 fn a_tensor_of_another_shape() {
     check_bare(
+        "model.safetensors",
+        |bytes| patched(bytes, "[616,192]", "[192,616]"),
+        &[
+            "tensor `model.embed_tokens.weight` has shape [192, 616]",
+            "[616, 192]",
+        ],
+    );
+    check_bare(
         "config.json",
-        |bytes| replaced(bytes, "\"intermediate_size\": ", "\"intermediate_size\": 1"),
+        |bytes| {
+            replaced(
+                bytes,
+                r#""intermediate_size": "#,
+                r#""intermediate_size": 1"#,
+            )
+        },
         &["tensor `model.", "has shape", "the configuration gives"],
     );
 }

@@ -6,6 +6,8 @@ mod compare;
 mod docs;
 mod faults;
 mod inspect;
+#[cfg(target_os = "linux")]
+mod killed;
 mod layering;
 mod model_files;
 mod parity;
