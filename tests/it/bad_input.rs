@@ -336,7 +336,7 @@ fn an_output_directory_that_cannot_be_made() {
     check(
         &lab,
         &ran,
-        &["cannot write reports to gate.toml/out", "hint: "],
+        &["cannot make the directory `gate.toml/out`", "hint: "],
     );
 }
 
