@@ -168,3 +168,45 @@ fn gaussian(dice: &mut vv_eval::scene::generate::Dice) -> f32 {
     let (a, b) = (uniform(dice), uniform(dice));
     ((-2.0 * a.ln()).sqrt() * (std::f64::consts::TAU * b).cos()) as f32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An operation without a gradient cuts the graph silently: every variable must be reached.
+    #[test]
+    fn every_variable_receives_a_finite_gradient() {
+        let shape = Shape {
+            vocab: 11,
+            hidden: 8,
+            inter: 12,
+            layers: 2,
+            heads: 2,
+            head_dim: 4,
+            context: 16,
+            theta: 10_000.0,
+            eps: 1e-5,
+        };
+        let mut dice = vv_eval::scene::generate::Dice::new(1, "gradient test", 0);
+        let network = Network::new(shape, &mut dice).unwrap();
+        let ids = Tensor::new(&[[1u32, 5, 9, 3], [2, 4, 6, 8]], &Device::Cpu).unwrap();
+        let wanted = Tensor::new(&[5u32, 9, 3, 0, 4, 6, 8, 0], &Device::Cpu).unwrap();
+        let hidden = network.hidden(&ids).unwrap().flatten_to(1).unwrap();
+        let logits = network.head(&hidden).unwrap();
+        let loss = candle_nn::loss::cross_entropy(&logits, &wanted).unwrap();
+        let grads = loss.backward().unwrap();
+        let vars = network.vars.data().lock().unwrap();
+        assert_eq!(vars.len(), 2 * (7 + 4) + 2);
+        for (name, var) in vars.iter() {
+            let grad = grads
+                .get(var)
+                .unwrap_or_else(|| panic!("{name} has no gradient"));
+            let values: Vec<f32> = grad.flatten_all().unwrap().to_vec1().unwrap();
+            assert!(values.iter().all(|g| g.is_finite()), "{name}");
+            assert!(
+                values.iter().any(|g| *g != 0.0),
+                "the gradient of {name} is zero"
+            );
+        }
+    }
+}
