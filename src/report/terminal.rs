@@ -14,6 +14,8 @@ const MOST_STDERR: usize = 4;
 const MOST_SCENES: usize = 2;
 /// Characters of a reason or a line about the run.
 const MOST_LINE: usize = 400;
+/// Characters of a line about what was tested; model cards are long and whole in the other formats.
+const MOST_TESTED: usize = 150;
 /// Characters of a model's text or a cause.
 const MOST_TEXT: usize = 100;
 /// Columns with numbers of one role: they line up on the right.
@@ -44,13 +46,9 @@ pub fn render(report: &Report, color: bool) -> String {
     }
     lines.push(String::new());
     lines.push(wording::TRUST.to_owned());
-    lines.extend(
-        report
-            .trust
-            .iter()
-            .chain(&report.tested)
-            .map(|text| line(text)),
-    );
+    lines.extend(report.trust.iter().map(|text| line(text)));
+    let tested = report.tested.iter().map(|text| cut(text, MOST_TESTED));
+    lines.extend(tested.map(|text| line(&text)));
     let bounds = report
         .how_to_read
         .first()
