@@ -13,10 +13,11 @@ use crate::durable::{self, write_atomic};
 use crate::gate::file::ReportFile;
 use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
 use crate::metric::{SceneScores, outputs};
-use crate::record::{FileIdentity, ModelIdentity, Role, RunRecord, SceneSetIdentity};
+use crate::record::{Role, RunRecord, SceneSetIdentity};
 use crate::report::{Report, json, markdown, terminal};
 use crate::run::{
-    Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, run_pair,
+    Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
+    run_pair,
 };
 use crate::scene::lexicon::BUILT_IN;
 use crate::scene::{SceneSet, prompt};
@@ -34,7 +35,8 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
             say(&format!("warning: {role}: {warning}"));
         }
     }
-    let [baseline, candidate] = [&settings.baseline, &settings.candidate].map(identity);
+    let [baseline, candidate] = [&settings.baseline, &settings.candidate]
+        .map(|model| identity(&model.files, &model.name, model.version.as_deref()));
     let is_planted = settings.planted.iter().any(Option::is_some);
     let identical = identical_verdict(&baseline, &candidate);
     let report = match identical {
@@ -147,24 +149,6 @@ fn evidence(settings: &settings::Compare, record: RunRecord) -> Evidence {
         })
         .collect();
     Evidence { record, scores }
-}
-
-/// Identity of a model that was not loaded.
-fn identity(model: &Resolved) -> ModelIdentity {
-    let file = |(name, file): (&String, &crate::artifact::VerifiedArtifact)| FileIdentity {
-        name: name.clone(),
-        sha256: file.sha256(),
-        size_bytes: file.size(),
-    };
-    ModelIdentity {
-        name: model.name.clone(),
-        version: model.version.clone(),
-        is_pinned: model.files.is_pinned,
-        release_digest: model.files.release_digest,
-        files: model.files.files.iter().map(file).collect(),
-        card: None,
-        tokenizer_sha256: None,
-    }
 }
 
 /// Writes the reports whole, then prints one; the exit code comes last.

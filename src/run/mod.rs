@@ -53,6 +53,12 @@ pub struct RoleInput {
     pub planted: Option<String>,
 }
 
+impl RoleInput {
+    fn identity(&self) -> ModelIdentity {
+        identity(&self.files, &self.name, self.version.as_deref())
+    }
+}
+
 /// One scene as the models see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SceneInput {
@@ -216,7 +222,7 @@ fn empty_records(
             run_id: run_id.clone(),
             role,
             started_at: started_at.to_owned(),
-            model: identity(inputs.role(role)),
+            model: inputs.role(role).identity(),
             scenes: inputs.scene_set.clone(),
             host: host.clone(),
             plan: plan.summary(&scene_ids, None),
@@ -231,20 +237,20 @@ fn empty_records(
 }
 
 /// What is known of a model before it was loaded.
-fn identity(input: &RoleInput) -> ModelIdentity {
-    let files = input.files.files.iter();
+///
+/// * `name`, `version`: labels of the manifest; without one, the directory's name and `None`
+pub fn identity(files: &ModelFiles, name: &str, version: Option<&str>) -> ModelIdentity {
+    let identities = files.files.iter().map(|(name, file)| FileIdentity {
+        name: name.clone(),
+        sha256: file.sha256(),
+        size_bytes: file.size(),
+    });
     ModelIdentity {
-        name: input.name.clone(),
-        version: input.version.clone(),
-        is_pinned: input.files.is_pinned,
-        release_digest: input.files.release_digest,
-        files: files
-            .map(|(name, file)| FileIdentity {
-                name: name.clone(),
-                sha256: file.sha256(),
-                size_bytes: file.size(),
-            })
-            .collect(),
+        name: name.to_owned(),
+        version: version.map(str::to_owned),
+        is_pinned: files.is_pinned,
+        release_digest: files.release_digest,
+        files: identities.collect(),
         card: None,
         tokenizer_sha256: None,
     }
