@@ -9,7 +9,7 @@ use tokenizers::Tokenizer;
 use vv_eval::artifact;
 use vv_eval::engine::{BitNet, DecodeLimits, StopReason, generate_greedy};
 use vv_eval::metric::{SceneScores, outputs};
-use vv_eval::model::{Codec, ModelBundle};
+use vv_eval::model::{Codec, LoadOptions, ModelBundle};
 use vv_eval::record::{self, OutputObservation};
 use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::prompt::Template;
@@ -32,12 +32,12 @@ impl Subject {
     pub(crate) fn load(dir: &Path) -> Result<Self> {
         let files = artifact::resolve(dir)?.files;
         let ModelBundle {
-            config,
-            weights,
+            network,
             codec,
             stop_ids,
             ..
-        } = ModelBundle::load(&files)?;
+        } = ModelBundle::load(&files, &LoadOptions::default())?;
+        let (config, weights) = network.into_bitnet();
         let limits = DecodeLimits {
             max_new_tokens: LIMIT,
             stop_ids,

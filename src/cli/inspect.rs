@@ -9,13 +9,21 @@ use super::{Failure, progress};
 use crate::artifact::{self, Resolved};
 use crate::durable::{shown, write_atomic};
 use crate::engine::{self, BitNet, Engine as _};
-use crate::model::{ModelBundle, ModelCard, Origin};
+use crate::model::{HeadStorage, LoadOptions, ModelBundle, ModelCard, Origin};
 use crate::report::escape::one_line;
 
 /// Prints the card, or writes the logits asked for.
 pub(super) fn run(args: &args::Inspect) -> Result<(), Failure> {
     let found = artifact::resolve(&args.model).map_err(Failure::invalid)?;
-    let bundle = ModelBundle::load(&found.files).map_err(Failure::invalid)?;
+    // The logits are for comparison with other implementations, so nothing is rounded for them.
+    let options = LoadOptions {
+        head: match args.logits {
+            Some(_) => HeadStorage::Exact,
+            None => HeadStorage::default(),
+        },
+        ..LoadOptions::default()
+    };
+    let bundle = ModelBundle::load(&found.files, &options).map_err(Failure::invalid)?;
     for warning in found.warnings.iter().chain(&bundle.card.warnings) {
         progress::say(&format!("warning: {}", one_line(warning)));
     }
@@ -27,7 +35,8 @@ pub(super) fn run(args: &args::Inspect) -> Result<(), Failure> {
 
 /// `{"token_ids": […], "logits": [[…], …]}`, one row of logits for every position.
 fn write_logits(bundle: ModelBundle, ids: &[u32], path: &Path) -> Result<(), Failure> {
-    let mut engine = BitNet::new(&bundle.config, bundle.weights);
+    let (config, weights) = bundle.network.into_bitnet();
+    let mut engine = BitNet::new(&config, weights);
     let mut logits = Vec::new();
     engine
         .feed_all(ids, &mut logits)
@@ -103,7 +112,7 @@ fn card(found: &Resolved, card: &ModelCard) -> String {
             },
         ),
         ("activations", "8 bit".to_owned()),
-        ("head", "exact (f32)".to_owned()),
+        ("head", card.head.to_string()),
         ("codes digest", format!("sha256 {}", card.codes_digest)),
     ];
     for (name, value) in rows {

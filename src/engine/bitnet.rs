@@ -13,7 +13,7 @@ use super::kernels::pack::PackedMatrix;
 use super::kernels::scalar::{Quantized, products};
 use super::rope::RopeTable;
 use super::{Engine, Error, Rewind};
-use crate::model::{Activation, LayerWeights, ModelConfig, TernaryMatrix, Weights};
+use crate::model::{Activation, LayerWeights, ModelConfig, Table, TernaryMatrix, Weights};
 
 /// Tokens computed together; bounds the scratch memory of a long prompt.
 const CHUNK: usize = 64;
@@ -80,8 +80,8 @@ impl Trace for () {}
 pub struct BitNet {
     config: ModelConfig,
     /// `[vocab, hidden]`, also the head when `head` is `None`.
-    embedding: Vec<f32>,
-    head: Option<Vec<f32>>,
+    embedding: Table,
+    head: Option<Table>,
     final_norm: Vec<f32>,
     layers: Vec<Layer>,
     caches: Vec<Cache>,
@@ -279,7 +279,9 @@ impl BitNet {
         let s = &mut self.scratch;
         s.x.clear();
         for id in ids {
-            s.x.extend_from_slice(&self.embedding[*id as usize * hidden..][..hidden]);
+            let start = s.x.len();
+            s.x.resize(start + hidden, 0.0);
+            self.embedding.read(*id as usize, &mut s.x[start..]);
         }
         let context = Context {
             config: &self.config,
@@ -557,9 +559,11 @@ fn norm_rows(x: &[f32], gains: &[f32], eps: f32, out: &mut Vec<f32>) {
 }
 
 /// Logits of one position: the table `[vocab, hidden]` times `h`.
-fn head(table: &[f32], h: &[f32], logits: &mut [f32]) {
-    for (logit, row) in logits.iter_mut().zip(table.chunks_exact(h.len())) {
-        *logit = dot(h, row);
+fn head(table: &Table, h: &[f32], logits: &mut [f32]) {
+    let mut row = vec![0.0; h.len()];
+    for (i, logit) in logits.iter_mut().enumerate() {
+        table.read(i, &mut row);
+        *logit = dot(h, &row);
     }
 }
 
@@ -615,7 +619,7 @@ mod tests {
     #[test]
     fn a_nan_weight_shows_in_the_logits() {
         let mut engine = tiny();
-        engine.embedding[5 * 256 + 3] = f32::NAN;
+        engine.final_norm[3] = f32::NAN;
         let logits = engine.feed(&[1, 5]).unwrap();
         assert!(logits.iter().all(|x| x.is_nan()));
     }

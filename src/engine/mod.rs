@@ -102,6 +102,51 @@ pub trait Engine {
     /// # Errors
     /// As [`feed`](Engine::feed).
     fn feed_all(&mut self, ids: &[u32], logits: &mut Vec<f32>) -> Result<(), Error>;
+
+    /// The engine as one that feeds several contexts together, where it is one.
+    fn as_batch(&mut self) -> Option<&mut dyn Batch> {
+        None
+    }
+}
+
+/// An engine that holds several contexts and feeds them together.
+///
+/// A sequence is one of these contexts, numbered from 0; sequence 0 is the one the calls of
+/// [`Engine`] use. Every sequence gets the bits it would get alone.
+pub trait Batch: Engine {
+    /// Empties every sequence and makes room for `n` of `tokens` tokens each.
+    ///
+    /// # Errors
+    /// [`Error::ContextFull`] when the model cannot hold that many tokens.
+    fn open(&mut self, n: usize, tokens: usize) -> Result<(), Error>;
+
+    /// Makes sequence `to` a copy of the first `tokens` tokens of sequence `from`.
+    ///
+    /// # Panics
+    /// When a sequence is not open or `from` holds fewer tokens.
+    fn copy_prefix(&mut self, from: usize, to: usize, tokens: usize);
+
+    /// Feeds `ids` (one or more) to one sequence and gives the logits `[vocab_size]` after the
+    /// last of them.
+    ///
+    /// # Errors
+    /// As [`Engine::feed`].
+    ///
+    /// # Panics
+    /// When `ids` is empty or the sequence is not open.
+    fn feed_sequence(&mut self, sequence: usize, ids: &[u32]) -> Result<&[f32], Error>;
+
+    /// Feeds one token to each of some sequences and gives their logits,
+    /// `[sequences.len(), vocab_size]`.
+    ///
+    /// * `next`: sequence and id, every sequence at most once
+    ///
+    /// # Errors
+    /// As [`Engine::feed`]; then no sequence was fed.
+    ///
+    /// # Panics
+    /// When `next` is empty, or names a sequence twice or one that is not open.
+    fn feed_each(&mut self, next: &[(usize, u32)]) -> Result<&[f32], Error>;
 }
 
 /// An engine that can take tokens back.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::config::{Activation, Family, ModelConfig, Quantization};
+use super::table::HeadStorage;
 use crate::units::Sha256;
 
 /// A file that shaped the model, and its identity.
@@ -52,6 +53,8 @@ pub struct ModelCard {
     pub template: Option<Origin>,
     /// Ids that end an output, ascending.
     pub stop_ids: Vec<u32>,
+    /// How the output head is kept in memory.
+    pub head: HeadStorage,
     /// Identity of the ternary codes.
     pub codes_digest: Sha256,
     /// Whatever is odd but not wrong.
@@ -97,6 +100,7 @@ impl ModelCard {
             tokenizer: None,
             template: None,
             stop_ids: Vec::new(),
+            head: HeadStorage::default(),
             codes_digest,
             warnings: Vec::new(),
         }
@@ -132,7 +136,12 @@ impl fmt::Display for ModelCard {
             None => f.write_str(" · no template")?,
         }
         let stops: Vec<String> = self.stop_ids.iter().map(ToString::to_string).collect();
-        write!(f, " · stop {} · head exact · act 8 bit", stops.join(","))
+        write!(
+            f,
+            " · stop {} · head {} · act 8 bit",
+            stops.join(","),
+            self.head
+        )
     }
 }
 

@@ -4,11 +4,13 @@
 //! Reads Hugging Face directories with one safetensors file. Refuses what it does not understand
 //! rather than guessing: most mistakes in this format give fluent but wrong output.
 
+pub mod arena;
 pub mod config;
 pub mod detect;
 mod error;
 pub mod safetensors;
 pub mod synthetic;
+mod table;
 mod template;
 mod ternary;
 mod tokenizer;
@@ -22,6 +24,7 @@ use serde_json::{Map, Value};
 pub use config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
 pub use detect::{ModelCard, Origin};
 pub use error::Error;
+pub use table::{HeadStorage, Rows, Table, TablePiece, UnknownHeadStorage};
 pub use template::ChatTemplate;
 pub use ternary::TernaryMatrix;
 pub use tokenizer::Tokenizer;
@@ -34,12 +37,57 @@ use config::Keys;
 /// The token that ends a turn in Llama-3 vocabularies, which published files do not declare.
 const END_OF_TURN: &str = "<|eot_id|>";
 
+/// How the values of an I2_S tensor stand in its bytes; the file does not say it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum I2sLayout {
+    /// Blocks of 128 values, 32 bytes each: published files and all x86 writers.
+    #[default]
+    Blocks128,
+    /// Blocks of 64 values, 16 bytes each: files quantized by old builds on ARM.
+    Blocks64,
+}
+
+/// What the files do not say, or what the user decides.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LoadOptions {
+    /// How the output head is kept in memory.
+    pub head: HeadStorage,
+    /// How to read I2_S tensors.
+    pub i2s_layout: I2sLayout,
+    /// Whether float projections are masters, where the files do not say.
+    pub is_online: Option<bool>,
+    /// Ids that end an output, besides those the files name.
+    pub stop_ids: Vec<u32>,
+}
+
+/// The part of a model that computes.
+#[derive(Debug)]
+pub enum Network {
+    /// Ternary projections, run by the project's own kernels.
+    BitNet {
+        /// Hyper-parameters.
+        config: ModelConfig,
+        /// Weights; the engine takes them over.
+        weights: Weights,
+    },
+}
+
+impl Network {
+    /// Hyper-parameters and weights of a ternary model.
+    ///
+    /// # Panics
+    /// When it is none.
+    pub fn into_bitnet(self) -> (ModelConfig, Weights) {
+        match self {
+            Self::BitNet { config, weights } => (config, weights),
+        }
+    }
+}
+
 /// A loaded model.
 pub struct ModelBundle {
-    /// Hyper-parameters.
-    pub config: ModelConfig,
-    /// Weights; the engine takes them over.
-    pub weights: Weights,
+    /// What computes; the engine takes it over.
+    pub network: Network,
     /// Text to ids and back.
     pub codec: Codec,
     /// Ids that end an output, ascending.
@@ -64,11 +112,11 @@ impl ModelBundle {
     /// # Errors
     /// Every variant of [`Error`] but [`Error::NoTokenizer`], [`Error::Encode`] and
     /// [`Error::BosCount`].
-    pub fn load(files: &ModelFiles) -> Result<Self, Error> {
+    pub fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
         let (path, bytes) = needed(files, "config.json")?;
         let weights_path = file(files, "model.safetensors")?;
         let config = ModelConfig::parse(&path, &bytes)?;
-        let loaded = weights::load(weights_path, &config)?;
+        let loaded = weights::load(weights_path, &config, options)?;
         let weights = loaded.weights;
         let mut card = ModelCard::new(&config, weights.n_parameters(), weights.codes_digest());
         card.container = match config.quantization {
@@ -81,7 +129,10 @@ impl ModelBundle {
 
         let generation = Settings::read(files, "generation_config.json")?;
         let codec = codec(files, &config, &mut card)?;
-        let stop_ids = stop_ids(&config, generation.as_ref(), &codec)?;
+        let mut stop_ids = stop_ids(&config, generation.as_ref(), &codec)?;
+        stop_ids.extend_from_slice(&options.stop_ids);
+        stop_ids.sort_unstable();
+        stop_ids.dedup();
         check_special_ids(&config, &stop_ids, &codec, &mut card)?;
         if stop_ids.is_empty() && codec.tokenizer.is_some() {
             return Err(Error::NoStop {
@@ -89,9 +140,9 @@ impl ModelBundle {
             });
         }
         card.stop_ids.clone_from(&stop_ids);
+        card.head = options.head;
         Ok(Self {
-            config,
-            weights,
+            network: Network::BitNet { config, weights },
             codec,
             stop_ids,
             card,

@@ -7,7 +7,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 
 use super::config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
-use super::{LayerWeights, TernaryMatrix, Weights};
+use super::{HeadStorage, LayerWeights, Table, TernaryMatrix, Weights};
 
 /// Shape of a synthetic model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct Spec {
     pub vocab_size: usize,
     /// Longest context, in tokens.
     pub max_positions: usize,
+    /// How the output head is kept.
+    pub head: HeadStorage,
 }
 
 impl Spec {
@@ -38,6 +40,7 @@ impl Spec {
         n_kv_heads: 4,
         vocab_size: 4096,
         max_positions: 4096,
+        head: HeadStorage::Int8,
     };
 
     /// The shape of a small reference model: about 2 million weights.
@@ -49,6 +52,7 @@ impl Spec {
         n_kv_heads: 6,
         vocab_size: 1024,
         max_positions: 2048,
+        head: HeadStorage::Int8,
     };
 }
 
@@ -88,7 +92,11 @@ pub fn synthetic(spec: Spec, seed: u64) -> (ModelConfig, Weights) {
     };
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let weights = Weights {
-        embedding: floats(&mut rng, spec.vocab_size * spec.hidden_size, -0.5, 0.5),
+        embedding: Table::from_values(
+            spec.head,
+            spec.hidden_size,
+            &floats(&mut rng, spec.vocab_size * spec.hidden_size, -0.5, 0.5),
+        ),
         head: None,
         final_norm: floats(&mut rng, spec.hidden_size, 0.5, 1.5),
         layers: (0..spec.n_layers)
@@ -115,7 +123,7 @@ pub fn random_matrix(rng: &mut ChaCha8Rng, shape: [usize; 2], scale: f32) -> Ter
             byte | code << (2 * slot)
         })
     });
-    let codes = codes.collect();
+    let codes: Vec<u8> = codes.collect();
     TernaryMatrix::new("synthetic", shape, codes, scale).expect("random codes are valid")
 }
 

@@ -4,6 +4,7 @@
 //! layout: transformers, `integrations/bitnet.py`, `pack_weights`.
 
 use super::Error;
+use super::arena::Slab;
 use crate::units::{Hasher, Sha256};
 
 /// A ternary matrix `[n_out, n_in]`; element (i, j) is `T * scale` with T in {-1, 0, 1}.
@@ -12,7 +13,7 @@ pub struct TernaryMatrix {
     n_out: usize,
     n_in: usize,
     /// `T + 1`, four per byte, first in the low bits, each row padded to whole bytes with 0.
-    codes: Vec<u8>,
+    codes: Slab<u8>,
     scale: f32,
 }
 
@@ -31,9 +32,10 @@ impl TernaryMatrix {
     pub fn new(
         name: &str,
         [n_out, n_in]: [usize; 2],
-        codes: Vec<u8>,
+        codes: impl Into<Slab<u8>>,
         scale: f32,
     ) -> Result<Self, Error> {
+        let codes = codes.into();
         assert_eq!(
             codes.len(),
             n_out * n_in.div_ceil(4),

@@ -9,7 +9,7 @@ use candle_core::{DType, Device, Tensor};
 
 use super::config::{ModelConfig, Quantization, ScaleConvention};
 use super::safetensors::{Dtype, SafeTensors};
-use super::{Error, TernaryMatrix};
+use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix};
 use crate::units::{Hasher, Sha256};
 
 /// Bytes read from the file at a time; a multiple of every element size.
@@ -19,9 +19,9 @@ const PIECE_BYTES: usize = 4 << 20;
 #[derive(Debug)]
 pub struct Weights {
     /// Embedding table `[vocab, hidden]`.
-    pub embedding: Vec<f32>,
+    pub embedding: Table,
     /// Output head `[vocab, hidden]`; `None` when the embedding table serves.
-    pub head: Option<Vec<f32>>,
+    pub head: Option<Table>,
     /// Gains `[hidden]` of the last norm.
     pub final_norm: Vec<f32>,
     /// Layers, first to last.
@@ -104,7 +104,11 @@ impl Weights {
                 + floats(&layer.attn_sub_norm)
                 + floats(&layer.ffn_sub_norm)
         });
-        self.embedding.len() + floats(&self.head) + self.final_norm.len() + layers.sum::<usize>()
+        let table = |table: &Table| table.n_rows() * table.width();
+        table(&self.embedding)
+            + self.head.as_ref().map_or(0, table)
+            + self.final_norm.len()
+            + layers.sum::<usize>()
     }
 }
 
@@ -122,7 +126,11 @@ pub(super) struct Loaded {
 ///
 /// # Errors
 /// [`Error::Io`], [`Error::Container`], and every variant about tensors.
-pub(super) fn load(path: &Path, config: &ModelConfig) -> Result<Loaded, Error> {
+pub(super) fn load(
+    path: &Path,
+    config: &ModelConfig,
+    options: &LoadOptions,
+) -> Result<Loaded, Error> {
     let file = File::open(path).map_err(|source| Error::Io {
         path: path.to_owned(),
         source,
@@ -134,6 +142,7 @@ pub(super) fn load(path: &Path, config: &ModelConfig) -> Result<Loaded, Error> {
     let unread = container.tensors().keys().cloned().collect();
     let mut loader = Loader {
         path,
+        head: options.head,
         config,
         container,
         unread,
@@ -164,6 +173,7 @@ pub(super) fn load(path: &Path, config: &ModelConfig) -> Result<Loaded, Error> {
 
 struct Loader<'a> {
     path: &'a Path,
+    head: HeadStorage,
     config: &'a ModelConfig,
     container: SafeTensors<BufReader<File>>,
     unread: BTreeSet<String>,
@@ -176,12 +186,18 @@ impl Loader<'_> {
     fn weights(&mut self) -> Result<Weights, Error> {
         let config = self.config;
         let table = [config.vocab_size, config.hidden_size];
+        // A table of its own is only looked up, so it costs no time to keep it exact.
+        let embedding_storage = if config.is_head_tied {
+            self.head
+        } else {
+            HeadStorage::Exact
+        };
         Ok(Weights {
-            embedding: self.floats("model.embed_tokens.weight", &table)?,
+            embedding: self.table("model.embed_tokens.weight", &table, embedding_storage)?,
             head: if config.is_head_tied {
                 None
             } else {
-                Some(self.floats("lm_head.weight", &table)?)
+                Some(self.table("lm_head.weight", &table, self.head)?)
             },
             final_norm: self.gains("model.norm", config.hidden_size)?,
             layers: (0..config.n_layers)
@@ -293,6 +309,17 @@ impl Loader<'_> {
             return Err(Error::AllZero { tensor });
         }
         Ok(values)
+    }
+
+    /// A table of floats in the storage asked for, counted by its type on disk.
+    fn table(
+        &mut self,
+        tensor: &str,
+        shape: &[usize; 2],
+        storage: HeadStorage,
+    ) -> Result<Table, Error> {
+        let values = self.floats(tensor, shape)?;
+        Ok(Table::from_values(storage, shape[1], &values))
     }
 
     /// A float tensor that stays float, counted by its type.

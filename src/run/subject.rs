@@ -7,7 +7,7 @@ use crate::artifact::digest::digest_file;
 use crate::artifact::{ModelFiles, VerifiedArtifact};
 use crate::engine::{BitNet, Engine, Harm, Planted};
 use crate::hint::Hint as _;
-use crate::model::{self, Codec, ModelBundle};
+use crate::model::{self, Codec, LoadOptions, ModelBundle};
 use crate::units::Sha256;
 
 /// A model with its tokenizer and its engine.
@@ -31,10 +31,10 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         .transpose();
     let harm = harm.map_err(|error| not_judgeable(error.to_string()))?;
 
-    let bundle = ModelBundle::load(&files).map_err(|error| refused(&error))?;
+    let bundle =
+        ModelBundle::load(&files, &LoadOptions::default()).map_err(|error| refused(&error))?;
     let ModelBundle {
-        config,
-        weights,
+        network,
         codec,
         stop_ids,
         card,
@@ -43,6 +43,7 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         return Err(refused(&model::Error::NoTokenizer));
     };
     let tokenizer_sha256 = tokenizer.digest;
+    let (config, weights) = network.into_bitnet();
     let engine = BitNet::new(&config, weights);
     let engine: Box<dyn Engine> = match harm {
         Some(harm) => Box::new(Planted::new(Box::new(engine), harm)),

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use vv_eval::artifact::digest_directory;
-use vv_eval::model::{Error, ModelBundle};
+use vv_eval::model::{Error, LoadOptions, ModelBundle};
 
 /// A copy of a fixture, parsed, to be changed and loaded.
 struct Files {
@@ -102,7 +102,10 @@ impl Files {
         for (name, text) in &self.others {
             fs::write(folder.path().join(name), text).unwrap();
         }
-        ModelBundle::load(&digest_directory(folder.path()).unwrap())
+        ModelBundle::load(
+            &digest_directory(folder.path()).unwrap(),
+            &LoadOptions::default(),
+        )
     }
 
     #[track_caller]
@@ -293,9 +296,12 @@ fn a_missing_key_and_a_missing_file_are_named() {
 
     let folder = TempDir::new().unwrap();
     fs::write(folder.path().join("weights.gguf"), "GGUF").unwrap();
-    let error = ModelBundle::load(&digest_directory(folder.path()).unwrap())
-        .err()
-        .unwrap();
+    let error = ModelBundle::load(
+        &digest_directory(folder.path()).unwrap(),
+        &LoadOptions::default(),
+    )
+    .err()
+    .unwrap();
     assert!(
         error
             .to_string()

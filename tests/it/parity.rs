@@ -10,7 +10,7 @@ use vv_eval::artifact::digest_directory;
 use vv_eval::engine::bitnet::{Input, Projection, Trace};
 use vv_eval::engine::kernels::scalar::Quantized;
 use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
-use vv_eval::model::{Family, ModelBundle};
+use vv_eval::model::{Family, HeadStorage, LoadOptions, ModelBundle};
 
 /// The promise to users of a loaded model: far below the smallest gap between two best logits in
 /// the fixtures, 0.05.
@@ -33,7 +33,11 @@ fn json(name: &str, file: &str) -> Value {
 
 fn load(name: &str) -> ModelBundle {
     let files = digest_directory(&folder(name)).expect("the fixture is readable");
-    ModelBundle::load(&files).expect("the fixture is a valid model")
+    let exact = LoadOptions {
+        head: HeadStorage::Exact,
+        ..LoadOptions::default()
+    };
+    ModelBundle::load(&files, &exact).expect("the fixture is a valid model")
 }
 
 fn ids(value: &Value) -> Vec<u32> {
@@ -65,7 +69,8 @@ fn check_parity(name: &str, trace_of: &str) {
     let bundle = load(name);
     let expected = json(name, "expected.json");
     let prompt = ids(&expected["ids"]);
-    let mut engine = BitNet::new(&bundle.config, bundle.weights);
+    let (config, weights) = bundle.network.into_bitnet();
+    let mut engine = BitNet::new(&config, weights);
 
     let mut logits = Vec::new();
     engine.feed_all(&prompt, &mut logits).unwrap();
@@ -177,7 +182,8 @@ fn both_conventions_give_the_same_codes_and_scales() {
         ("direct", "inverse")
     );
     let mut n_compared = 0;
-    for (a, b) in direct.weights.layers.iter().zip(&inverse.weights.layers) {
+    let layers = |bundle: ModelBundle| bundle.network.into_bitnet().1.layers;
+    for (a, b) in layers(direct).iter().zip(&layers(inverse)) {
         for ((name, a), (_, b)) in a.projections().into_iter().zip(b.projections()) {
             assert_eq!(a.codes_digest(), b.codes_digest(), "{name}");
             assert!((a.scale() / b.scale() - 1.0).abs() < 1e-6, "{name}");

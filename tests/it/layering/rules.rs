@@ -74,6 +74,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
             "candle_transformers",
             "tokenizers",
             "minijinja",
+            "half",
         ],
         &["model", "engine"],
     ),
