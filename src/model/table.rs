@@ -53,7 +53,7 @@ impl FromStr for HeadStorage {
 }
 
 /// Columns of an 8-bit row are filled up to a multiple of this with zeros.
-pub const INT8_PADDING: usize = 64;
+pub(super) const INT8_PADDING: usize = 64;
 
 /// A table `[rows, width]`.
 #[derive(Debug, Clone)]
@@ -79,7 +79,7 @@ pub enum Rows<'a> {
     F16(&'a [u16]),
     /// A value is `(q - 128) * scale`.
     Int8 {
-        /// `[rows, width padded to `[`INT8_PADDING`]`]`, padding is 128
+        /// `[rows, width padded to a multiple of 64]`, padding is 128
         q: &'a [u8],
         /// `[rows]`
         scales: &'a [f32],
