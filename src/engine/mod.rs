@@ -11,7 +11,7 @@ pub mod planted;
 mod rope;
 mod sampler;
 
-pub use bitnet::BitNet;
+pub use bitnet::{BitNet, Setup};
 pub use generate::generate_greedy;
 pub use planted::{Harm, Planted};
 pub use sampler::argmax;
