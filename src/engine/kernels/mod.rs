@@ -10,6 +10,7 @@ pub mod pack;
 pub mod pool;
 pub mod quantize;
 mod scalar;
+pub mod stream;
 pub mod ternary;
 #[cfg(test)]
 mod tests;
