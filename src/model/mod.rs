@@ -37,7 +37,7 @@ use config::Keys;
 /// The token that ends a turn in Llama-3 vocabularies, which published files do not declare.
 const END_OF_TURN: &str = "<|eot_id|>";
 
-/// How the values of an I2_S tensor stand in its bytes; the file does not say it.
+/// How the values of an `I2_S` tensor stand in its bytes; the file does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum I2sLayout {
     /// Blocks of 128 values, 32 bytes each: published files and all x86 writers.
@@ -52,7 +52,7 @@ pub enum I2sLayout {
 pub struct LoadOptions {
     /// How the output head is kept in memory.
     pub head: HeadStorage,
-    /// How to read I2_S tensors.
+    /// How to read `I2_S` tensors.
     pub i2s_layout: I2sLayout,
     /// Whether float projections are masters, where the files do not say.
     pub is_online: Option<bool>,
