@@ -23,6 +23,11 @@ const SCENES: usize = 8;
 /// Bytes of one step: a feed-forward matrix of the large shape.
 const STEP: usize = 6912 * 2560 / 4;
 
+#[expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the bench's report"
+)]
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     if arguments.iter().any(|a| a == "--test") {

@@ -27,7 +27,6 @@ for_every_kernel! {
 }
 
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into every version")]
 fn prefetch(at: *const u64) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: prefetching reads nothing, wherever it points.
