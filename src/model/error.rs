@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::gguf::FormatError;
 use super::safetensors::HeaderError;
 use crate::hint::Hint;
 
@@ -80,6 +81,15 @@ pub enum Error {
         /// What is wrong in it.
         #[source]
         source: HeaderError,
+    },
+    /// The container of the weights is damaged.
+    #[error("{} is not a valid GGUF file", .path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: FormatError,
     },
     /// A tensor the family needs is absent.
     #[error("tensor `{tensor}` is missing")]
@@ -261,7 +271,14 @@ impl Hint for Error {
             Self::NotTernary { .. } => {
                 "float masters need quantization_mode = online in config.json"
             }
-            Self::InvalidCode { .. } | Self::Zeros { .. } | Self::Container { .. } => {
+            Self::Gguf {
+                source: FormatError::Parts { .. },
+                ..
+            } => "put all parts of the model into one directory, and nothing else of its kind",
+            Self::InvalidCode { .. }
+            | Self::Zeros { .. }
+            | Self::Container { .. }
+            | Self::Gguf { .. } => {
                 "the file is damaged or packed in another order; compare its SHA-256 with the publisher's"
             }
             Self::TokenizerMismatch { .. } => "use the tokenizer.json published with these weights",

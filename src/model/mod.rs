@@ -8,6 +8,7 @@ pub mod arena;
 pub mod config;
 pub mod detect;
 mod error;
+pub mod gguf;
 pub mod safetensors;
 pub mod synthetic;
 mod table;
