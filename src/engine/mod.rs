@@ -8,6 +8,7 @@ pub mod conformance;
 mod generate;
 pub mod kernels;
 pub mod likelihood;
+pub mod paragraphs;
 pub mod planted;
 mod rope;
 mod sampler;
