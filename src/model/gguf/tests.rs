@@ -295,12 +295,12 @@ fn tensors_follow_each_other_inside_the_file() {
         data: 96,
         ..Builder::sound()
     }
-    .check_refused("takes 32 bytes, the file gives it 64");
+    .check_refused("takes 32 bytes and padding to 32, the file gives it 64");
     Builder {
         data: 32,
         ..Builder::sound()
     }
-    .check_refused("takes 32 bytes, the file gives it 0");
+    .check_refused("takes 32 bytes and padding to 32, the file gives it 0");
 }
 
 #[test]
@@ -313,7 +313,8 @@ fn the_padding_of_the_last_tensor_may_be_missing() {
         Builder::only(&[5], 0, 32).open().unwrap().tensors["a"].bytes,
         20
     );
-    Builder::only(&[5], 0, 24).check_refused("takes 20 bytes, the file gives it 24");
+    Builder::only(&[5], 0, 24)
+        .check_refused("takes 20 bytes and padding to 32, the file gives it 24");
 }
 
 #[test]
@@ -326,7 +327,7 @@ fn the_alignment_is_a_power_of_two() {
         .key("general.alignment", 10, &32u64.to_le_bytes())
         .open()
         .unwrap_err();
-    with(64).check_refused("multiple of 64");
+    with(64).check_refused("takes 32 bytes and padding to 64");
     assert_eq!(with(32).open().unwrap().alignment, 32);
 }
 
