@@ -10,7 +10,7 @@ use vv_eval::artifact::digest_directory;
 use vv_eval::engine::bitnet::{Input, Projection, Trace};
 use vv_eval::engine::kernels::quantize::Quantized;
 use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
-use vv_eval::model::{Family, HeadStorage, LoadOptions, ModelBundle};
+use vv_eval::model::{Family, HeadStorage, I2sLayout, LoadOptions, ModelBundle};
 
 /// The promise to users of a loaded model: far below the smallest gap between two best logits in
 /// the fixtures, 0.05.
@@ -64,9 +64,29 @@ fn floats(value: &Value) -> Vec<f64> {
     }
 }
 
+/// One GGUF file, alone in a directory.
+fn try_gguf(file: &str, options: &LoadOptions) -> Result<ModelBundle, vv_eval::model::Error> {
+    let alone = tempfile::tempdir().unwrap();
+    fs::copy(folder("gguf").join(file), alone.path().join("model.gguf"))
+        .unwrap_or_else(|e| panic!("{file}: {e}"));
+    ModelBundle::load(&digest_directory(alone.path()).unwrap(), options)
+}
+
+fn load_gguf(file: &str, i2s_layout: I2sLayout) -> ModelBundle {
+    let exact = LoadOptions {
+        head: HeadStorage::Exact,
+        i2s_layout,
+        ..LoadOptions::default()
+    };
+    try_gguf(file, &exact).expect("the fixture is a valid model")
+}
+
 /// Logits of all positions, greedy tokens and every quantized input and integer sum.
 fn check_parity(name: &str, trace_of: &str) {
-    let bundle = load(name);
+    check_bundle(load(name), name, trace_of);
+}
+
+fn check_bundle(bundle: ModelBundle, name: &str, trace_of: &str) {
     let expected = json(name, "expected.json");
     let prompt = ids(&expected["ids"]);
     let (config, weights) = bundle.network.into_bitnet();
@@ -166,6 +186,85 @@ fn float_masters_are_quantized_as_in_the_reference() {
 #[test]
 fn a_llama_type_model_agrees_with_the_reference() {
     check_parity("bitnet-tiny-llama", "bitnet-tiny-llama");
+}
+
+/// A GGUF against the container it was made from: logits, sums, codes and scales.
+#[track_caller]
+fn check_gguf(file: &str, layout: I2sLayout, original: &str, container: &str) {
+    let bundle = load_gguf(file, layout);
+    let wanted = load(original);
+    assert_eq!(bundle.card.container, container);
+    assert_eq!(bundle.card.codes_digest, wanted.card.codes_digest);
+    check_bundle(load_gguf(file, layout), original, original);
+    let layers = |bundle: ModelBundle| bundle.network.into_bitnet().1.layers;
+    let mut n_compared = 0;
+    for (a, b) in layers(bundle).iter().zip(&layers(wanted)) {
+        for ((name, a), (_, b)) in a.projections().into_iter().zip(b.projections()) {
+            assert_eq!(a.scale().to_bits(), b.scale().to_bits(), "{name}");
+            n_compared += 1;
+        }
+    }
+    assert_eq!(n_compared, 14);
+}
+
+// Pitfalls 3, 5, 8 and 9: activation by architecture, head width by its key, type id 36 beside
+// file type 40, and reversed dimensions.
+#[test]
+fn an_i2_s_file_computes_what_its_checkpoint_computes() {
+    let (layout, name) = (I2sLayout::Blocks128, "bitnet-tiny-direct");
+    check_gguf("direct-i2_s.gguf", layout, name, "gguf-i2_s");
+}
+
+#[test]
+fn a_four_bit_file_with_ternary_weights_computes_what_its_checkpoint_computes() {
+    let (layout, name) = (I2sLayout::Blocks128, "bitnet-tiny-direct");
+    check_gguf("direct-q4_0.gguf", layout, name, "gguf-q4_0");
+}
+
+// Pitfall 4: interleaved rope, and q and k permuted, under the architecture `llama`.
+#[test]
+fn llama_type_files_return_to_the_row_order_of_their_checkpoint() {
+    let (layout, name) = (I2sLayout::Blocks128, "bitnet-tiny-llama");
+    check_gguf("llama-i2_s.gguf", layout, name, "gguf-i2_s");
+    check_gguf("llama-q4_0.gguf", layout, name, "gguf-q4_0");
+    let card = load_gguf("llama-q4_0.gguf", layout).card;
+    assert!(
+        card.warnings.iter().any(|w| w.contains("8 assumed")),
+        "{:?}",
+        card.warnings
+    );
+}
+
+// Pitfall 7: the layout is the reader's option, and the wrong one gives other codes.
+#[test]
+fn i2_s_files_made_on_arm_are_read_with_their_own_layout() {
+    let (file, name) = ("direct-i2_s-64.gguf", "bitnet-tiny-direct");
+    let layout = I2sLayout::Blocks64;
+    check_gguf(file, layout, name, "gguf-i2_s (blocks of 64)");
+    let wrong = load_gguf(file, I2sLayout::Blocks128);
+    assert_ne!(wrong.card.codes_digest, load(name).card.codes_digest);
+}
+
+#[test]
+fn weights_that_a_quantizer_rounded_to_four_bits_are_still_ternary() {
+    let bundle = load_gguf("direct-q4_0-rounded.gguf", I2sLayout::Blocks128);
+    let original = load("bitnet-tiny-direct");
+    assert_eq!(bundle.card.codes_digest, original.card.codes_digest);
+    let warned = bundle.card.warnings.iter().filter(|w| w.contains("-7/8"));
+    assert_eq!(warned.count(), 14);
+}
+
+#[test]
+fn a_gguf_card_says_where_its_facts_come_from() {
+    let line = load_gguf("direct-i2_s.gguf", I2sLayout::Blocks128)
+        .card
+        .to_string();
+    assert_eq!(
+        line,
+        "bitnet 66k · gguf-i2_s · 2x64/96 · vocab 64 · relu2 (architecture) · sub-norms · rope \
+         half-split 5e5 · scale direct (blocks) · 10 F32 + 14 I2_S · no tokenizer · no template · \
+         stop 128001 · head exact · act 8 bit"
+    );
 }
 
 #[test]

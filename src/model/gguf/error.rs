@@ -136,7 +136,7 @@ pub enum FormatError {
     },
     /// A tensor whose bytes do not fit between its offset and the next.
     #[error(
-        "tensor `{tensor}` ({kind}, {dims:?}) takes {expected} bytes, the file gives it {found}"
+        "tensor `{tensor}` ({kind}, {dims:?}) takes {expected} bytes and padding to {alignment}, the file gives it {found}"
     )]
     Size {
         /// The tensor.
@@ -147,6 +147,8 @@ pub enum FormatError {
         dims: Vec<u64>,
         /// Bytes by type and dimensions, in words where there are several readings.
         expected: String,
+        /// Alignment of the file.
+        alignment: u64,
         /// Bytes up to the next tensor or the end of the file.
         found: u64,
     },

@@ -27,3 +27,6 @@ pub use value::{Array, Strings, Value};
 
 pub(super) use load::{Detected, detect, load};
 pub(super) use text::{template, tokenizer};
+
+#[cfg(test)]
+mod tests;

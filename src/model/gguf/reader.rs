@@ -316,6 +316,7 @@ fn resolve(
                 kind,
                 dims: tensor.dims.clone(),
                 expected,
+                alignment,
                 found: room,
             },
             Mismatch::Ambiguous(candidates) => FormatError::Ambiguous {
