@@ -155,6 +155,20 @@ impl TernaryMatrix {
         Self::new(name, shape, codes, scale.unwrap_or(magnitude))
     }
 
+    /// The same codes with another scale.
+    ///
+    /// # Errors
+    /// [`Error::Scale`]; `name` is for it.
+    pub(super) fn with_scale(self, name: &str, scale: f32) -> Result<Self, Error> {
+        if scale.is_finite() && scale > 0.0 {
+            return Ok(Self { scale, ..self });
+        }
+        Err(Error::Scale {
+            tensor: name.to_owned(),
+            value: scale,
+        })
+    }
+
     /// Output rows.
     pub fn n_out(&self) -> usize {
         self.n_out

@@ -7,6 +7,7 @@ use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 
+use super::checks;
 use super::config::{ModelConfig, Quantization, ScaleConvention};
 use super::safetensors::{Dtype, SafeTensors};
 use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix};
@@ -186,12 +187,7 @@ impl Loader<'_> {
     fn weights(&mut self) -> Result<Weights, Error> {
         let config = self.config;
         let table = [config.vocab_size, config.hidden_size];
-        // A table of its own is only looked up, so it costs no time to keep it exact.
-        let embedding_storage = if config.is_head_tied {
-            self.head
-        } else {
-            HeadStorage::Exact
-        };
+        let embedding_storage = checks::embedding_storage(config, self.head);
         Ok(Weights {
             embedding: self.table("model.embed_tokens.weight", &table, embedding_storage)?,
             head: if config.is_head_tied {
@@ -273,15 +269,7 @@ impl Loader<'_> {
             }
         };
         *self.types.entry("ternary".to_owned()).or_default() += 1;
-        let zeros = matrix.zero_fraction();
-        if !(0.05..=0.95).contains(&zeros) {
-            self.warnings
-                .push(format!("{tensor}: {:.1} % zeros", zeros * 100.0));
-        }
-        if !(1e-3..=3.0).contains(&matrix.scale()) {
-            self.warnings
-                .push(format!("{tensor}: unusual scale {}", matrix.scale()));
-        }
+        self.warnings.extend(checks::oddities(&tensor, &matrix));
         Ok(matrix)
     }
 
@@ -305,10 +293,7 @@ impl Loader<'_> {
     fn gains(&mut self, name: &str, width: usize) -> Result<Vec<f32>, Error> {
         let tensor = format!("{name}.weight");
         let values = self.floats(&tensor, &[width])?;
-        if values.iter().all(|g| *g == 0.0) {
-            return Err(Error::AllZero { tensor });
-        }
-        Ok(values)
+        checks::gains(&tensor, values)
     }
 
     /// A table of floats in the storage asked for, counted by its type on disk.
@@ -335,17 +320,8 @@ impl Loader<'_> {
     /// A float tensor as f32, every value finite.
     fn float_values(&mut self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let values = self.float_values_unchecked(tensor, shape)?;
-        match values.iter().position(|x| !x.is_finite()) {
-            None => Ok(values),
-            Some(index) => {
-                let value = values[index];
-                Err(Error::NotFinite {
-                    tensor: tensor.to_owned(),
-                    index,
-                    value,
-                })
-            }
-        }
+        checks::finite(tensor, 0, &values)?;
+        Ok(values)
     }
 
     fn float_values_unchecked(&mut self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {

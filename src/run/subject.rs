@@ -8,6 +8,7 @@ use crate::artifact::{ModelFiles, VerifiedArtifact};
 use crate::engine::bitnet::Setup;
 use crate::engine::{BitNet, Engine, Harm, Planted, paragraphs};
 use crate::hint::Hint;
+use crate::model::gguf::FormatError;
 use crate::model::{self, Codec, I2sLayout, LoadOptions, ModelBundle};
 use crate::record::LoadSettings;
 use crate::units::Sha256;
@@ -190,12 +191,36 @@ fn standing(error: &model::Error) -> Standing {
         | E::NoStop { .. }
         | E::Template { .. }
         | E::BosCount { .. }
+        | E::VocabularySize { .. }
         | E::Encode { .. } => Standing::Evidence,
+        E::Gguf { source, .. } => match source {
+            FormatError::Io(_) => Standing::Unreadable,
+            FormatError::Version { .. } | FormatError::Split { .. } | FormatError::Parts { .. } => {
+                Standing::Unsupported
+            }
+            FormatError::Magic { .. }
+            | FormatError::Short { .. }
+            | FormatError::NotUtf8 { .. }
+            | FormatError::ValueType { .. }
+            | FormatError::Bool { .. }
+            | FormatError::NestedArray { .. }
+            | FormatError::Twice { .. }
+            | FormatError::Name { .. }
+            | FormatError::Dimensions { .. }
+            | FormatError::DimensionCount { .. }
+            | FormatError::Overflow { .. }
+            | FormatError::Block { .. }
+            | FormatError::Alignment { .. }
+            | FormatError::Offset { .. }
+            | FormatError::Size { .. }
+            | FormatError::Ambiguous { .. } => Standing::Evidence,
+        },
         // A file or a tensor too few or too many is how another kind of model looks.
         E::MissingFile { .. }
         | E::NoTokenizer
         | E::UnknownTensor { .. }
         | E::UnknownQuantization { .. }
+        | E::GroupScales { .. }
         | E::Unsupported { .. } => Standing::Unsupported,
         E::Io { .. } => Standing::Unreadable,
     }

@@ -47,6 +47,7 @@ impl Pass<'_> {
     }
 
     /// `x += o(norm(attend(rope(q), rope(k), v)))` with q, k, v of `norm(x)`.
+    #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
     fn attention<T: Trace>(&mut self, n: usize, layer: &Layer, trace: &mut T) {
         let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps);
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
@@ -116,6 +117,7 @@ impl Pass<'_> {
 
     /// Turns queries and keys to their positions, keeps keys and values, and attends: all of it
     /// concerns one key head and the query heads that share it, so threads share out key heads.
+    #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
     fn heads(&mut self, layer: usize) {
         let ModelConfig {
             n_heads,

@@ -54,8 +54,8 @@ pub(super) unsafe fn products(
                     }
                 }
             }
-            for t in 0..width {
-                emit(row, first + t, sums[t].wrapping_sub(x.sums()[first + t]));
+            for ((token, sum), sum_q) in (first..).zip(&sums[..width]).zip(&x.sums()[first..]) {
+                emit(row, token, sum.wrapping_sub(*sum_q));
             }
         }
     }
@@ -93,11 +93,11 @@ unsafe fn codes<const T: usize>(row: &[u8], q: &[i8], width: usize, from: usize,
                 ];
                 for (p, plane) in planes.into_iter().enumerate() {
                     let codes = _mm256_and_si256(plane, mask);
-                    for t in 0..T {
+                    for (t, narrow) in narrow.iter_mut().enumerate() {
                         let at = ((group * 4 + p) * width + from + t) * CHUNK + half * WIDTH;
                         // SAFETY: half a chunk of token `from + t`, inside the tile as asserted.
                         let x = unsafe { load(q.as_ptr().add(at).cast()) };
-                        narrow[t] = _mm256_add_epi16(narrow[t], _mm256_maddubs_epi16(codes, x));
+                        *narrow = _mm256_add_epi16(*narrow, _mm256_maddubs_epi16(codes, x));
                     }
                 }
             }

@@ -142,10 +142,11 @@ unsafe fn tile_sums<const T: usize>(one: &[u8], two: &[u8], q: &[i8], sums: &mut
             for (p, plane) in planes.into_iter().enumerate() {
                 let codes = plane.map(|codes| _mm512_and_si512(codes, mask));
                 let base = q.as_ptr().add((group * 4 + p) * T * CHUNK);
-                for t in 0..T {
+                let [one, two] = &mut acc;
+                for (t, (one, two)) in one.iter_mut().zip(two).enumerate() {
                     let x = load(base.add(t * CHUNK).cast());
-                    acc[0][t] = _mm512_dpbusd_epi32(acc[0][t], codes[0], x);
-                    acc[1][t] = _mm512_dpbusd_epi32(acc[1][t], codes[1], x);
+                    *one = _mm512_dpbusd_epi32(*one, codes[0], x);
+                    *two = _mm512_dpbusd_epi32(*two, codes[1], x);
                 }
             }
         }

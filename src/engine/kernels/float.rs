@@ -176,7 +176,6 @@ pub(super) fn tree(mut lanes: [f32; LANES]) -> f32 {
 /// (1980), *Software Manual for the Elementary Functions*, reduction by multiples of ln 2 in two
 /// parts; polynomial: Taylor to the seventh power, enough for |r| <= ln 2 / 2.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into every version")]
 fn exp(x: f32) -> f32 {
     const SHIFT: f32 = 12_582_912.0;
     const LN2_HIGH: f32 = 0.693_359_4;

@@ -124,7 +124,7 @@ for_every_kernel! {
                     clippy::cast_possible_truncation,
                     reason = "the low half carries the value"
                 )]
-                let q = i32::from((scaled + SHIFT).to_bits() as u16 as i16);
+                let q = i32::from(((scaled + SHIFT).to_bits() as u16).cast_signed());
                 let hi = (q + 64) >> 7;
                 #[expect(
                     clippy::cast_possible_truncation,

@@ -10,6 +10,7 @@ pub mod pack;
 pub mod pool;
 pub mod quantize;
 mod scalar;
+pub mod stream;
 pub mod ternary;
 #[cfg(test)]
 mod tests;
@@ -75,6 +76,9 @@ impl Kernel {
     /// The kernel of this process: the one the environment names, else the fastest. Chosen once.
     ///
     /// A name the machine cannot run counts as no name; the run record shows what was chosen.
+    ///
+    /// # Panics
+    /// Never: the scalar kernel runs everywhere.
     pub fn chosen() -> Self {
         static CHOSEN: OnceLock<Kernel> = OnceLock::new();
         *CHOSEN.get_or_init(|| {

@@ -49,8 +49,8 @@ pub(super) unsafe fn products(
                     }
                 }
             }
-            for t in 0..width {
-                emit(row, first + t, sums[t].wrapping_sub(x.sums()[first + t]));
+            for ((token, sum), sum_q) in (first..).zip(&sums[..width]).zip(&x.sums()[first..]) {
+                emit(row, token, sum.wrapping_sub(*sum_q));
             }
         }
     }
@@ -85,11 +85,11 @@ unsafe fn codes<const T: usize>(row: &[u8], q: &[i8], width: usize, from: usize,
             ];
             for (p, plane) in planes.into_iter().enumerate() {
                 let codes = vreinterpretq_s8_u8(vandq_u8(plane, mask));
-                for t in 0..T {
+                for (t, acc) in acc.iter_mut().enumerate() {
                     let at = ((group * 4 + p) * width + from + t) * CHUNK + quarter * WIDTH;
                     // SAFETY: a quarter of a chunk of token `from + t`, inside the tile as
                     // asserted; the CPU has the instruction.
-                    acc[t] = unsafe { dot(acc[t], codes, vld1q_s8(q.as_ptr().add(at))) };
+                    *acc = unsafe { dot(*acc, codes, vld1q_s8(q.as_ptr().add(at))) };
                 }
             }
         }

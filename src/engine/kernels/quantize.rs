@@ -261,7 +261,6 @@ const _: () = assert!(GROUP == 4 * CHUNK, "a group has four planes");
 
 /// Nearest integer, halves to even, for `|x|` up to 128; rounding 127 plus an ulp gives 127.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "compiled into every version")]
 pub(super) fn round_to_i8(x: f32) -> i8 {
     // Adding 1.5 * 2^23 leaves no bits for a fraction, so the addition itself rounds as IEEE does.
     // `round_ties_even` would be a function call without SSE4.1.

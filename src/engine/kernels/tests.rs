@@ -47,7 +47,7 @@ fn oracle(matrix: &TernaryMatrix, q: &[i8]) -> Vec<i32> {
 fn activations(n: usize, n_in: usize, seed: u64) -> Vec<f32> {
     let value = |i: usize| match (i / n_in + usize::try_from(seed % 5).unwrap()) % 5 {
         0 => 0.0,
-        1 if i % 2 == 0 => 127.0,
+        1 if i.is_multiple_of(2) => 127.0,
         1 => -127.0,
         _ => ((i as f32 + seed as f32) * 0.37).sin() * 40.0,
     };
@@ -145,11 +145,12 @@ fn head(kernel: Kernel, table: &Table, h: &[f32], tokens: usize) -> Vec<f32> {
     input.begin(tokens).copy_from_slice(h);
     input.finish(kernel, table);
     let mut out = vec![f32::NAN; tokens * table.n_rows()];
-    let split = Split::new(&mut out, table.n_rows(), 2, 4);
-    for part in 0..2 {
-        logits(kernel, table, &input, &mut split.take(part));
+    {
+        let split = Split::new(&mut out, table.n_rows(), 2, 4);
+        for part in 0..2 {
+            logits(kernel, table, &input, &mut split.take(part));
+        }
     }
-    drop(split);
     out
 }
 
