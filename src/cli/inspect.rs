@@ -58,8 +58,10 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
     for reading in &readings {
         let _ = write!(
             text,
-            "  perplexity {:.2} of the {} paragraph, {} tokens",
-            reading.perplexity, reading.language, reading.n_tokens
+            "  perplexity {} of the {} paragraph, {} tokens",
+            figure(reading.perplexity),
+            reading.language,
+            reading.n_tokens
         );
         if reading.n_tokens < reading.n_paragraph {
             let _ = write!(text, " of {}: the context is full", reading.n_paragraph);
@@ -76,6 +78,15 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
     print(text.as_bytes())?;
     let limit = allowed.unwrap_or(f64::INFINITY);
     paragraphs::check(&readings, limit).map_err(Failure::invalid)
+}
+
+/// Two decimals, or a power of ten where nobody reads the digits.
+fn figure(perplexity: f64) -> String {
+    if perplexity < 1e5 {
+        format!("{perplexity:.2}")
+    } else {
+        format!("{perplexity:.2e}")
+    }
 }
 
 /// `{"token_ids": […], "logits": [[…], …]}`, one row of logits for every position.

@@ -8,6 +8,7 @@ use crate::model::synthetic::{Spec, synthetic};
 
 const CONTEXT: usize = 24;
 const VOCAB: usize = 32;
+const N_IDS: u32 = 32;
 
 fn engine() -> BitNet {
     let spec = Spec {
@@ -147,13 +148,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn a_batch_says_what_each_prompt_says_alone(
-        shared in prop::collection::vec(0..VOCAB as u32, 0..8),
+        shared in prop::collection::vec(0..N_IDS, 0..8),
         // Ids up to 33 and lengths up to 30: some prompts are refused.
         tails in prop::collection::vec(prop::collection::vec(0u32..34, 1..22), 1..9),
-        stop_ids in prop::collection::vec(0..VOCAB as u32, 0..6),
+        stop_ids in prop::collection::vec(0..N_IDS, 0..6),
         max_new_tokens in 0usize..30,
         max_batch in 1usize..6,
-        poison in prop::option::of(0..VOCAB as u32),
+        poison in prop::option::of(0..N_IDS),
     ) {
         let prompts: Vec<Vec<u32>> = tails.iter().map(|tail| [&shared[..], tail].concat()).collect();
         let limits = limits(max_new_tokens, &stop_ids);

@@ -38,7 +38,7 @@ pub enum Error {
         language: &'static str,
         /// Why.
         #[source]
-        source: model::Error,
+        source: Box<model::Error>,
     },
     /// The paragraph has fewer than two tokens.
     #[error("the built-in {language} paragraph has {n_tokens} tokens, expected 2 or more")]
@@ -94,7 +94,10 @@ pub fn read_all(engine: &mut dyn Engine, tokenizer: &Tokenizer) -> Result<Vec<Re
     let readings = PARAGRAPHS.into_iter().map(|(language, text)| {
         let mut ids = tokenizer
             .encode(text.trim_end(), true)
-            .map_err(|source| Error::Encode { language, source })?;
+            .map_err(|source| Error::Encode {
+                language,
+                source: Box::new(source),
+            })?;
         let n_paragraph = ids.len();
         ids.truncate(engine.context_limit());
         let n_tokens = ids.len();
@@ -122,11 +125,13 @@ pub fn check(readings: &[Reading], allowed: f64) -> Result<(), Error> {
         .iter()
         .max_by(|a, b| a.perplexity.total_cmp(&b.perplexity));
     match worst {
-        // Written so that a NaN is refused.
-        Some(reading) if !(reading.perplexity <= allowed) => Err(Error::TooPerplexed {
-            reading: reading.clone(),
-            allowed,
-        }),
+        // What is not a number is not within the limit.
+        Some(reading) if reading.perplexity.is_nan() || reading.perplexity > allowed => {
+            Err(Error::TooPerplexed {
+                reading: reading.clone(),
+                allowed,
+            })
+        }
         _ => Ok(()),
     }
 }

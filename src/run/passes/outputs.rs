@@ -33,7 +33,7 @@ impl Run<'_> {
     fn write_all(&mut self) -> Result<(), Fault> {
         let n_scenes = self.plan.scene_order.len();
         let total = n_scenes + self.plan.n_timed();
-        let mut pair = self.repeating(|run| run.fresh_pair())?;
+        let mut pair = self.repeating(Self::fresh_pair)?;
         for start in (0..n_scenes).step_by(SCENES_PER_REQUEST) {
             let batch = start..n_scenes.min(start + SCENES_PER_REQUEST);
             let scene = self.scene_at(start);
@@ -74,7 +74,7 @@ impl Run<'_> {
     fn time_some(&mut self) -> Result<(), Fault> {
         let (n_scenes, n_timed) = (self.plan.scene_order.len(), self.plan.n_timed());
         let total = n_scenes + n_timed;
-        let mut pair = self.repeating(|run| run.fresh_pair())?;
+        let mut pair = self.repeating(Self::fresh_pair)?;
         for position in 0..n_timed {
             let scene = self.scene_at(position);
             self.progress
@@ -149,7 +149,9 @@ impl Run<'_> {
         written.map_err(|mut fault| {
             if let Fault::Failed { failure, .. } = &mut fault {
                 let n = scenes.len();
-                failure.detail += &format!(" in a batch of {n} scenes, `{first}` to `{last}`");
+                let detail = &failure.detail;
+                failure.detail =
+                    format!("{detail} in a batch of {n} scenes, `{first}` to `{last}`");
             }
             fault
         })
