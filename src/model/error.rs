@@ -81,6 +81,14 @@ pub enum Error {
         #[source]
         source: HeaderError,
     },
+    /// The index of a checkpoint in several files contradicts them.
+    #[error("{} {reason}", .path.display())]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// What it says and what is so.
+        reason: String,
+    },
     /// A tensor the family needs is absent.
     #[error("tensor `{tensor}` is missing")]
     MissingTensor {
@@ -175,15 +183,6 @@ pub enum Error {
         /// Its name.
         tensor: String,
     },
-    /// A float tensor that candle could not decode.
-    #[error("tensor `{tensor}` cannot be decoded")]
-    Decode {
-        /// Its name.
-        tensor: String,
-        /// candle's reason.
-        #[source]
-        source: candle_core::Error,
-    },
     /// The tokenizer file could not be used.
     #[error("{} is not a usable tokenizer: {reason}", .path.display())]
     Tokenizer {
@@ -250,7 +249,10 @@ impl Hint for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::MissingFile { .. } => {
-                "a model directory holds config.json and model.safetensors; sharded checkpoints and other containers are not read"
+                "a model directory holds config.json beside model.safetensors, or its index and shards"
+            }
+            Self::Shards { .. } => {
+                "put the index and all the shards published with it into one directory, and no others"
             }
             Self::UnknownQuantization { .. } => {
                 "newer BitNet variants compute differently; only quant_method, linear_class, quantization_mode, modules_to_not_convert and use_rms_norm = false are understood"
@@ -282,7 +284,6 @@ impl Hint for Error {
             | Self::Scale { .. }
             | Self::NotFinite { .. }
             | Self::AllZero { .. }
-            | Self::Decode { .. }
             | Self::Tokenizer { .. }
             | Self::SpecialId { .. }
             | Self::Template { .. }

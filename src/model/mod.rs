@@ -1,13 +1,15 @@
 //! Turns verified files into a model: configuration, weights, tokenizer, template.
 //!
 //! In: [`ModelFiles`]. Out: a [`ModelBundle`] and the [`ModelCard`] that says what was detected.
-//! Reads Hugging Face directories with one safetensors file. Refuses what it does not understand
+//! Reads Hugging Face directories with one or several safetensors files. Refuses what it does not understand
 //! rather than guessing: most mistakes in this format give fluent but wrong output.
 
 pub mod arena;
+mod checkpoint;
 pub mod config;
 pub mod detect;
 mod error;
+mod hf;
 pub mod safetensors;
 pub mod synthetic;
 mod table;
@@ -28,7 +30,7 @@ pub use table::{HeadStorage, Rows, Table, TablePiece, UnknownHeadStorage};
 pub use template::ChatTemplate;
 pub use ternary::TernaryMatrix;
 pub use tokenizer::Tokenizer;
-pub use weights::{LayerWeights, Weights};
+pub use weights::{Identity, LayerWeights, Weights};
 
 use crate::artifact::ModelFiles;
 use crate::units::Sha256;
@@ -114,11 +116,10 @@ impl ModelBundle {
     /// [`Error::BosCount`].
     pub fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
         let (path, bytes) = needed(files, "config.json")?;
-        let weights_path = file(files, "model.safetensors")?;
-        let config = ModelConfig::parse(&path, &bytes)?;
-        let loaded = weights::load(weights_path, &config, options)?;
+        let config = ModelConfig::parse_as(&path, &bytes, options.is_online)?;
+        let loaded = hf::load(files, &config, options)?;
         let weights = loaded.weights;
-        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.codes_digest());
+        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.identity());
         card.container = match config.quantization {
             Quantization::Online => "hf-masters",
             _ if loaded.is_packed => "hf-packed",
