@@ -74,9 +74,7 @@ impl Subject {
             token_ids,
             text,
             stop,
-            ttft_ns: 0,
-            itl_ns: Vec::new(),
-            e2e_ns: 0,
+            times: None,
         };
         Ok(outputs::score(scene, &output, &BUILT_IN))
     }

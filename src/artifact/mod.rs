@@ -15,7 +15,7 @@ pub use digest::VerifiedArtifact;
 pub use error::{Error, Mismatch, Promise};
 
 use crate::durable::shown;
-use crate::manifest::{self, Artifact, DEFAULT_TARGET, Format, Loaded, Release, Url};
+use crate::manifest::{self, Artifact, DEFAULT_TARGET, Format, Loaded, ModelOptions, Release, Url};
 use crate::units::Sha256;
 
 /// Files that describe a model to people or tools and change nothing of what it says.
@@ -43,6 +43,8 @@ pub struct Resolved {
     pub name: String,
     /// Label of the manifest; `None` for a bare directory.
     pub version: Option<String>,
+    /// What the manifest says of how to read the files; `None` when it says nothing.
+    pub options: Option<ModelOptions>,
     /// What was odd, one line each, escaped.
     pub warnings: Vec<String>,
 }
@@ -96,12 +98,14 @@ fn resolve_manifest(path: &Path) -> Result<Resolved, Error> {
     let manifest::ModelManifest {
         model_name,
         version,
+        release,
         ..
     } = loaded.manifest;
     Ok(Resolved {
         files,
         name: model_name,
         version: Some(version),
+        options: release.model_options,
         warnings,
     })
 }
@@ -118,6 +122,7 @@ fn resolve_bare(path: &Path) -> Result<Resolved, Error> {
         files,
         name,
         version: None,
+        options: None,
         warnings: Vec::new(),
     })
 }

@@ -61,6 +61,12 @@ pub struct Compare {
     /// Directory for reports, records and journal (default: a new one below reports/).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// How the output heads of both models are kept in memory.
+    #[arg(long, value_enum, default_value_t, value_name = "STORAGE")]
+    pub head: Head,
+    /// Values per block of `I2_S` tensors, for a model whose manifest does not say (default: 128).
+    #[arg(long, value_enum, value_name = "VALUES")]
+    pub i2s_layout: Option<I2sBlock>,
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
@@ -81,6 +87,7 @@ pub struct Compare {
 const INSPECT_EXAMPLES: &str = "\
 Examples:
   vv-eval inspect eval-sets/reference-models/1.0.0
+  vv-eval inspect models/new --check
   vv-eval inspect models/new --token-ids 1,5,9 --logits logits.json";
 
 /// Arguments of `inspect`.
@@ -103,6 +110,60 @@ pub struct Inspect {
     /// Write the logits of every position as JSON, computed with the exact float head.
     #[arg(long, value_name = "FILE", requires = "token_ids")]
     pub logits: Option<PathBuf>,
+    /// Read two built-in paragraphs and hold their perplexity against the manifest's
+    /// `max_load_perplexity`.
+    #[arg(long, conflicts_with = "logits")]
+    pub check: bool,
+    /// How the output head is kept in memory (default: int8; exact with --logits).
+    #[arg(long, value_enum, value_name = "STORAGE")]
+    pub head: Option<Head>,
+    /// Values per block of `I2_S` tensors (default: the manifest's word, else 128).
+    #[arg(long, value_enum, value_name = "VALUES")]
+    pub i2s_layout: Option<I2sBlock>,
+}
+
+/// How an output head is kept in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Head {
+    /// Signed bytes and one scale per row.
+    #[default]
+    Int8,
+    /// Half precision.
+    F16,
+    /// Single precision, as stored.
+    Exact,
+}
+
+impl Head {
+    /// The word of the flag and of the record.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Int8 => "int8",
+            Self::F16 => "f16",
+            Self::Exact => "exact",
+        }
+    }
+}
+
+/// Values per block of an `I2_S` tensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum I2sBlock {
+    /// Files quantized by old builds on ARM.
+    #[value(name = "64")]
+    Values64,
+    /// Published files and all x86 writers.
+    #[value(name = "128")]
+    Values128,
+}
+
+impl I2sBlock {
+    /// The number.
+    pub fn values(self) -> u32 {
+        match self {
+            Self::Values64 => 64,
+            Self::Values128 => 128,
+        }
+    }
 }
 
 /// When to colour.

@@ -89,6 +89,7 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
         files: model.files.clone(),
         name: model.name.clone(),
         version: model.version.clone(),
+        load: settings.load[role_index(role)].clone(),
         planted: settings.planted[role_index(role)].clone(),
     };
     Ok(PairInputs {

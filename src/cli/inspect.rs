@@ -5,32 +5,77 @@ use std::path::Path;
 
 use super::args;
 use super::output::print;
+use super::settings::load_settings;
 use super::{Failure, progress};
 use crate::artifact::{self, Resolved};
 use crate::durable::{shown, write_atomic};
-use crate::engine::{self, BitNet, Engine as _};
-use crate::model::{HeadStorage, LoadOptions, ModelBundle, ModelCard, Origin};
+use crate::engine::{self, BitNet, Engine as _, paragraphs};
+use crate::model::{self, ModelBundle, ModelCard, Origin};
 use crate::report::escape::one_line;
+use crate::run::load_options;
 
-/// Prints the card, or writes the logits asked for.
+/// Prints the card, checks the model, or writes the logits asked for.
 pub(super) fn run(args: &args::Inspect) -> Result<(), Failure> {
     let found = artifact::resolve(&args.model).map_err(Failure::invalid)?;
     // The logits are for comparison with other implementations, so nothing is rounded for them.
-    let options = LoadOptions {
-        head: match args.logits {
-            Some(_) => HeadStorage::Exact,
-            None => HeadStorage::default(),
-        },
-        ..LoadOptions::default()
-    };
+    let head = args.head.unwrap_or(match args.logits {
+        Some(_) => args::Head::Exact,
+        None => args::Head::default(),
+    });
+    // Here the flag wins over the manifest: whoever inspects may try the other layout.
+    let stated = found
+        .options
+        .as_ref()
+        .and_then(|options| options.i2s_layout);
+    let i2s_layout = args.i2s_layout.map(args::I2sBlock::values).or(stated);
+    let settings = load_settings(found.options.as_ref(), head, i2s_layout);
+    let options = load_options(&settings).expect("flags and manifests have known values only");
     let bundle = ModelBundle::load(&found.files, &options).map_err(Failure::invalid)?;
     for warning in found.warnings.iter().chain(&bundle.card.warnings) {
         progress::say(&format!("warning: {}", one_line(warning)));
     }
     match &args.logits {
         Some(path) => write_logits(bundle, &args.token_ids, path),
+        None if args.check => {
+            print(card(&found, &bundle.card).as_bytes())?;
+            check(bundle, settings.max_load_perplexity)
+        }
         None => print(card(&found, &bundle.card).as_bytes()),
     }
+}
+
+/// Prints how the model reads the built-in paragraphs, and refuses it when that is too badly. The
+/// sanity gates of every load have been passed by now.
+fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
+    let Some(tokenizer) = &bundle.codec.tokenizer else {
+        return Err(Failure::invalid(model::Error::NoTokenizer));
+    };
+    let (config, weights) = bundle.network.into_bitnet();
+    let mut engine = BitNet::new(&config, weights);
+    let readings = paragraphs::read_all(&mut engine, tokenizer).map_err(Failure::invalid)?;
+    let mut text =
+        String::from("\ncheck\n  passed   codes, zero share, scales, norms, vocabulary\n");
+    for reading in &readings {
+        let _ = write!(
+            text,
+            "  perplexity {:.2} of the {} paragraph, {} tokens",
+            reading.perplexity, reading.language, reading.n_tokens
+        );
+        if reading.n_tokens < reading.n_paragraph {
+            let _ = write!(text, " of {}: the context is full", reading.n_paragraph);
+        }
+        text.push('\n');
+    }
+    let _ = match allowed {
+        Some(allowed) => writeln!(text, "  allowed    {allowed} (max_load_perplexity)"),
+        None => writeln!(
+            text,
+            "  allowed    any: the manifest has no max_load_perplexity"
+        ),
+    };
+    print(text.as_bytes())?;
+    let limit = allowed.unwrap_or(f64::INFINITY);
+    paragraphs::check(&readings, limit).map_err(Failure::invalid)
 }
 
 /// `{"token_ids": […], "logits": [[…], …]}`, one row of logits for every position.

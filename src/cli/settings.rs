@@ -9,7 +9,8 @@ use super::args::{self, Color, Format};
 use crate::artifact::{self, Resolved};
 use crate::durable;
 use crate::gate::Policy;
-use crate::record::Role;
+use crate::manifest::{ModelOptions, QuantizationMode};
+use crate::record::{LoadSettings, Role};
 use crate::run::host;
 use crate::scene::SceneSet;
 
@@ -23,6 +24,7 @@ const EVAL_SETS: &str = "eval-sets";
 pub(super) struct Compare {
     pub(super) baseline: Resolved,
     pub(super) candidate: Resolved,
+    pub(super) load: [LoadSettings; 2],
     pub(super) planted: [Option<String>; 2],
     pub(super) policy: Policy,
     pub(super) scenes: SceneSet,
@@ -47,6 +49,13 @@ impl Compare {
         }
         let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
         let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
+        let load = [&baseline, &candidate].map(|model| {
+            let options = model.options.as_ref();
+            // A manifest's word is part of the model's identity; the flag serves the others.
+            let stated = options.and_then(|options| options.i2s_layout);
+            let flag = args.i2s_layout.map(args::I2sBlock::values);
+            load_settings(options, args.head, stated.or(flag))
+        });
         let out = args
             .out
             .unwrap_or_else(|| default_out(&baseline, &candidate));
@@ -61,6 +70,7 @@ impl Compare {
         Ok(Self {
             baseline,
             candidate,
+            load,
             planted,
             policy,
             scenes,
@@ -71,6 +81,29 @@ impl Compare {
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
         })
+    }
+}
+
+/// How to load a model.
+///
+/// * `options`: the manifest's word
+/// * `i2s_layout`: values per block, where anyone says it
+pub(super) fn load_settings(
+    options: Option<&ModelOptions>,
+    head: args::Head,
+    i2s_layout: Option<u32>,
+) -> LoadSettings {
+    let default = LoadSettings::default();
+    LoadSettings {
+        head: head.as_str().to_owned(),
+        i2s_layout: i2s_layout.unwrap_or(default.i2s_layout),
+        is_online: options
+            .and_then(|options| options.quantization_mode)
+            .map(|mode| mode == QuantizationMode::Online),
+        stop_token_ids: options
+            .and_then(|options| options.stop_token_ids.clone())
+            .unwrap_or_default(),
+        max_load_perplexity: options.and_then(|options| options.max_load_perplexity),
     }
 }
 

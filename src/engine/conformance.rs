@@ -1,6 +1,6 @@
 //! What every engine must do, as checks that panic on a violation.
 
-use super::{Engine, Error};
+use super::{Batch, Engine, Error};
 
 /// Runs all checks. The context limit must be at least 70 tokens, the vocabulary at least 8.
 ///
@@ -139,4 +139,33 @@ pub fn an_unknown_token_is_refused(engine: &mut dyn Engine) {
     assert_eq!(engine.feed(&[1, id]).map(<[f32]>::len), Err(error.clone()));
     assert_eq!(engine.feed_all(&[1, id], &mut Vec::new()), Err(error));
     assert_eq!(engine.position(), 0, "a refusal changes nothing");
+}
+
+/// Sequences fed together get the bits each gets alone, and do not see each other.
+///
+/// # Panics
+/// When they do not.
+pub fn sequences_get_the_bits_they_get_alone(engine: &mut dyn Batch) {
+    let vocab_size = engine.vocab_size();
+    let ids = prompt(engine);
+    let prompts = [&ids[..9], &ids[5..6], &ids[20..50]];
+    let expected: Vec<Vec<u32>> = prompts
+        .iter()
+        .map(|ids| logits(engine, &[&ids[..], &[3]]))
+        .collect();
+    engine.open(prompts.len(), 60).expect("the prompts fit");
+    for (sequence, ids) in prompts.iter().enumerate() {
+        engine
+            .feed_sequence(sequence, ids)
+            .expect("the prompt fits");
+    }
+    let next = [(2, 3), (0, 3), (1, 3)];
+    let rows = engine.feed_each(&next).expect("one token fits");
+    assert_eq!(rows.len(), next.len() * vocab_size, "one row per sequence");
+    for ((sequence, _), row) in next.iter().zip(rows.chunks_exact(vocab_size)) {
+        let bits: Vec<u32> = row.iter().map(|x| x.to_bits()).collect();
+        assert_eq!(bits, expected[*sequence], "sequence {sequence} differs");
+    }
+    engine.open(1, 60).expect("one sequence fits");
+    assert_eq!(engine.position(), 0, "opening empties the context");
 }

@@ -7,12 +7,14 @@ pub mod bitnet;
 pub mod conformance;
 mod generate;
 pub mod kernels;
+pub mod likelihood;
+pub mod paragraphs;
 pub mod planted;
 mod rope;
 mod sampler;
 
-pub use bitnet::BitNet;
-pub use generate::generate_greedy;
+pub use bitnet::{BitNet, Setup};
+pub use generate::{Decoded, generate_all, generate_batch, generate_greedy};
 pub use planted::{Harm, Planted};
 pub use sampler::argmax;
 

@@ -50,30 +50,29 @@ impl RopeTable {
         }
     }
 
-    /// Turns one head `[head_dim]` to its position.
-    pub(super) fn rotate(&self, head: &mut [f32], position: usize) {
+    /// Cosines and sines of a position, `[head_dim / 2]` each.
+    pub(super) fn angles(&self, position: usize) -> (&[f32], &[f32]) {
         let half = self.frequencies.len();
-        let cos = &self.cos[position * half..][..half];
-        let sin = &self.sin[position * half..][..half];
-        let (low, high) = head.split_at_mut(half);
-        for i in 0..half {
-            let (a, b) = (low[i], high[i]);
-            low[i] = a * cos[i] - b * sin[i];
-            high[i] = b * cos[i] + a * sin[i];
-        }
+        (
+            &self.cos[position * half..][..half],
+            &self.sin[position * half..][..half],
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::kernels::Kernel;
+    use crate::engine::kernels::float::rotate;
 
     #[test]
     fn pairs_are_half_a_head_apart() {
         let mut table = RopeTable::new(10_000.0, 4);
         table.grow(2);
         let mut head = [1.0, 0.0, 0.0, 0.0];
-        table.rotate(&mut head, 1);
+        let (cos, sin) = table.angles(1);
+        rotate(Kernel::SCALAR, &mut head, cos, sin);
         let expected = [1f32.cos(), 0.0, 1f32.sin(), 0.0];
         assert!(
             head.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-7),

@@ -261,6 +261,9 @@ fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
     same("plan.max_new_tokens", &a.max_new_tokens, &b.max_new_tokens)?;
     same("plan.seed", &a.seed, &b.seed)?;
     same("plan.threads", &a.threads, &b.threads)?;
+    same("load.head", &base.load.head, &cand.load.head)?;
+    same("plan.batch", &a.batch, &b.batch)?;
+    same("plan.n_timed", &a.n_timed, &b.n_timed)?;
     same("plan.n_launches", &a.n_launches, &b.n_launches)?;
     same(
         "plan.pairs_per_launch",

@@ -18,7 +18,7 @@ use crate::stats::Estimate;
 use crate::units::Sha256;
 
 /// Version of the on-disk form.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Worst scenes kept ready; the rest can be found from the scores.
 const MOST_WORST_SCENES: usize = 20;

@@ -7,13 +7,15 @@ use super::policy::Policy;
 use super::{JudgeOptions, Outcome, Verdict, judge};
 use crate::metric::{SceneScores, Score};
 use crate::record::{
-    self, HostKey, Launch, MemoryRun, ModelIdentity, OutputObservation, Role, RunRecord,
-    SceneSetIdentity, Segment, StopReason,
+    self, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation,
+    Role, RunRecord, SceneSetIdentity, Segment, StopReason, WorkerFacts,
 };
 use crate::record::{FileIdentity, PlanSummary};
 use crate::units::{Bytes, Sha256};
 
 pub(crate) const N_SCENES: usize = 60;
+/// Scenes with natural-lane times.
+const N_TIMED: usize = 20;
 const N_LAUNCHES: usize = 6;
 const N_PAIRS: usize = 4;
 
@@ -139,17 +141,33 @@ fn record(role: Role) -> RunRecord {
             lexicon_sha256: Sha256::of(b"lexicon"),
         },
         host: host(),
-        outputs: scene_ids.iter().map(|scene| output(scene)).collect(),
+        outputs: scene_ids
+            .iter()
+            .enumerate()
+            .map(|(i, scene)| output(scene, i < N_TIMED))
+            .collect(),
         plan: PlanSummary {
             seed: Sha256::of(b"seed"),
             scene_ids,
+            batch: 8,
+            n_timed: N_TIMED,
             n_launches: N_LAUNCHES,
             pairs_per_launch: N_PAIRS,
             segment_tokens: Some(32),
             max_new_tokens: 160,
             threads: 1,
-            protocol_version: 1,
+            protocol_version: 2,
         },
+        load: LoadSettings::default(),
+        workers: [96, 97]
+            .map(|huge| WorkerFacts {
+                pass: "memory".into(),
+                kernel: "scalar".into(),
+                threads: 1,
+                anon_bytes: Bytes(100 << 20),
+                huge_bytes: Some(Bytes(huge << 20)),
+            })
+            .to_vec(),
         planted: None,
         memory: (0..3).map(|_| memory_run()).collect(),
         launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
@@ -171,16 +189,18 @@ fn host() -> HostKey {
     }
 }
 
-fn output(scene: &str) -> OutputObservation {
+fn output(scene: &str, is_timed: bool) -> OutputObservation {
     OutputObservation {
         scene: scene.to_owned(),
         n_prompt: 40,
         token_ids: vec![1, 2, 3],
         text: format!("Um carro passa em {scene}."),
         stop: StopReason::Eos,
-        ttft_ns: 8_000_000,
-        itl_ns: vec![1_000_000, 1_000_000],
-        e2e_ns: 10_100_000,
+        times: is_timed.then(|| NaturalTimes {
+            ttft_ns: 8_000_000,
+            itl_ns: vec![1_000_000, 1_000_000],
+            e2e_ns: 10_100_000,
+        }),
     }
 }
 

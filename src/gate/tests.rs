@@ -351,13 +351,16 @@ fn watched_checks_never_decide() {
         set_scores(cand, "objects_exact", |_| 0.0);
         set_scores(cand, "output_tokens", |i| 150.0 + i as f64);
         for output in &mut cand.record.outputs {
-            output.ttft_ns *= 100;
+            if let Some(times) = &mut output.times {
+                times.ttft_ns *= 100;
+            }
         }
     });
     assert_eq!(verdict.outcome, Outcome::Pass);
     let ttft = check_of(&verdict, "ttft_ms");
     assert_eq!((ttft.outcome, ttft.estimate), (None, None));
     assert!((ttft.change.unwrap() - 99.0).abs() < 1e-9);
+    assert_eq!((ttft.n, ttft.n_absent), (20, 40));
     assert!(check_of(&verdict, "output_tokens").estimate.is_some());
 }
 
@@ -488,8 +491,11 @@ fn records_of_different_runs_are_not_compared() {
     not_comparable("scenes.renderer", |record| {
         record.scenes.renderer = "x/2".into();
     });
+    not_comparable("load.head", |record| record.load.head = "f16".into());
+    not_comparable("plan.batch", |record| record.plan.batch = 1);
+    not_comparable("plan.n_timed", |record| record.plan.n_timed = 3);
     not_comparable("plan.protocol_version", |record| {
-        record.plan.protocol_version = 2;
+        record.plan.protocol_version = 3;
     });
     not_comparable("plan.max_new_tokens", |record| {
         record.plan.max_new_tokens = 1;
@@ -553,7 +559,7 @@ fn missing_doubled_and_strange_scenes_are_refused() {
     );
     refused(
         |cand| cand.record.schema_version = 9,
-        "record version 9 is not known, this program reads 1",
+        "record version 9 is not known, this program reads 2",
     );
 }
 

@@ -176,20 +176,22 @@ fn mismatch(base: &Segment, cand: &Segment) -> Option<&'static str> {
     }
 }
 
-/// Request accepted → first token chosen, in milliseconds.
-pub fn ttft_ms(output: &OutputObservation) -> f64 {
-    output.ttft_ns as f64 / NS_PER_MS
+/// Request accepted → first token chosen, in milliseconds; `None` for an output that was not timed.
+pub fn ttft_ms(output: &OutputObservation) -> Option<f64> {
+    Some(output.times.as_ref()?.ttft_ns as f64 / NS_PER_MS)
 }
 
-/// Mean time between consecutive tokens, in milliseconds; `None` below two tokens.
+/// Mean time between consecutive tokens, in milliseconds; `None` below two tokens and for an output
+/// that was not timed.
 pub fn tpot_ms(output: &OutputObservation) -> Option<f64> {
-    let total: u64 = output.itl_ns.iter().sum();
-    (!output.itl_ns.is_empty()).then(|| total as f64 / NS_PER_MS / output.itl_ns.len() as f64)
+    let itl_ns = &output.times.as_ref()?.itl_ns;
+    let total: u64 = itl_ns.iter().sum();
+    (!itl_ns.is_empty()).then(|| total as f64 / NS_PER_MS / itl_ns.len() as f64)
 }
 
-/// Request accepted → text ready, in milliseconds.
-pub fn e2e_ms(output: &OutputObservation) -> f64 {
-    output.e2e_ns as f64 / NS_PER_MS
+/// Request accepted → text ready, in milliseconds; `None` for an output that was not timed.
+pub fn e2e_ms(output: &OutputObservation) -> Option<f64> {
+    Some(output.times.as_ref()?.e2e_ns as f64 / NS_PER_MS)
 }
 
 /// Load request accepted → ready, in milliseconds.
@@ -213,7 +215,7 @@ pub fn role_name(role: Role) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::StopReason;
+    use crate::record::{NaturalTimes, StopReason};
 
     fn segment(wall_ns: u64, cpu_ns: u64, went_first: bool) -> Segment {
         Segment {
@@ -279,14 +281,31 @@ mod tests {
             token_ids: vec![1, 2, 3],
             text: String::new(),
             stop: StopReason::Eos,
-            ttft_ns: 4_000_000,
-            itl_ns: vec![1_000_000, 3_000_000],
-            e2e_ns: 9_000_000,
+            times: Some(NaturalTimes {
+                ttft_ns: 4_000_000,
+                itl_ns: vec![1_000_000, 3_000_000],
+                e2e_ns: 9_000_000,
+            }),
         };
-        assert!((ttft_ms(&output) - 4.0).abs() < 1e-12);
-        assert!((e2e_ms(&output) - 9.0).abs() < 1e-12);
+        assert_eq!(ttft_ms(&output), Some(4.0));
+        assert_eq!(e2e_ms(&output), Some(9.0));
         assert_eq!(tpot_ms(&output), Some(2.0));
-        output.itl_ns.clear();
+        output.times.as_mut().unwrap().itl_ns.clear();
         assert_eq!(tpot_ms(&output), None);
+    }
+
+    #[test]
+    fn an_output_that_was_not_timed_has_no_times() {
+        let output = OutputObservation {
+            scene: "a".into(),
+            n_prompt: 5,
+            token_ids: vec![1, 2, 3],
+            text: String::new(),
+            stop: StopReason::Eos,
+            times: None,
+        };
+        for time in [ttft_ms(&output), tpot_ms(&output), e2e_ms(&output)] {
+            assert_eq!(time, None);
+        }
     }
 }

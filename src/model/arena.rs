@@ -35,7 +35,7 @@ mod private {
 macro_rules! plain {
     ($($t:ty)*) => { $(impl private::Sealed for $t {} impl Plain for $t {})* };
 }
-plain!(u8 i8 u16 i16 u32 i32 f32);
+plain!(u8 i8 u16 i16 u32 i32 u64 f32);
 
 /// One mapping; unmapped when the last slab in it is dropped.
 struct Mapping {

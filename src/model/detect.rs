@@ -8,10 +8,13 @@ use super::table::HeadStorage;
 use super::weights::Identity;
 use crate::units::Sha256;
 
-/// A file that shaped the model, and its identity.
+/// The key that states the activation.
+const STATED: &str = "hidden_act";
+
+/// What shaped the model, and its identity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
-    /// File name.
+    /// File name, or the part of the weights' file.
     pub source: String,
     /// Digest of the bytes used from it.
     pub digest: Sha256,
@@ -22,7 +25,8 @@ pub struct Origin {
 pub struct ModelCard {
     /// Model family.
     pub family: Family,
-    /// How the projections are stored: `hf-packed`, `hf-ternary`, `hf-masters`, or `synthetic`.
+    /// How the projections are stored: `hf-packed`, `hf-ternary`, `hf-masters`, `gguf-` and a type
+    /// in lower case, or `synthetic`.
     pub container: &'static str,
     /// Number of layers.
     pub n_layers: usize,
@@ -32,6 +36,8 @@ pub struct ModelCard {
     pub intermediate_size: usize,
     /// Function applied to the gate.
     pub act: Activation,
+    /// What decided the activation: `hidden_act`, or what stands in where a file states none.
+    pub act_source: &'static str,
     /// Whether norms stand before the output and down projections.
     pub sub_norms: bool,
     /// Whether queries and keys are normed per head; none of the families read has this.
@@ -92,6 +98,7 @@ impl ModelCard {
             hidden_size: config.hidden_size,
             intermediate_size: config.intermediate_size,
             act: config.act,
+            act_source: STATED,
             sub_norms: config.has_sub_norms(),
             qk_norms: false,
             rope_theta: config.rope_theta,
@@ -121,6 +128,9 @@ impl fmt::Display for ModelCard {
             self.n_layers, self.hidden_size, self.intermediate_size
         )?;
         write!(f, " · vocab {} · {}", self.vocab_size, self.act)?;
+        if self.act_source != STATED {
+            write!(f, " ({})", self.act_source)?;
+        }
         f.write_str(if self.sub_norms {
             " · sub-norms"
         } else {

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::gguf::FormatError;
 use super::safetensors::HeaderError;
 use crate::hint::Hint;
 
@@ -89,6 +90,15 @@ pub enum Error {
         /// What it says and what is so.
         reason: String,
     },
+    /// The container of the weights is damaged.
+    #[error("{} is not a valid GGUF file", .path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong in it.
+        #[source]
+        source: FormatError,
+    },
     /// A tensor the family needs is absent.
     #[error("tensor `{tensor}` is missing")]
     MissingTensor {
@@ -142,6 +152,28 @@ pub enum Error {
         expected: String,
         /// The offending value.
         value: f32,
+    },
+    /// Blocks of one tensor with scales of their own.
+    #[error(
+        "blocks of tensor `{tensor}` have scales {first} and {other}: group scales are not supported"
+    )]
+    GroupScales {
+        /// Its name.
+        tensor: String,
+        /// Magnitude of the first block that is not zero.
+        first: f32,
+        /// Magnitude of a later one.
+        other: f32,
+    },
+    /// Counts of tokens that contradict each other.
+    #[error("{origin} announces {n} tokens, the embedding table has {rows} rows")]
+    VocabularySize {
+        /// What announces them.
+        origin: String,
+        /// Tokens announced.
+        n: u64,
+        /// Rows of the embedding table.
+        rows: u64,
     },
     /// Masters announced, but quantized weights found: quantizing twice shrinks the scale.
     #[error(
@@ -249,7 +281,7 @@ impl Hint for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::MissingFile { .. } => {
-                "a model directory holds config.json beside model.safetensors, or its index and shards"
+                "a model directory holds config.json beside model.safetensors or its index and shards, or one GGUF model"
             }
             Self::Shards { .. } => {
                 "put the index and all the shards published with it into one directory, and no others"
@@ -261,10 +293,20 @@ impl Hint for Error {
                 "set quantization_mode to offline in config.json when the weights were quantized before saving"
             }
             Self::NotTernary { .. } => {
-                "float masters need quantization_mode = online in config.json"
+                "float masters need quantization_mode = online in config.json; a GGUF of a BitNet architecture holds ternary weights"
             }
-            Self::InvalidCode { .. } | Self::Zeros { .. } | Self::Container { .. } => {
+            Self::Gguf {
+                source: FormatError::Parts { .. },
+                ..
+            } => "put all parts of the model into one directory, and nothing else of its kind",
+            Self::InvalidCode { .. }
+            | Self::Zeros { .. }
+            | Self::Container { .. }
+            | Self::Gguf { .. } => {
                 "the file is damaged or packed in another order; compare its SHA-256 with the publisher's"
+            }
+            Self::GroupScales { .. } => {
+                "quantize the original checkpoint again, to I2_S or with one scale for each tensor"
             }
             Self::TokenizerMismatch { .. } => "use the tokenizer.json published with these weights",
             Self::NoStop { .. } => "add eos_token_id to generation_config.json",
@@ -279,6 +321,7 @@ impl Hint for Error {
             | Self::Unsupported { .. }
             | Self::MissingTensor { .. }
             | Self::UnknownTensor { .. }
+            | Self::VocabularySize { .. }
             | Self::Shape { .. }
             | Self::Dtype { .. }
             | Self::Scale { .. }

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::checkpoint::Checkpoint;
+use super::checks;
 use super::config::{ModelConfig, Quantization, ScaleConvention};
 use super::safetensors::Dtype;
 use super::weights::{LayerWeights, Loaded, Weights};
@@ -79,12 +80,7 @@ impl Loader<'_> {
         let config = self.config;
         self.check_layers()?;
         let table = [config.vocab_size, config.hidden_size];
-        // A table of its own is only looked up, so it costs no time to keep it exact.
-        let embedding_storage = if config.is_head_tied {
-            self.head
-        } else {
-            HeadStorage::Exact
-        };
+        let embedding_storage = checks::embedding_storage(config, self.head);
         let embedding = self.table("model.embed_tokens.weight", table, embedding_storage, notes)?;
         let head = if config.is_head_tied {
             None
@@ -216,7 +212,7 @@ impl Loader<'_> {
             }
         };
         *notes.types.entry("ternary".to_owned()).or_default() += 1;
-        notes.warnings.extend(matrix.oddities(&tensor));
+        notes.warnings.extend(checks::oddities(&tensor, &matrix));
         Ok(matrix)
     }
 
@@ -247,10 +243,7 @@ impl Loader<'_> {
         let tensor = format!("{name}.weight");
         let values = self.float_values(&tensor, &[width], notes)?;
         self.count(&tensor, notes)?;
-        if values.iter().all(|g| *g == 0.0) {
-            return Err(Error::AllZero { tensor });
-        }
-        Ok(values)
+        checks::gains(&tensor, values)
     }
 
     /// A table of floats in the storage asked for, never as a whole in floats besides.
@@ -279,7 +272,7 @@ impl Loader<'_> {
                         .read_at(tensor, (first * row_bytes) as u64, bytes)?;
                     for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
                         dtype.widen(bytes, values);
-                        check_finite(tensor, values, (first + row) * width)?;
+                        checks::finite(tensor, (first + row) * width, values)?;
                         piece.set(row, values);
                     }
                     Ok(())
@@ -298,7 +291,7 @@ impl Loader<'_> {
         notes: &mut Notes,
     ) -> Result<Vec<f32>, Error> {
         let values = self.raw_values(tensor, shape, notes)?;
-        check_finite(tensor, &values, 0)?;
+        checks::finite(tensor, 0, &values)?;
         Ok(values)
     }
 
@@ -363,22 +356,4 @@ impl Loader<'_> {
         notes.read.push(tensor.to_owned());
         Ok(())
     }
-}
-
-/// * `first`: index of the first value in its tensor
-fn check_finite(tensor: &str, values: &[f32], first: usize) -> Result<(), Error> {
-    // Magnitudes are ordered as their bits are, so one maximum settles the usual case.
-    let largest = values
-        .iter()
-        .fold(0, |m, x| (x.to_bits() & 0x7fff_ffff).max(m));
-    if f32::from_bits(largest).is_finite() {
-        return Ok(());
-    }
-    let at = values.iter().position(|x| !x.is_finite());
-    let at = at.expect("the largest magnitude is one of the values");
-    Err(Error::NotFinite {
-        tensor: tensor.to_owned(),
-        index: first + at,
-        value: values[at],
-    })
 }

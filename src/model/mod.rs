@@ -1,14 +1,18 @@
 //! Turns verified files into a model: configuration, weights, tokenizer, template.
 //!
 //! In: [`ModelFiles`]. Out: a [`ModelBundle`] and the [`ModelCard`] that says what was detected.
-//! Reads Hugging Face directories with one or several safetensors files. Refuses what it does not understand
-//! rather than guessing: most mistakes in this format give fluent but wrong output.
+//! Reads Hugging Face directories with safetensors in one file or several, and GGUF files. Refuses
+//! what it does not understand rather than guessing: most mistakes in this format give fluent but
+//! wrong output.
 
 pub mod arena;
 mod checkpoint;
+mod checks;
+mod codec;
 pub mod config;
 pub mod detect;
 mod error;
+pub mod gguf;
 mod hf;
 pub mod safetensors;
 pub mod synthetic;
@@ -19,10 +23,10 @@ mod tokenizer;
 mod weights;
 
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value};
-
+pub use codec::Codec;
 pub use config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
 pub use detect::{ModelCard, Origin};
 pub use error::Error;
@@ -33,13 +37,10 @@ pub use tokenizer::Tokenizer;
 pub use weights::{Identity, LayerWeights, Weights};
 
 use crate::artifact::ModelFiles;
-use crate::units::Sha256;
-use config::Keys;
+use codec::Vocabulary;
+use gguf::Gguf;
 
-/// The token that ends a turn in Llama-3 vocabularies, which published files do not declare.
-const END_OF_TURN: &str = "<|eot_id|>";
-
-/// How the values of an I2_S tensor stand in its bytes; the file does not say it.
+/// How the values of an `I2_S` tensor stand in its bytes; the file does not say it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum I2sLayout {
     /// Blocks of 128 values, 32 bytes each: published files and all x86 writers.
@@ -54,7 +55,7 @@ pub enum I2sLayout {
 pub struct LoadOptions {
     /// How the output head is kept in memory.
     pub head: HeadStorage,
-    /// How to read I2_S tensors.
+    /// How to read `I2_S` tensors.
     pub i2s_layout: I2sLayout,
     /// Whether float projections are masters, where the files do not say.
     pub is_online: Option<bool>,
@@ -98,23 +99,32 @@ pub struct ModelBundle {
     pub card: ModelCard,
 }
 
-/// How a model reads and writes text.
-pub struct Codec {
-    /// Absent for models that are only fed ids.
-    pub tokenizer: Option<Tokenizer>,
-    /// Absent for models that continue plain text.
-    pub template: Option<ChatTemplate>,
-    /// Beginning-of-sequence id and its spelling.
-    bos: Option<(u32, String)>,
-}
-
 impl ModelBundle {
     /// Loads a model and checks it.
+    ///
+    /// The bytes decide what it is: a `config.json` beside safetensors is a Hugging Face
+    /// directory, files that begin with `GGUF` are the parts of one GGUF model. Where both are,
+    /// the directory is read and the card says so.
     ///
     /// # Errors
     /// Every variant of [`Error`] but [`Error::NoTokenizer`], [`Error::Encode`] and
     /// [`Error::BosCount`].
     pub fn load(files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
+        let containers = Containers::find(files)?;
+        if !containers.has_checkpoint && !containers.gguf.is_empty() {
+            return Self::load_gguf(files, &containers.gguf, options);
+        }
+        let mut bundle = Self::load_checkpoint(files, options)?;
+        if !containers.gguf.is_empty() {
+            bundle
+                .card
+                .warnings
+                .push("a GGUF file beside the safetensors was not read".to_owned());
+        }
+        Ok(bundle)
+    }
+
+    fn load_checkpoint(files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
         let (path, bytes) = needed(files, "config.json")?;
         let config = ModelConfig::parse_as(&path, &bytes, options.is_online)?;
         let loaded = hf::load(files, &config, options)?;
@@ -127,23 +137,55 @@ impl ModelBundle {
         };
         card.weight_types = loaded.types;
         card.warnings = loaded.warnings;
-
-        let generation = Settings::read(files, "generation_config.json")?;
-        let codec = codec(files, &config, &mut card)?;
-        let mut stop_ids = stop_ids(&config, generation.as_ref(), &codec)?;
-        stop_ids.extend_from_slice(&options.stop_ids);
-        stop_ids.sort_unstable();
-        stop_ids.dedup();
-        check_special_ids(&config, &stop_ids, &codec, &mut card)?;
-        if stop_ids.is_empty() && codec.tokenizer.is_some() {
-            return Err(Error::NoStop {
-                origin: files.origin.clone(),
-            });
-        }
-        card.stop_ids.clone_from(&stop_ids);
         card.head = options.head;
+        let vocabulary = Vocabulary::from(&config);
+        let network = Network::BitNet { config, weights };
+        Self::with_text(files, &vocabulary, None, options, network, card)
+    }
+
+    fn load_gguf(
+        files: &ModelFiles,
+        paths: &[&Path],
+        options: &LoadOptions,
+    ) -> Result<Self, Error> {
+        let gguf = Gguf::open_parts(paths)?;
+        let ternary = match gguf::detect(&gguf, options)? {
+            gguf::Detected::Ternary(ternary) => ternary,
+            gguf::Detected::Plain => {
+                return Err(Error::Unsupported {
+                    path: gguf.path().to_owned(),
+                    what: "a quantized model whose weights are not ternary".to_owned(),
+                });
+            }
+        };
+        let loaded = gguf::load(&gguf, ternary, options)?;
+        let (config, weights) = (loaded.config, loaded.weights);
+        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.identity());
+        card.container = loaded.container;
+        card.scale_source = loaded.scale_source;
+        card.act_source = loaded.act_source;
+        card.weight_types = loaded.types;
+        card.warnings = loaded.warnings;
+        card.head = options.head;
+        let vocabulary = Vocabulary::from(&config);
+        let network = Network::BitNet { config, weights };
+        Self::with_text(files, &vocabulary, Some(&gguf), options, network, card)
+    }
+
+    /// The last steps of every way to load: tokenizer, template and ends.
+    fn with_text(
+        files: &ModelFiles,
+        vocabulary: &Vocabulary,
+        gguf: Option<&Gguf>,
+        options: &LoadOptions,
+        network: Network,
+        mut card: ModelCard,
+    ) -> Result<Self, Error> {
+        let codec = Codec::read(files, vocabulary, gguf, &mut card)?;
+        let stop_ids = codec.stop_ids(files, vocabulary, &options.stop_ids, &mut card)?;
+        card.stop_ids.clone_from(&stop_ids);
         Ok(Self {
-            network: Network::BitNet { config, weights },
+            network,
             codec,
             stop_ids,
             card,
@@ -169,210 +211,47 @@ impl ModelBundle {
     }
 }
 
-impl Codec {
-    /// Token ids of a prompt with one user message; without a template, of the plain text.
-    ///
-    /// A template that prints the beginning-of-sequence token itself stops the tokenizer from
-    /// adding a second one.
-    ///
-    /// # Errors
-    /// [`Error::NoTokenizer`], [`Error::Template`], [`Error::Encode`], [`Error::BosCount`].
-    pub fn encode_prompt(&self, user_text: &str) -> Result<Vec<u32>, Error> {
-        let tokenizer = self.tokenizer.as_ref().ok_or(Error::NoTokenizer)?;
-        let rendered = match &self.template {
-            Some(template) => template.render(user_text)?,
-            None => user_text.to_owned(),
-        };
-        let Some((bos, spelling)) = &self.bos else {
-            return tokenizer.encode(&rendered, true);
-        };
-        let is_printed = rendered.starts_with(spelling.as_str());
-        let ids = tokenizer.encode(&rendered, !is_printed)?;
-        let found = ids.iter().filter(|id| *id == bos).count();
-        let is_first = ids.first() == Some(bos);
-        // A model whose template and tokenizer both leave the token out does without it.
-        if found == usize::from(is_first) && (is_first || !is_printed) {
-            return Ok(ids);
-        }
-        Err(Error::BosCount { found })
-    }
-
-    /// Text of token ids, special tokens left out.
-    ///
-    /// # Errors
-    /// [`Error::NoTokenizer`], [`Error::Encode`].
-    pub fn decode(&self, ids: &[u32]) -> Result<String, Error> {
-        self.tokenizer
-            .as_ref()
-            .ok_or(Error::NoTokenizer)?
-            .decode(ids)
-    }
+/// What a model's files are, by their first bytes.
+struct Containers<'a> {
+    /// Whether a `config.json` and safetensors are there.
+    has_checkpoint: bool,
+    /// Files in GGUF form; without any of them, those that only are named so.
+    gguf: Vec<&'a Path>,
 }
 
-/// Tokenizer, template and beginning-of-sequence token, checked against the embedding table.
-fn codec(files: &ModelFiles, config: &ModelConfig, card: &mut ModelCard) -> Result<Codec, Error> {
-    let settings = Settings::read(files, "tokenizer_config.json")?;
-    let tokenizer = match optional(files, "tokenizer.json")? {
-        None => None,
-        Some((path, bytes)) => {
-            let tokenizer = Tokenizer::parse(&path, &bytes)?;
-            let rows = config.vocab_size;
-            let limit = tokenizer.id_limit();
-            if limit as usize > rows {
-                return Err(Error::TokenizerMismatch {
-                    path,
-                    id: limit - 1,
-                    rows,
-                });
+impl<'a> Containers<'a> {
+    fn find(files: &'a ModelFiles) -> Result<Self, Error> {
+        let has_name = |end: &str| files.files.keys().any(|name| name.ends_with(end));
+        let mut gguf = Vec::new();
+        for artifact in files.files.values() {
+            if begins_with_magic(artifact.path())? {
+                gguf.push(artifact.path());
             }
-            if rows > limit as usize {
-                card.warnings
-                    .push(format!("{rows} embedding rows for {limit} token ids"));
-            }
-            card.tokenizer = Some(Origin {
-                source: "tokenizer.json".to_owned(),
-                digest: Sha256::of(&bytes),
-            });
-            Some(tokenizer)
         }
-    };
-    let special = |key: &str| settings.as_ref().map_or(Ok(None), |s| s.special_token(key));
-    let spelling = |id: Option<u32>| tokenizer.as_ref()?.token(id?);
-    let bos_token = special("bos_token")?.or_else(|| spelling(config.bos_id));
-    let eos_token = special("eos_token")?.or_else(|| spelling(config.eos_ids.first().copied()));
-    let bos = bos_token
-        .as_ref()
-        .and_then(|text| Some((tokenizer.as_ref()?.id(text)?, text.clone())));
-
-    let source = match optional(files, "chat_template.jinja")? {
-        Some((path, bytes)) => {
-            let text = String::from_utf8(bytes).map_err(|error| Error::BadKey {
-                path,
-                key: "(whole file)".to_owned(),
-                expected: "UTF-8 text".to_owned(),
-                found: error.to_string(),
-            })?;
-            Some(("chat_template.jinja", text))
+        let has_checkpoint = files.files.contains_key("config.json") && has_name(".safetensors");
+        if gguf.is_empty() && !has_checkpoint {
+            let named = files
+                .files
+                .iter()
+                .filter(|(name, _)| name.ends_with(".gguf"));
+            gguf.extend(named.map(|(_, artifact)| artifact.path()));
         }
-        None => match &settings {
-            None => None,
-            Some(settings) => settings
-                .keys()
-                .optional_text("chat_template")?
-                .map(|text| ("tokenizer_config.json", text.to_owned())),
-        },
-    };
-    let template = source
-        .map(|(origin, text)| {
-            card.template = Some(Origin {
-                source: origin.to_owned(),
-                digest: Sha256::of(text.as_bytes()),
-            });
-            ChatTemplate::new(origin, text, bos_token, eos_token)
+        Ok(Self {
+            has_checkpoint,
+            gguf,
         })
-        .transpose()?;
-    if tokenizer.is_some() && template.is_none() {
-        card.warnings
-            .push("no chat template: prompts are fed as plain text".to_owned());
     }
-    Ok(Codec {
-        tokenizer,
-        template,
-        bos,
-    })
 }
 
-/// Every id any of the files calls an end, and the end of a turn by its name.
-fn stop_ids(
-    config: &ModelConfig,
-    generation: Option<&Settings>,
-    codec: &Codec,
-) -> Result<Vec<u32>, Error> {
-    let mut ids = config.eos_ids.clone();
-    if let Some(generation) = generation {
-        ids.extend(generation.keys().ids("eos_token_id")?);
-        ids.extend(generation.keys().ids("eot_token_id")?);
-    }
-    ids.extend(
-        codec
-            .tokenizer
-            .as_ref()
-            .and_then(|tokenizer| tokenizer.id(END_OF_TURN)),
-    );
-    ids.sort_unstable();
-    ids.dedup();
-    Ok(ids)
-}
-
-fn check_special_ids(
-    config: &ModelConfig,
-    stop_ids: &[u32],
-    codec: &Codec,
-    card: &mut ModelCard,
-) -> Result<(), Error> {
-    let vocab_size = config.vocab_size;
-    let stops = stop_ids.iter().map(|&id| ("stop id", id));
-    for (what, id) in config
-        .bos_id
-        .map(|id| ("bos_token_id", id))
-        .into_iter()
-        .chain(stops)
-    {
-        if (id as usize) < vocab_size {
-            continue;
-        }
-        let error = Error::SpecialId {
-            what,
-            id,
-            vocab_size,
-        };
-        if codec.tokenizer.is_some() {
-            return Err(error);
-        }
-        card.warnings.push(error.to_string());
-    }
-    Ok(())
-}
-
-/// A small JSON file that holds an object.
-struct Settings {
-    path: PathBuf,
-    map: Map<String, Value>,
-}
-
-impl Settings {
-    fn read(files: &ModelFiles, name: &str) -> Result<Option<Self>, Error> {
-        let Some((path, bytes)) = optional(files, name)? else {
-            return Ok(None);
-        };
-        match serde_json::from_slice(&bytes) {
-            Ok(map) => Ok(Some(Self { path, map })),
-            Err(source) => Err(Error::Json { path, source }),
-        }
-    }
-
-    fn keys(&self) -> Keys<'_> {
-        Keys {
-            path: &self.path,
-            prefix: "",
-            map: &self.map,
-        }
-    }
-
-    /// A special token, written as a text or as an object with its `content`.
-    fn special_token(&self, key: &str) -> Result<Option<String>, Error> {
-        match self.map.get(key) {
-            Some(Value::Object(map)) => {
-                let keys = Keys {
-                    path: &self.path,
-                    prefix: &format!("{key}."),
-                    map,
-                };
-                Ok(keys.optional_text("content")?.map(str::to_owned))
-            }
-            _ => Ok(self.keys().optional_text(key)?.map(str::to_owned)),
-        }
-    }
+fn begins_with_magic(path: &Path) -> Result<bool, Error> {
+    let mut magic = Vec::new();
+    fs::File::open(path)
+        .and_then(|file| file.take(4).read_to_end(&mut magic))
+        .map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+    Ok(magic == b"GGUF")
 }
 
 fn file<'a>(files: &'a ModelFiles, name: &'static str) -> Result<&'a Path, Error> {

@@ -43,6 +43,18 @@ impl Spec {
         head: HeadStorage::Int8,
     };
 
+    /// The shape of the published model of 2 billion weights, `bitnet-b1.58-2B-4T`.
+    pub const TWO_BILLION: Self = Self {
+        hidden_size: 2560,
+        intermediate_size: 6912,
+        n_layers: 30,
+        n_heads: 20,
+        n_kv_heads: 5,
+        vocab_size: 128_256,
+        max_positions: 4096,
+        head: HeadStorage::Int8,
+    };
+
     /// The shape of a small reference model: about 2 million weights.
     pub const SMALL: Self = Self {
         hidden_size: 192,

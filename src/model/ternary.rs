@@ -167,6 +167,20 @@ impl TernaryMatrix {
         Self::new(name, shape, codes, scale.unwrap_or(magnitude))
     }
 
+    /// The same codes with another scale.
+    ///
+    /// # Errors
+    /// [`Error::Scale`]; `name` is for it.
+    pub(super) fn with_scale(self, name: &str, scale: f32) -> Result<Self, Error> {
+        if scale.is_finite() && scale > 0.0 {
+            return Ok(Self { scale, ..self });
+        }
+        Err(Error::Scale {
+            tensor: name.to_owned(),
+            value: scale,
+        })
+    }
+
     /// Output rows.
     pub fn n_out(&self) -> usize {
         self.n_out
@@ -204,19 +218,6 @@ impl TernaryMatrix {
     /// Share of zeros in [0, 1].
     pub fn zero_fraction(&self) -> f64 {
         Survey::of(&self.codes).n_zeros as f64 / (self.n_out * self.n_in) as f64
-    }
-
-    /// What is odd about it but not wrong, one sentence each.
-    pub(super) fn oddities(&self, name: &str) -> Vec<String> {
-        let mut found = Vec::new();
-        let zeros = self.zero_fraction();
-        if !(0.05..=0.95).contains(&zeros) {
-            found.push(format!("{name}: {:.1} % zeros", zeros * 100.0));
-        }
-        if !(1e-3..=3.0).contains(&self.scale) {
-            found.push(format!("{name}: unusual scale {}", self.scale));
-        }
-        found
     }
 
     /// All codes, rows first to last, four per byte, first in the low bits.
@@ -339,6 +340,8 @@ fn pack_signs([n_out, n_in]: [usize; 2], values: &[f32], sign: impl Fn(f32) -> f
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -428,5 +431,64 @@ mod tests {
         assert_eq!(digest, Sha256::of(&message));
         assert_eq!(digest, matrix([1, 5], &[0b10_01_00_10, 0b01], 2.0));
         assert_ne!(digest, matrix([1, 6], &[0b10_01_00_10, 0b01], 1.0));
+    }
+
+    /// The plain definition of the packed layout, one code at a time.
+    fn unpacked([n_out, n_in]: [usize; 2], packed: &[u8]) -> Vec<i8> {
+        let groups = n_out.div_ceil(4);
+        let places = (0..n_out).flat_map(|row| (0..n_in).map(move |column| (row, column)));
+        places
+            .map(|(row, column)| {
+                let byte = packed[row % groups * n_in + column];
+                (byte >> (2 * (row / groups)) & 3).cast_signed() - 1
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn packed_bytes_are_read_as_defined(
+            n_out in 1usize..14, n_in in 1usize..150, seed in any::<u64>()
+        ) {
+            let mut state = seed;
+            let mut digit = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (state >> 33) as u8 % 3
+            };
+            let mut byte = || digit() | digit() << 2 | digit() << 4 | digit() << 6;
+            let packed: Vec<u8> = (0..n_out.div_ceil(4) * n_in).map(|_| byte()).collect();
+            let expected = unpacked([n_out, n_in], &packed);
+            let zeros = expected.iter().filter(|t| **t == 0).count();
+            match TernaryMatrix::from_packed("w", [n_out, n_in], &packed, 1.0) {
+                Ok(matrix) => {
+                    let rows = (0..n_out).flat_map(|row| (0..n_in).map(move |c| (row, c)));
+                    let found: Vec<i8> = rows.map(|(row, c)| matrix.sign(row, c)).collect();
+                    prop_assert_eq!(&found, &expected);
+                    let share = zeros as f64 / expected.len() as f64;
+                    prop_assert!((matrix.zero_fraction() - share).abs() < 1e-12);
+                    // Padding of rows is no code, so equal matrices have equal bytes.
+                    let again = pack_signs([n_out, n_in], &matrix.dequantize(), |w| w);
+                    prop_assert_eq!(matrix.codes(), &again[..]);
+                }
+                Err(_) => prop_assert!(zeros == 0 || zeros == expected.len()),
+            }
+        }
+
+        #[test]
+        fn a_code_three_is_found_wherever_it_stands(at in 0usize..20_000, slot in 0usize..4) {
+            let mut codes = vec![0b10_01_00_10; 20_000];
+            codes[at] |= 3 << (2 * slot);
+            let error = TernaryMatrix::new("w", [20, 4000], codes, 1.0).unwrap_err();
+            let place = format!("row {}, column {}", at / 1000, at % 1000 * 4 + slot);
+            prop_assert!(error.to_string().ends_with(&place), "{}", error);
+        }
+    }
+
+    #[test]
+    fn zeros_are_counted_beyond_what_one_byte_holds() {
+        let mut codes = vec![0b01_01_01_01; 100_000];
+        codes[99_999] = 0b01_01_01_00;
+        let matrix = TernaryMatrix::new("w", [1, 400_000], codes, 1.0).unwrap();
+        assert!((matrix.zero_fraction() - 399_999.0 / 400_000.0).abs() < 1e-12);
     }
 }

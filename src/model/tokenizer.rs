@@ -33,6 +33,11 @@ impl Tokenizer {
         Ok(Self { inner })
     }
 
+    /// A tokenizer built from its parts.
+    pub(super) fn built(inner: tokenizers::Tokenizer) -> Self {
+        Self { inner }
+    }
+
     /// Token ids of a text.
     ///
     /// * `add_special`: whether the tokenizer's own beginning and end tokens are added

@@ -189,8 +189,8 @@ mod tests {
     #[test]
     fn another_schema_version_is_named() {
         check_refused(
-            |text| *text = text.replace("\"schema_version\": 1", "\"schema_version\": 2"),
-            "has schema_version 2, this program reads 1",
+            |text| *text = text.replace("\"schema_version\": 2", "\"schema_version\": 1"),
+            "has schema_version 1, this program reads 2",
         );
     }
 

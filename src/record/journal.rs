@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::file::Error;
-use super::{Failure, Launch, MemoryRun, ModelIdentity, OutputObservation, PlanSummary, Role};
+use super::{
+    Failure, Launch, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation, PlanSummary, Role,
+};
 use crate::units::Sha256;
 
 /// One finished unit of a run.
@@ -41,8 +43,17 @@ pub enum Entry<'a> {
     Output {
         /// Whose.
         role: Role,
-        /// What was written and how long it took.
+        /// What was written.
         output: &'a OutputObservation,
+    },
+    /// The same output once more, written alone.
+    Times {
+        /// Whose.
+        role: Role,
+        /// Scene id.
+        scene: &'a str,
+        /// How long it took.
+        times: &'a NaturalTimes,
     },
     /// One launch of the latency pass, whole.
     Launch {

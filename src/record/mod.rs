@@ -6,20 +6,22 @@
 pub mod file;
 pub mod host;
 pub mod journal;
+pub mod load;
 pub mod observation;
 
 use serde::{Deserialize, Serialize};
 
 pub use file::Error;
 pub use host::HostKey;
+pub use load::{LoadSettings, WorkerFacts};
 pub use observation::{
-    Failure, FailureKind, Launch, MemoryRun, OutputObservation, Segment, StopReason,
+    Failure, FailureKind, Launch, MemoryRun, NaturalTimes, OutputObservation, Segment, StopReason,
 };
 
 use crate::units::{Bytes, Sha256};
 
 /// Version of the on-disk form.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Which model of a comparison.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -51,6 +53,10 @@ pub struct RunRecord {
     pub host: HostKey,
     /// How: order, sizes, limits.
     pub plan: PlanSummary,
+    /// How the model was loaded.
+    pub load: LoadSettings,
+    /// Every worker that loaded the model, in order; those of repeated work included.
+    pub workers: Vec<WorkerFacts>,
     /// The harm planted on purpose; such a record never earns a verdict that counts.
     pub planted: Option<String>,
     /// One entry per run of the memory pass.
@@ -124,6 +130,11 @@ pub struct PlanSummary {
     pub seed: Sha256,
     /// Scene ids in planned order.
     pub scene_ids: Vec<String>,
+    /// Most outputs in progress at the same time while the scenes are written.
+    pub batch: usize,
+    /// Scenes written again alone, the first of `scene_ids`: their natural-lane times are known,
+    /// and both texts were equal.
+    pub n_timed: usize,
     /// Launches of the latency pass.
     pub n_launches: usize,
     /// Decode pairs in each launch.
@@ -191,13 +202,23 @@ mod tests {
             plan: PlanSummary {
                 seed: digest,
                 scene_ids: vec!["s1".to_owned()],
+                batch: 8,
+                n_timed: 1,
                 n_launches: 1,
                 pairs_per_launch: 1,
                 segment_tokens: Some(4),
                 max_new_tokens: 8,
                 threads: 1,
-                protocol_version: 1,
+                protocol_version: 2,
             },
+            load: LoadSettings::default(),
+            workers: vec![WorkerFacts {
+                pass: "memory".to_owned(),
+                kernel: "scalar".to_owned(),
+                threads: 1,
+                anon_bytes: Bytes(4),
+                huge_bytes: None,
+            }],
             planted: None,
             memory: vec![MemoryRun {
                 load_ns: 1,
@@ -212,9 +233,11 @@ mod tests {
                 token_ids: vec![1, 2],
                 text: "ab".to_owned(),
                 stop: StopReason::Eos,
-                ttft_ns: 5,
-                itl_ns: vec![6],
-                e2e_ns: 12,
+                times: Some(NaturalTimes {
+                    ttft_ns: 5,
+                    itl_ns: vec![6],
+                    e2e_ns: 12,
+                }),
             }],
             launches: vec![Launch {
                 index: 0,

@@ -30,6 +30,15 @@ pub struct OutputObservation {
     pub text: String,
     /// Why it ended.
     pub stop: StopReason,
+    /// How long the same output took when it was written alone; `None` when it was only written
+    /// in a batch, which tells nothing of the times a user sees.
+    pub times: Option<NaturalTimes>,
+}
+
+/// Times of one output written alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NaturalTimes {
     /// Request accepted → first token chosen: tokenisation, prefill, selection.
     pub ttft_ns: u64,
     /// Time between completions of consecutive tokens, `n_out - 1` values.

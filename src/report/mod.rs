@@ -13,7 +13,7 @@ use crate::gate::file::{CheckFile, EstimateFile, EvidenceFile, ReportFile, Worst
 use crate::gate::words::{self, decimals, signed, unit_of};
 use crate::gate::{Outcome, Scale};
 use crate::metric::Better;
-use crate::record::ModelIdentity;
+use crate::record::{ModelIdentity, RunRecord, WorkerFacts};
 use crate::units::Sha256;
 
 /// What every human format shows, in the order it is shown.
@@ -251,6 +251,7 @@ fn last_words(evidence: &EvidenceFile) -> Option<String> {
 fn trust(file: &ReportFile) -> Vec<String> {
     let policy = &file.policy;
     let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
+    lines.extend(file.evidence.iter().map(machine_line));
     lines.push(format!(
         "{} {} · {}",
         wording::origin(&policy.origin),
@@ -274,6 +275,25 @@ fn evidence_line(evidence: &EvidenceFile) -> String {
         wording::count(base.plan.threads, "thread"),
         host.kernel,
         host.cpu,
+    )
+}
+
+/// `20 scenes again alone, equal · head int8 · huge pages after load: baseline 96–97 %, …`.
+fn machine_line(evidence: &EvidenceFile) -> String {
+    let records = [&evidence.baseline_record, &evidence.candidate_record];
+    let n_repeated = |record: &RunRecord| {
+        let outputs = record.outputs.iter();
+        outputs.filter(|output| output.times.is_some()).count()
+    };
+    let n_repeated = records.map(n_repeated).into_iter().min().unwrap_or(0);
+    let [base, cand] = records.map(|record| {
+        let shares = record.workers.iter().map(WorkerFacts::huge_share);
+        wording::huge_pages(record.role.as_str(), shares)
+    });
+    format!(
+        "{} again alone, with equal tokens · head {} · huge pages after load: {base}, {cand}",
+        wording::count(n_repeated, "scene"),
+        records[0].load.head,
     )
 }
 

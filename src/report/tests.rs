@@ -62,9 +62,9 @@ fn a_fail_shows_what_got_worse_and_where() {
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
     objects_exact                 100.0 %       98.3 %  −1.7 pt [−4.5, +1.1]     60 scenes   watched            –
     chrf_pp                        50.0 %       45.0 %  −4.95 pt [−5.33, −4.57]  60 scenes   watched            –
-    ttft_ms                       8.00 ms      8.00 ms  0.0 %                    60 scenes   watched            –
-    tpot_ms                       1.00 ms      1.00 ms  0.0 %                    60 scenes   watched            –
-    e2e_ms                        10.1 ms      10.1 ms  0.0 %                    60 scenes   watched            –
+    ttft_ms                       8.00 ms      8.00 ms  0.0 %                    20 scenes   watched            –
+    tpot_ms                       1.00 ms      1.00 ms  0.0 %                    20 scenes   watched            –
+    e2e_ms                        10.1 ms      10.1 ms  0.0 %                    20 scenes   watched            –
     prefill_cpu_ms_per_token     0.950 ms     0.990 ms  +4.07 % [+3.72, +4.42]   6 launches  watched            –
     load_ms                       20.0 ms      20.0 ms  0.0 %                    3 runs      watched            –
     output_tokens             3.00 tokens  3.00 tokens  0.0 %                    60 scenes   watched            –
@@ -81,6 +81,7 @@ fn a_fail_shows_what_got_worse_and_where() {
 
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -121,6 +122,7 @@ fn a_crash_shows_its_cause() {
 
     Can this be trusted?
       7/60 scenes in both roles · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -148,9 +150,9 @@ fn a_pass_shows_what_it_rests_on() {
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     objects_exact                 100.0 %      100.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     chrf_pp                        50.0 %       50.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
-    ttft_ms                       8.00 ms      8.00 ms  0.0 %                   60 scenes   watched            –
-    tpot_ms                       1.00 ms      1.00 ms  0.0 %                   60 scenes   watched            –
-    e2e_ms                        10.1 ms      10.1 ms  0.0 %                   60 scenes   watched            –
+    ttft_ms                       8.00 ms      8.00 ms  0.0 %                   20 scenes   watched            –
+    tpot_ms                       1.00 ms      1.00 ms  0.0 %                   20 scenes   watched            –
+    e2e_ms                        10.1 ms      10.1 ms  0.0 %                   20 scenes   watched            –
     prefill_cpu_ms_per_token     0.950 ms     0.952 ms  +0.07 % [−0.27, +0.41]  6 launches  watched            –
     load_ms                       20.0 ms      20.0 ms  0.0 %                   3 runs      watched            –
     output_tokens             3.00 tokens  3.00 tokens  0.0 %                   60 scenes   watched            –
@@ -158,6 +160,7 @@ fn a_pass_shows_what_it_rests_on() {
 
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M

@@ -94,6 +94,29 @@ pub fn count(n: usize, unit: &str) -> String {
     }
 }
 
+/// Share of memory on huge pages in the workers of a role, e.g. `baseline 96–97 %`.
+///
+/// * `shares`: one per worker, in [0, 1]; `None` where the system did not say
+pub fn huge_pages(role: &str, shares: impl Iterator<Item = Option<f64>>) -> String {
+    let shares: Option<Vec<f64>> = shares.collect();
+    let percent = |share: f64| format!("{:.0}", 100.0 * share);
+    let least = |a: f64, b: f64| a.min(b);
+    let Some((low, high)) = shares.as_deref().and_then(|shares| {
+        let low = shares.iter().copied().reduce(least)?;
+        Some((
+            percent(low),
+            percent(shares.iter().copied().reduce(f64::max)?),
+        ))
+    }) else {
+        return format!("{role} unknown");
+    };
+    if low == high {
+        format!("{role} {low} %")
+    } else {
+        format!("{role} {low}–{high} %")
+    }
+}
+
 /// How many scenes lost something, beyond those shown.
 pub fn more_scenes(n: usize) -> String {
     format!("… {} lost something", count(n, "more scene"))

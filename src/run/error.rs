@@ -26,8 +26,8 @@ pub enum Error {
         /// The path.
         path: PathBuf,
     },
-    /// A model that may not be judged: its files are no longer the ones that were digested, or its
-    /// format is not supported. Invalid input.
+    /// A model that may not be judged: its files are no longer the ones that were digested or cannot
+    /// be read, its format is not supported, or it is a broken baseline. Invalid input.
     #[error("the {role} cannot be judged: {message}")]
     NotJudgeable {
         /// Whose model.

@@ -7,7 +7,9 @@
 use std::time::Instant;
 
 use super::probe::{Stopwatch, ns_between};
-use super::protocol::{GenerateAnswer, Refusal, RefusalKind, Timing};
+use super::protocol::{
+    BatchOutcome, BatchOutput, BatchRequest, GenerateAnswer, Refusal, RefusalKind, Timing,
+};
 use super::worker::Subject;
 use crate::engine::{self, DecodeLimits, Engine};
 use crate::record::StopReason;
@@ -47,13 +49,8 @@ impl Natural {
         max_new_tokens: usize,
         ignore_stop: bool,
     ) -> Result<Self, Refusal> {
-        let n_prompt = encoded(subject.encode_prompt(&prompt))?.len();
+        let n_prompt = prompt_ids(subject, &prompt)?.len();
         let limit = subject.engine().context_limit();
-        if n_prompt >= limit {
-            return Err(refused(format!(
-                "prompt has {n_prompt} tokens, the context holds {limit}"
-            )));
-        }
         let room = n_prompt.saturating_add(max_new_tokens).min(limit);
         subject.engine().reset();
         subject
@@ -103,11 +100,7 @@ impl Natural {
         Ok(GenerateAnswer {
             n_prompt: ids.len(),
             text,
-            stop: match stop {
-                engine::StopReason::Eos => StopReason::Eos,
-                engine::StopReason::MaxTokens => StopReason::MaxTokens,
-                engine::StopReason::ContextFull => StopReason::ContextFull,
-            },
+            stop: recorded(stop),
             ttft_ns: ns_between(accepted, first),
             itl_ns: self.chosen_at[..n_timed]
                 .windows(2)
@@ -234,6 +227,71 @@ pub(super) fn warm_up(engine: &mut dyn Engine, tokens: usize) -> Result<(), Refu
     }
     engine.reset();
     Ok(())
+}
+
+/// Writes the scenes of a batch; a scene that cannot be written does not spoil the others.
+pub(super) fn generate_batch(
+    subject: &mut dyn Subject,
+    request: &BatchRequest,
+) -> Vec<BatchOutcome> {
+    let prompts = request.scenes.iter();
+    let prompts: Vec<Result<Vec<u32>, Refusal>> = prompts
+        .map(|scene| prompt_ids(subject, &scene.prompt))
+        .collect();
+    let accepted: Vec<Vec<u32>> = prompts.iter().flatten().cloned().collect();
+    let limits = DecodeLimits {
+        max_new_tokens: request.max_new_tokens,
+        stop_ids: subject.stop_ids().to_vec(),
+    };
+    let decoded = engine::generate_all(subject.engine(), &accepted, &limits, request.max_batch);
+    subject.engine().reset();
+    let mut decoded = decoded.into_iter();
+    let mut output = |prompt: Result<Vec<u32>, Refusal>| {
+        let n_prompt = prompt?.len();
+        let decoded = decoded.next().expect("one output per accepted prompt");
+        let (token_ids, stop) = decoded.map_err(|error| from_engine(&error))?;
+        Ok(BatchOutput {
+            n_prompt,
+            text: subject.decode(&token_ids).map_err(refused)?,
+            stop: recorded(stop),
+            token_ids,
+        })
+    };
+    let outcome = |output| match output {
+        Ok(output) => BatchOutcome {
+            ok: Some(output),
+            err: None,
+        },
+        Err(refusal) => BatchOutcome {
+            ok: None,
+            err: Some(refusal),
+        },
+    };
+    prompts
+        .into_iter()
+        .map(|prompt| outcome(output(prompt)))
+        .collect()
+}
+
+/// Token ids of a prompt that leaves room for an output.
+fn prompt_ids(subject: &mut dyn Subject, prompt: &str) -> Result<Vec<u32>, Refusal> {
+    let ids = encoded(subject.encode_prompt(prompt))?;
+    let (n_prompt, limit) = (ids.len(), subject.engine().context_limit());
+    if n_prompt >= limit {
+        return Err(refused(format!(
+            "prompt has {n_prompt} tokens, the context holds {limit}"
+        )));
+    }
+    Ok(ids)
+}
+
+/// The reason as it stands in the record.
+fn recorded(stop: engine::StopReason) -> StopReason {
+    match stop {
+        engine::StopReason::Eos => StopReason::Eos,
+        engine::StopReason::MaxTokens => StopReason::MaxTokens,
+        engine::StopReason::ContextFull => StopReason::ContextFull,
+    }
 }
 
 fn encoded(ids: Result<Vec<u32>, String>) -> Result<Vec<u32>, Refusal> {

@@ -4,8 +4,10 @@
 //! Out: one [`RunRecord`] per role. Judges nothing, prints nothing, loads no model: each model
 //! lives in worker processes, and this side only takes turns, waits and writes down.
 //!
-//! Three passes, each in fresh workers: *memory* (one model alone), *outputs* (both models' own
-//! words, scene by scene) and *latency* (launches of coin-flipped pairs of timed segments).
+//! Both models are loaded once to see that they can be, the baseline first. Then come three passes,
+//! each in fresh workers: *memory* (one model alone), *outputs* (both models' own words in batches,
+//! some of them again alone and timed) and *latency* (launches of coin-flipped pairs of timed
+//! segments).
 //! A model that crashes, hangs or computes nonsense ends the run early with
 //! [`failure`](RunRecord::failure) set; that is a result, not an error.
 
@@ -27,13 +29,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
+pub use subject::load_options;
 pub use worker::worker_main;
 pub use worker_process::WorkerCommand;
 
 use crate::artifact::ModelFiles;
 use crate::record::journal::{Entry, Journal};
 use crate::record::{
-    FileIdentity, ModelIdentity, Role, RunRecord, SCHEMA_VERSION, SceneSetIdentity,
+    FileIdentity, LoadSettings, ModelIdentity, Role, RunRecord, SCHEMA_VERSION, SceneSetIdentity,
+    WorkerFacts,
 };
 use crate::units::Hasher;
 use pair::Pair;
@@ -49,6 +53,8 @@ pub struct RoleInput {
     pub name: String,
     /// Label from the manifest.
     pub version: Option<String>,
+    /// How to load it.
+    pub load: LoadSettings,
     /// The harm to plant; such a run never earns a verdict that counts.
     pub planted: Option<String>,
 }
@@ -226,6 +232,8 @@ fn empty_records(
             scenes: inputs.scene_set.clone(),
             host: host.clone(),
             plan: plan.summary(&scene_ids, None),
+            load: inputs.role(role).load.clone(),
+            workers: Vec::new(),
             planted: inputs.role(role).planted.clone(),
             memory: Vec::new(),
             outputs: Vec::new(),
@@ -258,24 +266,59 @@ pub fn identity(files: &ModelFiles, name: &str, version: Option<&str>) -> ModelI
 
 impl<'a> Run<'a> {
     fn passes(&mut self) -> Result<(), Fault> {
+        // The baseline first: whether it can be loaded does not depend on a coin.
+        for role in pair::turns(Role::Baseline) {
+            self.repeating(|run| run.load_check(role))?;
+        }
         self.memory_pass()?;
         self.outputs_pass()?;
         self.latency_pass()
     }
 
+    /// Loads a model once in a worker of its own and lets it read the built-in paragraphs where its
+    /// manifest limits their perplexity. Measured workers do not repeat that: it would stand in
+    /// their peak memory.
+    fn load_check(&mut self, role: Role) -> Result<(), Fault> {
+        let limit = self.inputs.role(role).load.max_load_perplexity;
+        let (session, _) = self.loaded_within(role, "load", limit)?;
+        session.bye(At::pass("load"))
+    }
+
     /// A fresh worker of a role with its model loaded.
-    fn loaded(&mut self, role: Role) -> Result<(Session, protocol::LoadAnswer), Fault> {
+    ///
+    /// * `pass`: what it is for, as in [`WorkerFacts`]
+    fn loaded(&mut self, role: Role, pass: &str) -> Result<(Session, protocol::LoadAnswer), Fault> {
+        self.loaded_within(role, pass, None)
+    }
+
+    fn loaded_within(
+        &mut self,
+        role: Role,
+        pass: &str,
+        max_load_perplexity: Option<f64>,
+    ) -> Result<(Session, protocol::LoadAnswer), Fault> {
         let mut session = Session::start(role, &self.inputs.worker, &self.plan.effort)?;
-        let answer = session.load(load_request(self.inputs.role(role)))?;
-        let model = &mut self.records.of_mut(role).model;
-        model.card = Some(answer.card.clone());
-        model.tokenizer_sha256 = Some(answer.tokenizer_sha256);
+        let mut request = load_request(self.inputs.role(role), self.plan.effort.threads);
+        request.settings.max_load_perplexity = max_load_perplexity;
+        let answer = session.load(request)?;
+        let record = self.records.of_mut(role);
+        record.model.card = Some(answer.card.clone());
+        record.model.tokenizer_sha256 = Some(answer.tokenizer_sha256);
+        record.workers.push(WorkerFacts {
+            pass: pass.to_owned(),
+            kernel: session.hello().kernel.clone(),
+            threads: answer.threads,
+            anon_bytes: answer.anon_bytes,
+            huge_bytes: answer.huge_bytes,
+        });
         Ok((session, answer))
     }
 
     /// A fresh pair of loaded workers, spawned and loaded one after the other.
-    fn loaded_pair(&mut self, first: Role) -> Result<Pair<Session>, Fault> {
-        Pair::try_new(first, |role| self.loaded(role).map(|(session, _)| session))
+    fn loaded_pair(&mut self, first: Role, pass: &str) -> Result<Pair<Session>, Fault> {
+        Pair::try_new(first, |role| {
+            self.loaded(role, pass).map(|(session, _)| session)
+        })
     }
 
     /// The scene at a position of the planned order.
@@ -322,7 +365,7 @@ impl<'a> Run<'a> {
     }
 }
 
-fn load_request(input: &RoleInput) -> LoadRequest {
+fn load_request(input: &RoleInput, threads: usize) -> LoadRequest {
     let files = input.files.files.iter();
     LoadRequest {
         files: files
@@ -336,6 +379,8 @@ fn load_request(input: &RoleInput) -> LoadRequest {
         is_pinned: input.files.is_pinned,
         release_digest: input.files.release_digest,
         origin: input.files.origin.clone(),
+        settings: input.load.clone(),
+        threads,
         planted: input.planted.clone(),
     }
 }

@@ -36,9 +36,13 @@ pub struct Effort {
     pub threads: usize,
     /// Limit of new tokens per output.
     pub max_new_tokens: usize,
+    /// Most outputs in progress at the same time while the scenes are written.
+    pub batch: usize,
+    /// Scenes written again alone, for their times and to see that outputs repeat.
+    pub timed_scenes: usize,
     /// Runs of the memory pass per role.
     pub memory_runs: usize,
-    /// Longest time one natural output may take.
+    /// Longest time one natural output may take; a batch may take as much for each of its scenes.
     pub scene_timeout: Duration,
     /// Longest time a model may take to load, digest checks included.
     pub load_timeout: Duration,
@@ -54,6 +58,8 @@ impl Default for Effort {
             pairs_per_launch: 16,
             threads: 1,
             max_new_tokens: 128,
+            batch: 8,
+            timed_scenes: 20,
             memory_runs: 3,
             scene_timeout: Duration::from_secs(120),
             load_timeout: Duration::from_secs(300),
@@ -148,6 +154,11 @@ impl RunPlan {
         }
     }
 
+    /// Scenes written again alone: the first of `scene_order`, which is drawn from the seed.
+    pub fn n_timed(&self) -> usize {
+        self.effort.timed_scenes.min(self.scene_order.len())
+    }
+
     /// The plan as it stands in the record.
     ///
     /// * `scene_ids`: ids of the caller's scenes, in the caller's order
@@ -160,6 +171,8 @@ impl RunPlan {
                 .iter()
                 .map(|&i| scene_ids[i].to_owned())
                 .collect(),
+            batch: self.effort.batch,
+            n_timed: self.n_timed(),
             n_launches: self.launches.len(),
             pairs_per_launch: self.effort.pairs_per_launch,
             segment_tokens,

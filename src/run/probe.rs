@@ -65,6 +65,13 @@ fn field(text: &str, name: &'static str) -> Result<Bytes, Error> {
         .ok_or(Error::Field { field: name })
 }
 
+/// `AnonHugePages` of this process: anonymous memory on huge pages now. `None` where the kernel does
+/// not say; it walks the page tables, so never call it inside a timed region.
+pub fn huge_bytes() -> Option<Bytes> {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
+    field(&text, "AnonHugePages").ok()
+}
+
 /// Starts a new memory peak at the current resident size; gives whether the system allowed it.
 pub fn reset_peak() -> bool {
     // 5 resets VmHWM: proc_pid_clear_refs(5), Linux 4.0.
@@ -156,6 +163,16 @@ mod tests {
         let memory = memory().unwrap();
         assert!(memory.peak >= memory.anon);
         assert!(memory.anon > Bytes(0));
+    }
+
+    #[test]
+    fn huge_pages_are_read_from_the_rollup() {
+        let rollup = "55d0-7ffe ---p 00000000 00:00 0    [rollup]\nRss:    9000 kB\n\
+            AnonHugePages:     4096 kB\nShmemPmdMapped:        0 kB\n";
+        assert_eq!(field(rollup, "AnonHugePages").unwrap(), Bytes(4 << 20));
+        if let Some(huge) = huge_bytes() {
+            assert!(huge <= memory().unwrap().peak);
+        }
     }
 
     #[test]

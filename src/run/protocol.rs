@@ -1,4 +1,4 @@
-//! What the supervisor and a worker say to each other: JSON lines, version 1.
+//! What the supervisor and a worker say to each other: JSON lines, version 2.
 //!
 //! One object per line, UTF-8, at most [`MAX_LINE_BYTES`]. Every request carries an id and every
 //! reply repeats it. Unknown fields are refused. Times are integers in nanoseconds.
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::record::StopReason;
+use crate::record::{LoadSettings, StopReason};
 use crate::units::{Bytes, Sha256};
 
 /// Version of the protocol and of the measuring behind it.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Longest line either side accepts, newline excluded.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -66,6 +66,9 @@ pub enum Op {
         /// From `open`.
         handle: u64,
     },
+    /// Natural lane: the outputs of many scenes, decoded together where the engine can do that.
+    /// Nothing is timed.
+    GenerateBatch(BatchRequest),
     /// Ends a generation.
     Close {
         /// From `open`.
@@ -92,6 +95,10 @@ pub struct LoadRequest {
     pub release_digest: Sha256,
     /// Where the files were found, for messages only.
     pub origin: PathBuf,
+    /// What the files do not say, or what the user decided.
+    pub settings: LoadSettings,
+    /// Threads to compute with.
+    pub threads: usize,
     /// The harm to plant, by its name; `None` in every run that counts.
     pub planted: Option<String>,
 }
@@ -144,6 +151,28 @@ pub enum Lane {
     },
 }
 
+/// Scenes to write without taking times.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchRequest {
+    /// At least one.
+    pub scenes: Vec<BatchScene>,
+    /// Limit of new tokens per output.
+    pub max_new_tokens: usize,
+    /// Most outputs in progress at the same time.
+    pub max_batch: usize,
+}
+
+/// One scene of a [`BatchRequest`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchScene {
+    /// Scene id, for messages.
+    pub scene: String,
+    /// The prompt's text.
+    pub prompt: String,
+}
+
 /// A line from the worker: exactly one of `ok` and `err`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -176,6 +205,8 @@ pub enum Answer {
     Decode(Timing),
     /// The output.
     Generate(GenerateAnswer),
+    /// The outputs, in the order of the scenes.
+    GenerateBatch(BatchAnswer),
     /// Closed.
     Close,
     /// Memory now.
@@ -206,7 +237,7 @@ pub struct LoadAnswer {
     pub load_ns: u64,
     /// The same, CPU time.
     pub load_cpu_ns: u64,
-    /// Request accepted → digests checked, wall.
+    /// Time of the checks of digests and, where asked for, of perplexity; not part of `load_ns`.
     pub verify_ns: u64,
     /// One line describing the model.
     pub card: String,
@@ -214,6 +245,12 @@ pub struct LoadAnswer {
     pub tokenizer_sha256: Sha256,
     /// Longest context, in tokens.
     pub context_limit: usize,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Anonymous resident memory after loading.
+    pub anon_bytes: Bytes,
+    /// The part of it on huge pages; `None` where the system does not say.
+    pub huge_bytes: Option<Bytes>,
 }
 
 /// What was prepared.
@@ -258,6 +295,40 @@ pub struct GenerateAnswer {
     pub itl_ns: Vec<u64>,
     /// Request accepted → text ready.
     pub e2e_ns: u64,
+}
+
+/// What a batch gave.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchAnswer {
+    /// One entry per scene, in the order of the request.
+    pub outputs: Vec<BatchOutcome>,
+}
+
+/// The end of one scene of a batch: exactly one of `ok` and `err`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchOutcome {
+    /// What was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ok: Option<BatchOutput>,
+    /// Why nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub err: Option<Refusal>,
+}
+
+/// One output of a batch; fields as in [`GenerateAnswer`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BatchOutput {
+    /// Tokens of the prompt.
+    pub n_prompt: usize,
+    /// Tokens after the prompt without the stop token.
+    pub token_ids: Vec<u32>,
+    /// The decoded text.
+    pub text: String,
+    /// Why it ended.
+    pub stop: StopReason,
 }
 
 /// Memory of the worker.
@@ -322,7 +393,7 @@ pub enum Malformed {
         /// What is wrong.
         reason: String,
     },
-    /// Neither or both of `ok` and `err`.
+    /// Neither or both of `ok` and `err`, in the reply or in an entry of a batch.
     #[error("reply {id} must have exactly one of `ok` and `err`")]
     NotOneOutcome {
         /// The reply's id.
@@ -434,8 +505,16 @@ mod tests {
     #[test]
     fn requests_round_trip() {
         check_round_trip(
-            Op::Hello { protocol: 1, label: "a".into() },
-            r#"{"id":7,"do":{"hello":{"protocol":1,"label":"a"}}}"#,
+            Op::Hello { protocol: 2, label: "a".into() },
+            r#"{"id":7,"do":{"hello":{"protocol":2,"label":"a"}}}"#,
+        );
+        check_round_trip(
+            Op::GenerateBatch(BatchRequest {
+                scenes: vec![BatchScene { scene: "s1".into(), prompt: "olá".into() }],
+                max_new_tokens: 5,
+                max_batch: 8,
+            }),
+            r#"{"id":7,"do":{"generate_batch":{"scenes":[{"scene":"s1","prompt":"olá"}],"max_new_tokens":5,"max_batch":8}}}"#,
         );
         check_round_trip(Op::Warmup { tokens: 3 }, r#"{"id":7,"do":{"warmup":{"tokens":3}}}"#);
         check_round_trip(Op::Prefill { handle: 1 }, r#"{"id":7,"do":{"prefill":{"handle":1}}}"#);

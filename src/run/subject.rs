@@ -5,9 +5,12 @@ use super::protocol::{FileRequest, LoadRequest};
 use super::worker::{LoadRefused, Loaded, Subject, chain};
 use crate::artifact::digest::digest_file;
 use crate::artifact::{ModelFiles, VerifiedArtifact};
-use crate::engine::{BitNet, Engine, Harm, Planted};
-use crate::hint::Hint as _;
-use crate::model::{self, Codec, LoadOptions, ModelBundle};
+use crate::engine::bitnet::Setup;
+use crate::engine::{BitNet, Engine, Harm, Planted, paragraphs};
+use crate::hint::Hint;
+use crate::model::gguf::FormatError;
+use crate::model::{self, Codec, I2sLayout, LoadOptions, ModelBundle};
+use crate::record::LoadSettings;
 use crate::units::Sha256;
 
 /// A model with its tokenizer and its engine.
@@ -16,10 +19,14 @@ struct Real {
     stop_ids: Vec<u32>,
     card: String,
     tokenizer_sha256: Sha256,
+    n_threads: usize,
     engine: Box<dyn Engine>,
 }
 
-/// Digests the files again, loads the model and plants the harm asked for.
+/// Most threads an engine takes.
+const MAX_THREADS: usize = 64;
+
+/// Digests the files again, loads the model, checks it and plants the harm asked for.
 pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
     let verifying = Stopwatch::start();
     let files = verified(request)?;
@@ -31,8 +38,8 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         .transpose();
     let harm = harm.map_err(|error| not_judgeable(error.to_string()))?;
 
-    let bundle =
-        ModelBundle::load(&files, &LoadOptions::default()).map_err(|error| refused(&error))?;
+    let options = load_options(&request.settings).map_err(not_judgeable)?;
+    let bundle = ModelBundle::load(&files, &options).map_err(|error| refused(&error))?;
     let ModelBundle {
         network,
         codec,
@@ -44,7 +51,20 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
     };
     let tokenizer_sha256 = tokenizer.digest;
     let (config, weights) = network.into_bitnet();
-    let engine = BitNet::new(&config, weights);
+    let setup = Setup {
+        n_threads: request.threads.clamp(1, MAX_THREADS),
+        ..Setup::default()
+    };
+    let mut engine = BitNet::with(&config, weights, setup);
+    let reading = Stopwatch::start();
+    if let (Some(allowed), Some(tokenizer)) =
+        (request.settings.max_load_perplexity, &codec.tokenizer)
+    {
+        paragraphs::read_all(&mut engine, tokenizer)
+            .and_then(|readings| paragraphs::check(&readings, allowed))
+            .map_err(|error| evidence(&error))?;
+    }
+    let read = reading.stop(0);
     let engine: Box<dyn Engine> = match harm {
         Some(harm) => Box::new(Planted::new(Box::new(engine), harm)),
         None => Box::new(engine),
@@ -54,12 +74,13 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         stop_ids,
         card: card.to_string(),
         tokenizer_sha256,
+        n_threads: setup.n_threads,
         engine,
     };
     Ok(Loaded {
         subject: Box::new(subject),
-        verify_ns: verified.wall_ns,
-        verify_cpu_ns: verified.cpu_ns,
+        verify_ns: verified.wall_ns + read.wall_ns,
+        verify_cpu_ns: verified.cpu_ns + read.cpu_ns,
     })
 }
 
@@ -97,20 +118,111 @@ fn not_judgeable(message: String) -> LoadRefused {
     }
 }
 
-/// Well-formed values that no model can compute with speak against the model. Files that are
-/// malformed, or that this program cannot read, are invalid input: they show nothing about it.
+/// How a model is loaded under these settings.
+///
+/// # Errors
+/// One line naming the setting that has no such value.
+pub fn load_options(settings: &LoadSettings) -> Result<LoadOptions, String> {
+    let head = settings.head.parse();
+    let i2s_layout = match settings.i2s_layout {
+        64 => I2sLayout::Blocks64,
+        128 => I2sLayout::Blocks128,
+        other => return Err(format!("i2s_layout is {other}, expected 64 or 128")),
+    };
+    Ok(LoadOptions {
+        head: head.map_err(|error: model::UnknownHeadStorage| error.to_string())?,
+        i2s_layout,
+        is_online: settings.is_online,
+        stop_ids: settings.stop_token_ids.clone(),
+    })
+}
+
 fn refused(error: &model::Error) -> LoadRefused {
-    let is_evidence = matches!(
-        error,
-        model::Error::NotFinite { .. }
-            | model::Error::Scale { .. }
-            | model::Error::Zeros { .. }
-            | model::Error::AllZero { .. }
-    );
+    match standing(error) {
+        Standing::Evidence => evidence(error),
+        Standing::Unsupported | Standing::Unreadable => LoadRefused {
+            is_evidence: false,
+            message: chain(error),
+            hint: error.hint(),
+        },
+    }
+}
+
+fn evidence<E: std::error::Error + Hint>(error: &E) -> LoadRefused {
     LoadRefused {
-        is_evidence,
+        is_evidence: true,
         message: chain(error),
         hint: error.hint(),
+    }
+}
+
+/// What it says of a model that it could not be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its files contradict themselves or each other: it would not work anywhere.
+    Evidence,
+    /// It may be fine, but this program does not read its kind.
+    Unsupported,
+    /// The system did not give the bytes; nothing is known of the model.
+    Unreadable,
+}
+
+fn standing(error: &model::Error) -> Standing {
+    use model::Error as E;
+    match error {
+        E::Json { .. }
+        | E::MissingKey { .. }
+        | E::BadKey { .. }
+        | E::Container { .. }
+        | E::MissingTensor { .. }
+        | E::Shape { .. }
+        | E::Dtype { .. }
+        | E::InvalidCode { .. }
+        | E::NotTernary { .. }
+        | E::AlreadyTernary { .. }
+        | E::Zeros { .. }
+        | E::Scale { .. }
+        | E::NotFinite { .. }
+        | E::AllZero { .. }
+        | E::Shards { .. }
+        | E::Tokenizer { .. }
+        | E::TokenizerMismatch { .. }
+        | E::SpecialId { .. }
+        | E::NoStop { .. }
+        | E::Template { .. }
+        | E::BosCount { .. }
+        | E::VocabularySize { .. }
+        | E::Encode { .. } => Standing::Evidence,
+        E::Gguf { source, .. } => match source {
+            FormatError::Io(_) => Standing::Unreadable,
+            FormatError::Version { .. } | FormatError::Split { .. } | FormatError::Parts { .. } => {
+                Standing::Unsupported
+            }
+            FormatError::Magic { .. }
+            | FormatError::Short { .. }
+            | FormatError::NotUtf8 { .. }
+            | FormatError::ValueType { .. }
+            | FormatError::Bool { .. }
+            | FormatError::NestedArray { .. }
+            | FormatError::Twice { .. }
+            | FormatError::Name { .. }
+            | FormatError::Dimensions { .. }
+            | FormatError::DimensionCount { .. }
+            | FormatError::Overflow { .. }
+            | FormatError::Block { .. }
+            | FormatError::Alignment { .. }
+            | FormatError::Offset { .. }
+            | FormatError::Size { .. }
+            | FormatError::Ambiguous { .. } => Standing::Evidence,
+        },
+        // A file or a tensor too few or too many is how another kind of model looks.
+        E::MissingFile { .. }
+        | E::NoTokenizer
+        | E::UnknownTensor { .. }
+        | E::UnknownQuantization { .. }
+        | E::GroupScales { .. }
+        | E::Unsupported { .. } => Standing::Unsupported,
+        E::Io { .. } => Standing::Unreadable,
     }
 }
 
@@ -145,6 +257,10 @@ impl Subject for Real {
 
     fn tokenizer_sha256(&self) -> Sha256 {
         self.tokenizer_sha256
+    }
+
+    fn threads(&self) -> usize {
+        self.n_threads
     }
 
     fn engine(&mut self) -> &mut dyn Engine {
@@ -184,6 +300,8 @@ mod tests {
             is_pinned: false,
             release_digest: found.release_digest,
             origin: found.origin,
+            settings: LoadSettings::default(),
+            threads: 1,
             planted: None,
         }
     }
@@ -199,10 +317,10 @@ mod tests {
     }
 
     #[test]
-    fn a_malformed_file_speaks_against_nobody() {
+    fn a_malformed_file_speaks_against_the_model() {
         let folder = tempfile::tempdir().unwrap();
         let request = request(folder.path(), "model.safetensors", Some("short"));
-        let refused = check_refused(&request, false, "is not a valid safetensors file: ");
+        let refused = check_refused(&request, true, "is not a valid safetensors file: ");
         assert!(refused.hint.is_some());
     }
 
@@ -224,11 +342,62 @@ mod tests {
             fraction,
         };
         let all_zero = model::Error::AllZero { tensor: tensor() };
-        for error in [not_finite, scale, zeros, all_zero] {
-            assert!(refused(&error).is_evidence, "{error}");
+        let missing = model::Error::MissingTensor { tensor: tensor() };
+        for error in [not_finite, scale, zeros, all_zero, missing] {
+            assert_eq!(standing(&error), Standing::Evidence, "{error}");
         }
-        let foreign = model::Error::MissingTensor { tensor: tensor() };
-        assert!(!refused(&foreign).is_evidence);
+    }
+
+    #[test]
+    fn what_is_not_known_of_the_model_speaks_against_nobody() {
+        let path = || "model.gguf".into();
+        let unsupported = model::Error::Unsupported {
+            path: path(),
+            what: "architecture `mamba`".to_owned(),
+        };
+        assert_eq!(standing(&unsupported), Standing::Unsupported);
+        let unreadable = model::Error::Io {
+            path: path(),
+            source: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        assert_eq!(standing(&unreadable), Standing::Unreadable);
+        for error in [unsupported, unreadable] {
+            assert!(!refused(&error).is_evidence, "{error}");
+        }
+    }
+
+    #[test]
+    fn settings_become_options() {
+        let settings = LoadSettings {
+            head: "f16".to_owned(),
+            i2s_layout: 64,
+            is_online: Some(true),
+            stop_token_ids: vec![7],
+            max_load_perplexity: None,
+        };
+        let expected = LoadOptions {
+            head: model::HeadStorage::F16,
+            i2s_layout: I2sLayout::Blocks64,
+            is_online: Some(true),
+            stop_ids: vec![7],
+        };
+        assert_eq!(load_options(&settings), Ok(expected));
+        assert_eq!(
+            load_options(&LoadSettings::default()),
+            Ok(LoadOptions::default())
+        );
+        for wrong in [
+            LoadSettings {
+                head: "int4".to_owned(),
+                ..LoadSettings::default()
+            },
+            LoadSettings {
+                i2s_layout: 32,
+                ..LoadSettings::default()
+            },
+        ] {
+            assert!(load_options(&wrong).unwrap_err().contains("expected"));
+        }
     }
 
     #[test]

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::error::Error;
 use super::plan::Effort;
 use super::protocol::{
-    self, Answer, GenerateAnswer, HelloAnswer, LoadAnswer, LoadRequest, MemoryAnswer, Op,
-    OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request, Timing,
+    self, Answer, BatchOutput, BatchRequest, GenerateAnswer, HelloAnswer, LoadAnswer, LoadRequest,
+    MemoryAnswer, Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request, Timing,
 };
 use super::worker::EXIT_PROTOCOL;
 use super::worker_process::{Ending, NoLine, WorkerCommand, WorkerProcess};
@@ -170,6 +170,33 @@ impl Session {
         }
     }
 
+    /// The outputs of a batch, one entry per scene. The time limit grows with the batch.
+    pub(super) fn generate_batch(
+        &mut self,
+        request: BatchRequest,
+        at: At,
+    ) -> Result<Vec<Result<BatchOutput, Refusal>>, Fault> {
+        let n_scenes = request.scenes.len();
+        let times = u32::try_from(n_scenes).unwrap_or(u32::MAX);
+        let timeout = self.scene_timeout.saturating_mul(times);
+        let outputs = match self.call(Op::GenerateBatch(request), timeout, at)? {
+            Answer::GenerateBatch(answer) if answer.outputs.len() == n_scenes => answer.outputs,
+            other => return Err(self.unexpected(&other).into()),
+        };
+        let outcomes = outputs
+            .into_iter()
+            .map(|output| match (output.ok, output.err) {
+                (Some(output), None) => Some(Ok(output)),
+                (None, Some(refusal)) => Some(Err(refusal)),
+                (Some(_), Some(_)) | (None, None) => None,
+            });
+        outcomes.collect::<Option<Vec<_>>>().ok_or_else(|| {
+            let id = self.last_id;
+            self.broken(protocol::Malformed::NotOneOutcome { id }.to_string())
+                .into()
+        })
+    }
+
     pub(super) fn close(&mut self, handle: u64, at: At) -> Result<(), Fault> {
         match self.call(Op::Close { handle }, self.segment_timeout, at)? {
             Answer::Close => Ok(()),
@@ -239,17 +266,19 @@ impl Session {
         }
     }
 
-    fn refused(&mut self, refusal: Refusal, at: At) -> Fault {
+    /// What a refusal means: evidence against the model, or the end of the run.
+    pub(super) fn refused(&mut self, refusal: Refusal, at: At) -> Fault {
         let Refusal {
             kind,
             message,
             hint,
         } = refusal;
         let kind = match kind {
-            RefusalKind::LoadRefused => FailureKind::LoadRefused,
+            RefusalKind::LoadRefused if self.role == Role::Candidate => FailureKind::LoadRefused,
             RefusalKind::PromptRefused => FailureKind::PromptRefused,
             RefusalKind::NotFinite => FailureKind::NotFinite,
-            RefusalKind::NotJudgeable => {
+            // Without a baseline there is nothing to hold a candidate against.
+            RefusalKind::LoadRefused | RefusalKind::NotJudgeable => {
                 return Error::NotJudgeable {
                     role: self.role,
                     message,

@@ -9,7 +9,7 @@ use crate::record::{FailureKind, StopReason};
 use crate::units::{Bytes, Sha256};
 
 /// Answers every request at once. `HOOK` runs before each answer and may change `body`, or end the
-/// worker; it sees `role`, `op`, `scene` and a folder `dir` of its own.
+/// worker; it sees `role`, `op`, `scene` (all scenes of a batch) and a folder `dir` of its own.
 const SCRIPT: &str = r#"
 dir=$1; role=; scene=; handle=0; tok=$(printf '%064d' 1); card=fake
 while IFS= read -r line; do
@@ -18,9 +18,9 @@ while IFS= read -r line; do
   case "$op" in
     '{"hello"'*)
       case "$op" in *candidate*) role=candidate ;; *) role=baseline ;; esac
-      body='{"hello":{"protocol":1,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
+      body='{"hello":{"protocol":2,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
     '{"load"'*)
-      body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"fake '$role'","tokenizer_sha256":"'$tok'","context_limit":64}}' ;;
+      body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"fake '$role'","tokenizer_sha256":"'$tok'","context_limit":64,"threads":1,"anon_bytes":2048,"huge_bytes":1024}}' ;;
     '{"warmup"'*) body='"warmup"' ;;
     '{"open"'*)
       scene=${op#*\"scene\":\"}; scene=${scene%%\"*}; handle=$((handle+1))
@@ -32,6 +32,15 @@ while IFS= read -r line; do
       body='{"decode":{"tokens":'$tokens',"wall_ns":'$((tokens*2000000))',"cpu_ns":'$((tokens*1900000))'}}' ;;
     '{"generate"'*)
       body='{"generate":{"n_prompt":16,"token_ids":[1,2],"text":"'$role' '$scene'","stop":"eos","ttft_ns":3,"itl_ns":[4],"e2e_ns":9}}' ;;
+    '{"generate_batch"'*)
+      rest=$op; outputs=; scene=
+      while :; do case "$rest" in
+        *'"scene":"'*)
+          rest=${rest#*\"scene\":\"}; one=${rest%%\"*}; scene="$scene $one"
+          outputs=$outputs',{"ok":{"n_prompt":16,"token_ids":[1,2],"text":"'$role' '$one'","stop":"eos"}}' ;;
+        *) break ;;
+      esac; done
+      body='{"generate_batch":{"outputs":['${outputs#,}']}}' ;;
     '{"close"'*) body='"close"' ;;
     '{"snapshot"'*) body='{"snapshot":{"peak_bytes":4096,"anon_bytes":2048,"file_bytes":1024,"is_reset":true}}' ;;
     '"bye"'*) body='"bye"' ;;
@@ -44,7 +53,15 @@ done
 "#;
 
 /// Ends the candidate's worker while it writes scene `s2`.
-const CRASH: &str = r#"case "$role/$scene/$op" in candidate/s2/*generate*) echo "thread panicked" >&2; kill -9 $$ ;; esac"#;
+const CRASH: &str = r#"case "$role/$scene/$op" in candidate/*s2*/*generate*) echo "thread panicked" >&2; kill -9 $$ ;; esac"#;
+
+/// Refuses the model of a role as broken.
+fn refusing(role: &str) -> String {
+    format!(
+        r#"case "$role/$op" in {role}/*load*) outcome=err
+        body='{{"kind":"load_refused","message":"bad shape"}}' ;; esac"#
+    )
+}
 
 fn once(hook: &str) -> String {
     format!(
@@ -72,6 +89,7 @@ fn role_input(name: &str) -> RoleInput {
         },
         name: name.to_owned(),
         version: None,
+        load: LoadSettings::default(),
         planted: None,
     }
 }
@@ -191,10 +209,10 @@ fn a_whole_run_fills_both_records() {
         }
     }
     assert_eq!(steps.first().unwrap(), "memory 0/4");
-    assert!(steps.contains(&"outputs 8/8".to_owned()));
+    assert!(steps.contains(&"outputs 10/10".to_owned()));
     assert_eq!(steps.last().unwrap(), "latency 2/2");
-    // Header, 4 memory runs, 10 outputs, 2 launches.
-    assert_eq!(journal.lines().count(), 17);
+    // Header, 4 memory runs, 10 outputs, the times of 10, 2 launches.
+    assert_eq!(journal.lines().count(), 27);
 }
 
 #[test]
@@ -234,8 +252,17 @@ fn a_model_that_crashes_twice_has_failed() {
 fn a_crash_that_does_not_repeat_is_noted() {
     let (baseline, candidate) = run(&once(CRASH)).outcome.unwrap();
     assert_eq!(candidate.failure, None);
-    let note = "candidate: signal 9 in pass outputs at scene `s2`; repeated in a fresh worker";
-    assert_eq!(candidate.notes, [note]);
+    let [note] = &candidate.notes[..] else {
+        panic!("{:?}", candidate.notes)
+    };
+    assert!(
+        note.starts_with("candidate: signal 9 in a batch of 5 scenes, `s"),
+        "{note}"
+    );
+    assert!(
+        note.ends_with(" in pass outputs; repeated in a fresh worker"),
+        "{note}"
+    );
     assert_eq!(baseline.notes, candidate.notes);
     assert_eq!(candidate.outputs.len(), 5);
     assert_eq!(candidate.launches.len(), 2);
@@ -244,8 +271,8 @@ fn a_crash_that_does_not_repeat_is_noted() {
 #[test]
 fn only_one_crash_of_a_role_is_forgiven() {
     // Each scene is written once a worker has crashed over it.
-    let hook = r#"case "$role/$scene/$op" in candidate/s[24]/*generate*)
-        if [ ! -e $dir/$scene ]; then : > $dir/$scene; kill -9 $$; fi ;; esac"#;
+    let hook = r#"case "$role/$scene/$op" in candidate/*s[24]*/*generate*)
+        if [ ! -e "$dir/$scene" ]; then : > "$dir/$scene"; kill -9 $$; fi ;; esac"#;
     let (_, candidate) = run(hook).outcome.unwrap();
     assert_eq!(candidate.failure.unwrap().pass, "outputs");
     assert_eq!(candidate.notes.len(), 1);
@@ -286,10 +313,8 @@ fn a_model_that_hangs_twice_has_failed() {
 
 #[test]
 fn a_model_that_cannot_be_loaded_has_failed_at_once() {
-    let hook = r#"case "$role/$op" in baseline/*load*) outcome=err
-        body='{"kind":"load_refused","message":"bad shape"}' ;; esac"#;
-    let (baseline, candidate) = run(hook).outcome.unwrap();
-    let failure = baseline.failure.unwrap();
+    let (baseline, candidate) = run(&refusing("candidate")).outcome.unwrap();
+    let failure = candidate.failure.unwrap();
     assert_eq!(
         (failure.kind, failure.pass.as_str()),
         (FailureKind::LoadRefused, "load")
@@ -298,9 +323,91 @@ fn a_model_that_cannot_be_loaded_has_failed_at_once() {
         (failure.detail.as_str(), failure.scene),
         ("bad shape", None)
     );
-    assert!(baseline.notes.is_empty());
-    assert_eq!(baseline.model.card, None);
-    assert_eq!(candidate.failure, None);
+    assert!(candidate.notes.is_empty());
+    assert_eq!(candidate.model.card, None);
+    assert_eq!(baseline.failure, None);
+}
+
+#[test]
+fn a_baseline_that_cannot_be_loaded_gives_no_records() {
+    // Whatever is wrong with the candidate: without a baseline nothing can be said of it.
+    for role in ["baseline", "[bc]*"] {
+        let error = run(&refusing(role)).outcome.unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the baseline cannot be judged: bad shape"
+        );
+    }
+}
+
+#[test]
+fn scenes_beyond_the_timed_ones_have_no_times() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = pair_inputs(folder.path(), "", 40);
+    let plan = plan(40, Duration::from_secs(60));
+    let (baseline, candidate) = run_pair(&inputs, &plan, &mut Steps::default()).unwrap();
+    for record in [baseline, candidate] {
+        assert_eq!((record.outputs.len(), record.plan.n_timed), (40, 20));
+        let scenes: Vec<_> = record.outputs.iter().map(|output| &output.scene).collect();
+        assert_eq!(scenes, record.plan.scene_ids.iter().collect::<Vec<_>>());
+        for (i, output) in record.outputs.iter().enumerate() {
+            assert_eq!(output.times.is_some(), i < 20, "{i}");
+        }
+        assert_eq!(record.outputs[0].times.as_ref().unwrap().ttft_ns, 3);
+    }
+}
+
+#[test]
+fn one_scene_that_cannot_be_written_leaves_the_others_of_its_batch() {
+    let hook = r#"case "$role/$op" in candidate/*generate_batch*)
+        good='{"ok":{"n_prompt":16,"token_ids":.1,2.,"text":"'$role' s2","stop":"eos"}}'
+        bad='{"err":{"kind":"not_finite","message":"logit 3 is NaN"}}'
+        body=$(printf '%s' "$body" | sed "s/$good/$bad/") ;; esac"#;
+    let (_, candidate) = run(hook).outcome.unwrap();
+    let failure = candidate.failure.unwrap();
+    assert_eq!(
+        (failure.kind, failure.scene.as_deref()),
+        (FailureKind::NotFinite, Some("s2"))
+    );
+    let planned = candidate.plan.scene_ids.iter();
+    let before = planned.take_while(|scene| *scene != "s2").count();
+    assert_eq!(candidate.outputs.len(), before);
+}
+
+#[test]
+fn a_batch_may_take_as_long_as_its_scenes_together() {
+    // Each worker of the candidate takes as long for a batch as two of its five scenes may.
+    let hook = r#"case "$role/$op" in candidate/*generate_batch*) sleep 2 ;; esac"#;
+    let (_, candidate) = run_within(hook, Duration::from_secs(1)).outcome.unwrap();
+    assert_eq!((candidate.failure, candidate.notes.len()), (None, 0));
+}
+
+#[test]
+fn every_worker_that_loaded_a_model_is_described() {
+    let (baseline, candidate) = run("").outcome.unwrap();
+    for record in [baseline, candidate] {
+        let passes: Vec<_> = record.workers.iter().map(|w| w.pass.as_str()).collect();
+        let expected = [
+            "load", "memory", "memory", "outputs", "outputs", "latency", "latency", "latency",
+        ];
+        assert_eq!(passes, expected);
+        let worker = &record.workers[0];
+        assert_eq!((worker.kernel.as_str(), worker.threads), ("fake-kernel", 1));
+        assert_eq!(worker.huge_share(), Some(0.5));
+    }
+}
+
+#[test]
+fn a_perplexity_limit_is_checked_once_and_not_in_measured_workers() {
+    let folder = tempfile::tempdir().unwrap();
+    let hook = r#"case "$role/$op" in candidate/*'"max_load_perplexity":30.0'*) printf x >> $dir/checked ;; esac"#;
+    let mut inputs = pair_inputs(folder.path(), hook, 2);
+    inputs.candidate.load.max_load_perplexity = Some(30.0);
+    let plan = plan(2, Duration::from_secs(60));
+    let (_, candidate) = run_pair(&inputs, &plan, &mut Steps::default()).unwrap();
+    assert_eq!(candidate.load.max_load_perplexity, Some(30.0));
+    let n_checked = std::fs::read(folder.path().join("checked")).unwrap().len();
+    assert_eq!(n_checked, 1);
 }
 
 #[test]
@@ -312,11 +419,9 @@ fn a_model_that_may_not_be_judged_gives_no_records() {
 
 #[test]
 fn outputs_that_do_not_repeat_give_no_records() {
-    // The second output of a scene that was written already is longer.
-    let hook = r#"case "$role/$op" in candidate/*generate*)
-        if [ -e $dir/$scene.2 ]; then body='{"generate":{"n_prompt":16,"token_ids":[1,2,3],"text":"","stop":"eos","ttft_ns":3,"itl_ns":[4,4],"e2e_ns":9}}'; fi
-        if [ -e $dir/$scene.1 ]; then : > $dir/$scene.2; fi
-        case "$scene" in s5) ;; *) : > $dir/$scene.1; : > $dir/$scene.2 ;; esac ;; esac"#;
+    // An output written alone is longer than in its batch.
+    let hook = r#"case "$role/$op" in candidate/'{"generate"'*)
+        body='{"generate":{"n_prompt":16,"token_ids":[1,2,3],"text":"","stop":"eos","ttft_ns":3,"itl_ns":[4,4],"e2e_ns":9}}' ;; esac"#;
     let error = run(hook).outcome.unwrap_err();
     let Error::NotDeterministic {
         role,
@@ -337,7 +442,7 @@ fn outputs_that_do_not_repeat_give_no_records() {
 #[test]
 fn different_tokenizers_leave_latency_out() {
     let hook = r#"case "$role/$op" in candidate/*load*)
-        body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"x","tokenizer_sha256":"'$(printf '%064d' 2)'","context_limit":64}}' ;; esac"#;
+        body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"x","tokenizer_sha256":"'$(printf '%064d' 2)'","context_limit":64,"threads":1,"anon_bytes":2048,"huge_bytes":1024}}' ;; esac"#;
     let (baseline, candidate) = run(hook).outcome.unwrap();
     for record in [baseline, candidate] {
         assert!(record.launches.is_empty());

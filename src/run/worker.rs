@@ -9,10 +9,10 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
-use super::lanes::{Forced, ForcedLimits, Natural, refused, warm_up};
+use super::lanes::{Forced, ForcedLimits, Natural, generate_batch, refused, warm_up};
 use super::protocol::{
-    self, Answer, HelloAnswer, Lane, LineRead, LoadAnswer, LoadRequest, Malformed, MemoryAnswer,
-    Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request,
+    self, Answer, BatchAnswer, BatchRequest, HelloAnswer, Lane, LineRead, LoadAnswer, LoadRequest,
+    Malformed, MemoryAnswer, Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request,
 };
 use super::{probe, subject};
 use crate::engine::{Engine, kernels};
@@ -53,17 +53,20 @@ pub trait Subject {
     /// Digest of the tokenizer file.
     fn tokenizer_sha256(&self) -> Sha256;
 
+    /// Threads that compute.
+    fn threads(&self) -> usize;
+
     /// The engine.
     fn engine(&mut self) -> &mut dyn Engine;
 }
 
-/// What loading gives: the model, and how long the digest checks before it took.
+/// What loading gives: the model, and how long the checks around it took.
 pub struct Loaded {
     /// The model, ready to prefill.
     pub subject: Box<dyn Subject>,
-    /// Digest checks, wall.
+    /// Checks of digests and perplexity, wall.
     pub verify_ns: u64,
-    /// Digest checks, CPU time.
+    /// The same, CPU time.
     pub verify_cpu_ns: u64,
 }
 
@@ -223,6 +226,7 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
                     Err(protocol_refusal("generate in the forced lane".to_owned()))
                 }
             },
+            Op::GenerateBatch(request) => self.generate_batch(&request).map(Answer::GenerateBatch),
             Op::Close { handle } => {
                 self.generation(handle)?;
                 self.open = None;
@@ -249,6 +253,7 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
         })?;
         let cpu_ns = probe::cpu_ns().saturating_sub(cpu_before);
         let wall_ns = probe::ns_between(accepted, Instant::now());
+        let memory = probe::memory().map_err(|error| internal(&error))?;
         let subject = self.subject.insert(loaded.subject);
         Ok(LoadAnswer {
             load_ns: wall_ns.saturating_sub(loaded.verify_ns),
@@ -257,7 +262,21 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
             card: subject.card(),
             tokenizer_sha256: subject.tokenizer_sha256(),
             context_limit: subject.engine().context_limit(),
+            threads: subject.threads(),
+            anon_bytes: memory.anon,
+            huge_bytes: probe::huge_bytes(),
         })
+    }
+
+    fn generate_batch(&mut self, request: &BatchRequest) -> Result<BatchAnswer, Refusal> {
+        if self.open.is_some() {
+            return Err(protocol_refusal("a generation is open".to_owned()));
+        }
+        if request.max_batch == 0 || request.max_new_tokens == 0 || request.scenes.is_empty() {
+            return Err(protocol_refusal("a batch of nothing".to_owned()));
+        }
+        let outputs = generate_batch(self.subject()?, request);
+        Ok(BatchAnswer { outputs })
     }
 
     fn open(&mut self, request: OpenRequest) -> Result<OpenAnswer, Refusal> {
@@ -336,17 +355,21 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
 }
 
 fn snapshot(reset: bool) -> Result<MemoryAnswer, Refusal> {
-    let memory = probe::memory().map_err(|error| Refusal {
-        kind: RefusalKind::Internal,
-        message: error.to_string(),
-        hint: None,
-    })?;
+    let memory = probe::memory().map_err(|error| internal(&error))?;
     Ok(MemoryAnswer {
         peak_bytes: memory.peak,
         anon_bytes: memory.anon,
         file_bytes: memory.file,
         is_reset: reset && probe::reset_peak(),
     })
+}
+
+fn internal(error: &probe::Error) -> Refusal {
+    Refusal {
+        kind: RefusalKind::Internal,
+        message: error.to_string(),
+        hint: None,
+    }
 }
 
 fn protocol_refusal(message: String) -> Refusal {

@@ -124,6 +124,10 @@ impl Subject for Digits {
         Sha256::of(b"digits")
     }
 
+    fn threads(&self) -> usize {
+        1
+    }
+
     fn engine(&mut self) -> &mut dyn Engine {
         &mut self.0
     }
@@ -142,6 +146,8 @@ fn load_op() -> Op {
         is_pinned: false,
         release_digest: Sha256::of(b""),
         origin: "model".into(),
+        settings: crate::record::LoadSettings::default(),
+        threads: 1,
         planted: None,
     })
 }
@@ -438,7 +444,7 @@ fn nothing_is_answered_before_the_handshake() {
 #[test]
 fn another_version_is_refused_and_ends_the_worker() {
     let op = Op::Hello {
-        protocol: 2,
+        protocol: 3,
         label: String::new(),
     };
     let mut input = to_line(&Request { id: 1, op });
@@ -447,13 +453,13 @@ fn another_version_is_refused_and_ends_the_worker() {
         op: load_op(),
     }));
     let (replies, end) = talk(&input, &counter());
-    assert!(matches!(end, Err(Error::Version { found: 2 })));
+    assert!(matches!(end, Err(Error::Version { found: 3 })));
     assert_eq!(replies.len(), 1);
     let refusal = replies[0].err.as_ref().unwrap();
     assert_eq!(refusal.kind, RefusalKind::Protocol);
     assert_eq!(
         refusal.message,
-        "supervisor speaks protocol 2, this worker 1"
+        "supervisor speaks protocol 3, this worker 2"
     );
 }
 
@@ -535,3 +541,6 @@ fn a_panic_in_the_engine_is_not_swallowed() {
     let ended = std::panic::catch_unwind(|| ask(&model, ops));
     assert!(ended.is_err());
 }
+
+#[path = "batch_tests.rs"]
+mod batches;

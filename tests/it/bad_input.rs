@@ -1,6 +1,10 @@
-//! Wrong input ends with exit code 3, words that help, and no report.
+//! Wrong input ends with exit code 3, words that help, and no report. A candidate whose files are
+//! broken is no wrong input: it fails.
 
 use std::fs;
+
+use vv_eval::gate::file::ReportFile;
+use vv_eval::record::FailureKind;
 
 use super::common::{Lab, Ran};
 
@@ -32,14 +36,33 @@ fn check_manifest(from: &str, to: &str, words: &[&str]) {
     check_model(&lab, "model", &[&["model_manifest.json"], words].concat());
 }
 
-/// Changes a file of a bare model, so that it is found out when it is loaded.
+/// Expects exit code 1 and a report that says so with these words.
+#[track_caller]
+fn check_fails(lab: &Lab, ran: &Ran, words: &[&str]) {
+    assert_eq!(ran.code, Some(1), "{}", ran.all());
+    let report: ReportFile = serde_json::from_slice(&lab.output("report.json")).unwrap();
+    assert!(report.verdict.counts);
+    let reasons = report.verdict.reasons.join("\n");
+    for word in words {
+        assert!(reasons.contains(word), "no `{word}` in\n{reasons}");
+    }
+    let failure = report.evidence.unwrap().candidate_record.failure.unwrap();
+    assert_eq!(failure.kind, FailureKind::LoadRefused);
+}
+
+/// Changes a file of a bare model, so that it is found out when it is loaded: a broken candidate
+/// fails, a broken baseline is nothing to compare with, and `inspect` refuses both.
 #[track_caller]
 fn check_bare(file: &str, change: impl Fn(Vec<u8>) -> Vec<u8>, words: &[&str]) {
     let lab = Lab::new();
     lab.bare("1.0.0", "model");
     let path = lab.path("model").join(file);
     fs::write(&path, change(fs::read(&path).unwrap())).unwrap();
-    check_model(&lab, "model", words);
+    check(&lab, &lab.compare("model", "1.1.0", &[]), words);
+    check(&lab, &lab.run(&["inspect", "model"]), words);
+    // In a report the advice stands behind the reason.
+    let words: Vec<&str> = words.iter().copied().filter(|w| *w != "hint: ").collect();
+    check_fails(&lab, &lab.compare("1.1.0", "model", &[]), &words);
 }
 
 /// Replaces bytes that must be there, keeping the length.
@@ -271,6 +294,48 @@ fn a_tokenizer_with_more_tokens_than_the_model() {
         },
         &["tokenizer does not match the vocabulary", "99999", "hint: "],
     );
+}
+
+#[test]
+fn a_kind_of_model_that_is_not_read_is_invalid_in_both_roles() {
+    let lab = Lab::new();
+    lab.bare("1.0.0", "model");
+    let (from, to) = ("\"model_type\": \"bitnet\"", "\"model_type\": \"mamba\"");
+    lab.edit("model/config.json", from, to);
+    check_model(&lab, "model", &["mamba", "cannot be judged"]);
+}
+
+#[test]
+fn a_broken_baseline_is_invalid_whatever_the_candidate_is() {
+    let lab = Lab::new();
+    for name in ["old", "new"] {
+        lab.bare("1.0.0", name);
+        lab.write(
+            &format!("{name}/model.safetensors"),
+            format!("short {name}"),
+        );
+    }
+    let words = ["the baseline cannot be judged", "safetensors"];
+    check(&lab, &lab.compare("old", "new", &[]), &words);
+}
+
+#[test]
+fn a_candidate_that_reads_worse_than_its_manifest_allows_fails() {
+    let limited = |limit: &str| {
+        let lab = Lab::new();
+        lab.pinned("1.0.0", "model");
+        let options = format!("{{\"model_options\": {{\"max_load_perplexity\": {limit}}},");
+        lab.edit("model/model_manifest.json", "{", &options);
+        lab
+    };
+    let lab = limited("1.5");
+    let words = ["perplexity of the built-in", "the manifest allows 1.5"];
+    check(&lab, &lab.compare("model", "1.1.0", &[]), &words);
+    check(&lab, &lab.run(&["inspect", "model", "--check"]), &words);
+    check_fails(&lab, &lab.compare("1.1.0", "model", &[]), &words);
+    let lab = limited("1e30");
+    let ran = lab.run(&["inspect", "model", "--check"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
 }
 
 #[test]

@@ -75,6 +75,51 @@ fn logits_agree_with_the_other_implementation() {
 }
 
 #[test]
+fn a_check_prints_the_perplexity_of_both_paragraphs() {
+    let ran = Lab::new().run(&["inspect", model("1.1.0").to_str().unwrap(), "--check"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    for language in ["Portuguese", "English"] {
+        let line = ran.stdout.lines().find(|line| line.contains(language));
+        let words: Vec<&str> = line
+            .expect("a line per paragraph")
+            .split_whitespace()
+            .collect();
+        assert_eq!(words[0], "perplexity");
+        let value: f64 = words[1].parse().unwrap();
+        assert!(value > 1.0 && value.is_finite(), "{value}");
+        assert!(
+            words.contains(&"tokens") || words.contains(&"tokens,"),
+            "{words:?}"
+        );
+    }
+}
+
+#[test]
+fn the_head_is_kept_as_asked() {
+    let path = model("1.0.0");
+    let path = path.to_str().unwrap();
+    for (flags, expected) in [
+        (&[][..], "int8"),
+        (&["--head", "f16"], "f16"),
+        (&["--head", "exact", "--i2s-layout", "64"], "exact"),
+    ] {
+        let ran = Lab::new().run(&[&["inspect", path], flags].concat());
+        let line = ran.stdout.lines().find(|line| line.starts_with("head"));
+        assert_eq!(line.unwrap().split_whitespace().last(), Some(expected));
+    }
+    check_refused(
+        &Lab::new(),
+        &["inspect", path, "--head", "int4"],
+        &["int4", "int8"],
+    );
+    check_refused(
+        &Lab::new(),
+        &["inspect", path, "--i2s-layout", "32"],
+        &["32", "64"],
+    );
+}
+
+#[test]
 fn a_token_outside_the_vocabulary_is_refused() {
     let fixture = root().join(FIXTURE);
     let fixture = fixture.to_str().unwrap();

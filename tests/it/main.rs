@@ -1,5 +1,6 @@
 //! The only integration binary: each further one would link the engine again.
 
+mod arena;
 mod bad_input;
 mod common;
 mod compare;

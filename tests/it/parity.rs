@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use vv_eval::artifact::digest_directory;
 use vv_eval::engine::bitnet::{Input, Projection, Trace};
-use vv_eval::engine::kernels::scalar::Quantized;
+use vv_eval::engine::kernels::quantize::Quantized;
 use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
 use vv_eval::model::{Family, HeadStorage, LoadOptions, ModelBundle};
 
@@ -129,7 +129,7 @@ impl Trace for Comparison {
             Input::Down => "down_in",
         };
         let rows = (0..values.n_tokens()).flat_map(|t| values.row(t));
-        let found: Vec<i64> = rows.map(|q| i64::from(*q)).collect();
+        let found: Vec<i64> = rows.map(i64::from).collect();
         self.check(&format!("model.layers.{layer}.{place}.q8"), &found);
     }
 

@@ -77,11 +77,12 @@ impl Case<'_> {
     }
 
     /// Times of one process per role: its placement in memory is one draw, so there is no interval.
+    /// Scenes that were only written in a batch have none and are counted as absent.
     pub(super) fn natural(&self, mut result: CheckResult, time: NaturalTime) -> CheckResult {
         let of = |output: &OutputObservation| match time {
-            NaturalTime::Ttft => Some(cost::ttft_ms(output)),
+            NaturalTime::Ttft => cost::ttft_ms(output),
             NaturalTime::Tpot => cost::tpot_ms(output),
-            NaturalTime::EndToEnd => Some(cost::e2e_ms(output)),
+            NaturalTime::EndToEnd => cost::e2e_ms(output),
         };
         let base = self.comparison.baseline().outputs.iter();
         let pairs = base.zip(&self.comparison.candidate().outputs);

@@ -55,7 +55,7 @@ pub(super) struct SegmentSizes {
 impl Run<'_> {
     /// Times both roles in a launch of its own and derives the sizes.
     pub(super) fn calibrate(&mut self) -> Result<SegmentSizes, Fault> {
-        let loaded = Pair::try_new(Role::Baseline, |role| self.loaded(role))?;
+        let loaded = Pair::try_new(Role::Baseline, |role| self.loaded(role, "latency"))?;
         let limit = |answer: &LoadAnswer| answer.context_limit;
         let mut sizes = SegmentSizes {
             context: limit(&loaded.baseline.1).min(limit(&loaded.candidate.1)),

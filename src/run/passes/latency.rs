@@ -72,7 +72,7 @@ impl Run<'_> {
         plan: &LaunchPlan,
         sizes: SegmentSizes,
     ) -> Result<Pair<Launch>, Fault> {
-        let mut pair = self.loaded_pair(plan.spawn_first)?;
+        let mut pair = self.loaded_pair(plan.spawn_first, "latency")?;
         let at = At::pass("latency");
         for role in turns(plan.spawn_first) {
             pair.of_mut(role)

@@ -35,7 +35,7 @@ impl Run<'_> {
 
     fn memory_run(&mut self, role: Role, longest: &SceneInput) -> Result<MemoryRun, Fault> {
         let at = At::scene("memory", &longest.id);
-        let (mut worker, load) = self.loaded(role)?;
+        let (mut worker, load) = self.loaded(role, "memory")?;
         let loaded = worker.snapshot(true, at)?;
         let request = OpenRequest {
             scene: longest.id.clone(),

@@ -1,0 +1,29 @@
+//! Reads models in GGUF containers.
+//!
+//! In: one file or the parts of a split one. Out: metadata, tensors and, for the model loader, a
+//! checked ternary model with its tokenizer. The reader is strict and its own: it maps nothing into
+//! memory, allocates no more than the file has bytes, and knows the type ids on which engines
+//! disagree.
+//!
+//! Source of the layout: the GGUF specification (ggml-org/ggml, `docs/gguf.md`) and the checks of
+//! llama.cpp's `gguf.cpp`.
+
+pub mod blocks;
+mod codes;
+mod error;
+mod header;
+mod keys;
+mod kind;
+mod load;
+mod reader;
+mod text;
+mod value;
+
+pub use error::FormatError;
+pub use header::{Header, MAX_HEADER_BYTES, RawTensor};
+pub use kind::GgmlType;
+pub use reader::{Gguf, TensorInfo};
+pub use value::{Array, Strings, Value};
+
+pub(super) use load::{Detected, detect, load};
+pub(super) use text::{template, tokenizer};
