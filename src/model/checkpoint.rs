@@ -70,13 +70,15 @@ impl Checkpoint {
         if let Some(name) = stray {
             return Err(refuse(format!("lists no tensor of {name}")));
         }
+        if let Some(name) = names.iter().find(|name| !files.files.contains_key(**name)) {
+            return Err(refuse(format!(
+                "names {name}, which is not among the files"
+            )));
+        }
         let mut shards = Vec::new();
         let mut places = BTreeMap::new();
         for name in names {
-            let shard = files
-                .files
-                .get(name)
-                .ok_or_else(|| refuse(format!("names {name}, which is not among the files")))?;
+            let shard = &files.files[name];
             let container = open(shard.path())?;
             for tensor in container.tensors().keys() {
                 if promised.get(tensor) != Some(name) {
