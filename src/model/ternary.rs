@@ -453,7 +453,7 @@ mod tests {
             let mut state = seed;
             let mut digit = || {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
-                (state >> 33) as u8 % 3
+                u8::try_from((state >> 33) % 3).unwrap()
             };
             let mut byte = || digit() | digit() << 2 | digit() << 4 | digit() << 6;
             let packed: Vec<u8> = (0..n_out.div_ceil(4) * n_in).map(|_| byte()).collect();
