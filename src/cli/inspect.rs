@@ -170,6 +170,7 @@ fn card(found: &Resolved, card: &ModelCard) -> String {
         ("activations", "8 bit".to_owned()),
         ("head", card.head.to_string()),
         ("codes digest", format!("sha256 {}", card.codes_digest)),
+        ("layers digest", format!("sha256 {}", card.layers_digest)),
     ];
     for (name, value) in rows {
         let _ = writeln!(text, "{name:<16}{}", one_line(&value));

@@ -142,6 +142,16 @@ impl ModelConfig {
     /// [`Error::Json`], [`Error::MissingKey`], [`Error::BadKey`], [`Error::UnknownQuantization`],
     /// [`Error::Unsupported`].
     pub fn parse(path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        Self::parse_as(path, bytes, None)
+    }
+
+    /// As [`parse`](Self::parse), told whether float projections are masters.
+    ///
+    /// * `is_online`: decides where the file has no `quantization_mode`; must agree with one
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse).
+    pub fn parse_as(path: &Path, bytes: &[u8], is_online: Option<bool>) -> Result<Self, Error> {
         let root: Map<String, Value> =
             serde_json::from_slice(bytes).map_err(|source| Error::Json {
                 path: path.to_owned(),
@@ -152,7 +162,7 @@ impl ModelConfig {
             prefix: "",
             map: &root,
         };
-        let quantization = quantization(&keys)?;
+        let quantization = quantization(&keys, is_online)?;
         let family = family(&keys, quantization)?;
         for key in ["attention_bias", "mlp_bias"] {
             if root
@@ -220,7 +230,10 @@ fn family(keys: &Keys<'_>, quantization: Quantization) -> Result<Family, Error> 
         Some(other) => return Err(keys.bad("architectures", "a list of one name", other)),
     };
     match (architecture, model_type) {
-        ("BitNetForCausalLM", "bitnet") => Ok(Family::BitNet),
+        // The second are the 1bitLLM checkpoints, which came with code of their own.
+        ("BitNetForCausalLM", "bitnet") | ("BitnetForCausalLM", "llama" | "bitnet") => {
+            Ok(Family::BitNet)
+        }
         ("LlamaForCausalLM", "llama") if quantization != Quantization::Unstated => {
             Ok(Family::LlamaBitNet)
         }
@@ -233,10 +246,10 @@ fn family(keys: &Keys<'_>, quantization: Quantization) -> Result<Family, Error> 
     }
 }
 
-/// The `quantization_config` object, every key of it understood.
-fn quantization(keys: &Keys<'_>) -> Result<Quantization, Error> {
+/// The `quantization_config` object, every key of it understood, or what stands for it.
+fn quantization(keys: &Keys<'_>, is_online: Option<bool>) -> Result<Quantization, Error> {
     let map = match keys.map.get("quantization_config") {
-        None | Some(Value::Null) => return Ok(Quantization::Unstated),
+        None | Some(Value::Null) => return unquantized(keys, is_online),
         Some(Value::Object(map)) => map,
         Some(other) => return Err(keys.bad("quantization_config", "an object", other)),
     };
@@ -273,14 +286,52 @@ fn quantization(keys: &Keys<'_>) -> Result<Quantization, Error> {
         Some("autobitlinear") => ScaleConvention::Direct,
         Some(other) => return Err(inner.bad("linear_class", "bitlinear or autobitlinear", other)),
     };
-    match inner.optional_text("quantization_mode")? {
-        None | Some("offline") => Ok(Quantization::Offline {
-            convention,
-            is_stated: class.is_some(),
-        }),
-        Some("online") => Ok(Quantization::Online),
-        Some(other) => Err(inner.bad("quantization_mode", "offline or online", other)),
+    let offline = Quantization::Offline {
+        convention,
+        is_stated: class.is_some(),
+    };
+    let key = "quantization_mode";
+    let mode = match inner.optional_text(key)? {
+        None if is_online == Some(true) => Quantization::Online,
+        None | Some("offline") => offline,
+        Some("online") => Quantization::Online,
+        Some(other) => return Err(inner.bad(key, "offline or online", other)),
+    };
+    match (is_online, mode) {
+        (Some(false), Quantization::Online) => {
+            Err(inner.bad(key, "offline, as the manifest says", "online"))
+        }
+        (Some(true), Quantization::Offline { .. }) => {
+            Err(inner.bad(key, "online, as the manifest says", "offline"))
+        }
+        _ => Ok(mode),
     }
+}
+
+/// What files without `quantization_config` say in other ways.
+fn unquantized(keys: &Keys<'_>, is_online: Option<bool>) -> Result<Quantization, Error> {
+    let bits = [("weight_bits", 1), ("input_bits", 8)];
+    for (key, expected) in bits {
+        if let Some(found) = keys.optional_count(key)?
+            && found != expected
+        {
+            return Err(keys.bad(key, &expected.to_string(), found));
+        }
+    }
+    let is_marked = keys.optional_flag("is_bitnet_config")?.unwrap_or(false);
+    let has_bits = keys.get("weight_bits").is_some();
+    // 1bitLLM checkpoints are masters; the tools behind `is_bitnet_config` pack with the
+    // reciprocal of the scale, as everything without `linear_class` does.
+    let marked = Quantization::Offline {
+        convention: ScaleConvention::Inverse,
+        is_stated: false,
+    };
+    Ok(match is_online {
+        Some(true) => Quantization::Online,
+        None if has_bits => Quantization::Online,
+        _ if is_marked => marked,
+        _ => Quantization::Unstated,
+    })
 }
 
 /// Only the head may be left unquantized; a float projection would need another product.
@@ -584,6 +635,76 @@ mod tests {
         check_refused("/head_dim", json!(15), "an even number");
         check_refused("/vocab_size", json!(0), "from 1");
         check_refused("/eos_token_id", json!([-1]), "a token id");
+    }
+
+    #[test]
+    fn one_bit_weights_are_masters() {
+        let mut config = sound();
+        config["architectures"] = json!(["BitnetForCausalLM"]);
+        config["model_type"] = json!("llama");
+        config["hidden_act"] = json!("silu");
+        config["weight_bits"] = json!(1);
+        config["input_bits"] = json!(8);
+        config
+            .as_object_mut()
+            .unwrap()
+            .remove("quantization_config");
+        let parsed = parse(&config).unwrap();
+        assert_eq!(parsed.family, Family::BitNet);
+        assert_eq!(parsed.quantization, Quantization::Online);
+        config["input_bits"] = json!(4);
+        let text = parse(&config).unwrap_err().to_string();
+        assert!(
+            text.contains("`input_bits` of config.json is 4, expected 8"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_marked_llama_is_a_bitnet_of_reciprocal_scales() {
+        let mut config = sound();
+        config["architectures"] = json!(["LlamaForCausalLM"]);
+        config["model_type"] = json!("llama");
+        config["is_bitnet_config"] = json!(true);
+        config
+            .as_object_mut()
+            .unwrap()
+            .remove("quantization_config");
+        let parsed = parse(&config).unwrap();
+        assert_eq!(parsed.family, Family::LlamaBitNet);
+        let inverse = Quantization::Offline {
+            convention: ScaleConvention::Inverse,
+            is_stated: false,
+        };
+        assert_eq!(parsed.quantization, inverse);
+    }
+
+    #[test]
+    fn what_the_manifest_says_of_masters_decides_only_what_is_open() {
+        let parse_as = |config: &Value, is_online| {
+            let text = config.to_string();
+            ModelConfig::parse_as(Path::new("config.json"), text.as_bytes(), is_online)
+        };
+        let mut config = sound();
+        assert_eq!(
+            parse_as(&config, Some(true)).unwrap().quantization,
+            Quantization::Online
+        );
+        config["quantization_config"]["quantization_mode"] = json!("offline");
+        let text = parse_as(&config, Some(true)).unwrap_err().to_string();
+        assert!(text.contains("is offline, expected online"), "{text}");
+        config["quantization_config"]["quantization_mode"] = json!("online");
+        assert!(parse_as(&config, Some(true)).is_ok());
+        let text = parse_as(&config, Some(false)).unwrap_err().to_string();
+        assert!(text.contains("is online, expected offline"), "{text}");
+        config
+            .as_object_mut()
+            .unwrap()
+            .remove("quantization_config");
+        assert_eq!(
+            parse_as(&config, Some(true)).unwrap().quantization,
+            Quantization::Online
+        );
     }
 
     #[test]

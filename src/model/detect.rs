@@ -5,6 +5,7 @@ use std::fmt;
 
 use super::config::{Activation, Family, ModelConfig, Quantization};
 use super::table::HeadStorage;
+use super::weights::Identity;
 use crate::units::Sha256;
 
 /// The key that states the activation.
@@ -63,13 +64,15 @@ pub struct ModelCard {
     pub head: HeadStorage,
     /// Identity of the ternary codes.
     pub codes_digest: Sha256,
+    /// Identity of the ternary codes with their scales.
+    pub layers_digest: Sha256,
     /// Whatever is odd but not wrong.
     pub warnings: Vec<String>,
 }
 
 impl ModelCard {
     /// The card of weights with this configuration, nothing known of text.
-    pub(super) fn new(config: &ModelConfig, n_parameters: usize, codes_digest: Sha256) -> Self {
+    pub(super) fn new(config: &ModelConfig, n_parameters: usize, identity: Identity) -> Self {
         let (scale, scale_source) = match config.quantization {
             Quantization::Offline {
                 convention,
@@ -108,7 +111,8 @@ impl ModelCard {
             template: None,
             stop_ids: Vec::new(),
             head: HeadStorage::default(),
-            codes_digest,
+            codes_digest: identity.codes,
+            layers_digest: identity.layers,
             warnings: Vec::new(),
         }
     }

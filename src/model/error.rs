@@ -82,6 +82,14 @@ pub enum Error {
         #[source]
         source: HeaderError,
     },
+    /// The index of a checkpoint in several files contradicts them.
+    #[error("{} {reason}", .path.display())]
+    Shards {
+        /// The index.
+        path: PathBuf,
+        /// What it says and what is so.
+        reason: String,
+    },
     /// The container of the weights is damaged.
     #[error("{} is not a valid GGUF file", .path.display())]
     Gguf {
@@ -207,15 +215,6 @@ pub enum Error {
         /// Its name.
         tensor: String,
     },
-    /// A float tensor that candle could not decode.
-    #[error("tensor `{tensor}` cannot be decoded")]
-    Decode {
-        /// Its name.
-        tensor: String,
-        /// candle's reason.
-        #[source]
-        source: candle_core::Error,
-    },
     /// The tokenizer file could not be used.
     #[error("{} is not a usable tokenizer: {reason}", .path.display())]
     Tokenizer {
@@ -282,7 +281,10 @@ impl Hint for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
             Self::MissingFile { .. } => {
-                "a model directory holds config.json and model.safetensors, or one GGUF model"
+                "a model directory holds config.json beside model.safetensors or its index and shards, or one GGUF model"
+            }
+            Self::Shards { .. } => {
+                "put the index and all the shards published with it into one directory, and no others"
             }
             Self::UnknownQuantization { .. } => {
                 "newer BitNet variants compute differently; only quant_method, linear_class, quantization_mode, modules_to_not_convert and use_rms_norm = false are understood"
@@ -325,7 +327,6 @@ impl Hint for Error {
             | Self::Scale { .. }
             | Self::NotFinite { .. }
             | Self::AllZero { .. }
-            | Self::Decode { .. }
             | Self::Tokenizer { .. }
             | Self::SpecialId { .. }
             | Self::Template { .. }

@@ -1,16 +1,19 @@
 //! Turns verified files into a model: configuration, weights, tokenizer, template.
 //!
 //! In: [`ModelFiles`]. Out: a [`ModelBundle`] and the [`ModelCard`] that says what was detected.
-//! Reads Hugging Face directories with one safetensors file, and GGUF files. Refuses what it does not understand
-//! rather than guessing: most mistakes in this format give fluent but wrong output.
+//! Reads Hugging Face directories with safetensors in one file or several, and GGUF files. Refuses
+//! what it does not understand rather than guessing: most mistakes in this format give fluent but
+//! wrong output.
 
 pub mod arena;
+mod checkpoint;
 mod checks;
 mod codec;
 pub mod config;
 pub mod detect;
 mod error;
 pub mod gguf;
+mod hf;
 pub mod safetensors;
 pub mod synthetic;
 mod table;
@@ -31,7 +34,7 @@ pub use table::{HeadStorage, Rows, Table, TablePiece, UnknownHeadStorage};
 pub use template::ChatTemplate;
 pub use ternary::TernaryMatrix;
 pub use tokenizer::Tokenizer;
-pub use weights::{LayerWeights, Weights};
+pub use weights::{Identity, LayerWeights, Weights};
 
 use crate::artifact::ModelFiles;
 use codec::Vocabulary;
@@ -123,11 +126,10 @@ impl ModelBundle {
 
     fn load_checkpoint(files: &ModelFiles, options: &LoadOptions) -> Result<Self, Error> {
         let (path, bytes) = needed(files, "config.json")?;
-        let weights_path = file(files, "model.safetensors")?;
-        let config = ModelConfig::parse(&path, &bytes)?;
-        let loaded = weights::load(weights_path, &config, options)?;
+        let config = ModelConfig::parse_as(&path, &bytes, options.is_online)?;
+        let loaded = hf::load(files, &config, options)?;
         let weights = loaded.weights;
-        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.codes_digest());
+        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.identity());
         card.container = match config.quantization {
             Quantization::Online => "hf-masters",
             _ if loaded.is_packed => "hf-packed",
@@ -158,7 +160,7 @@ impl ModelBundle {
         };
         let loaded = gguf::load(&gguf, ternary, options)?;
         let (config, weights) = (loaded.config, loaded.weights);
-        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.codes_digest());
+        let mut card = ModelCard::new(&config, weights.n_parameters(), weights.identity());
         card.container = loaded.container;
         card.scale_source = loaded.scale_source;
         card.act_source = loaded.act_source;

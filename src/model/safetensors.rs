@@ -4,18 +4,22 @@
 //! (huggingface/safetensors, README) with every optional leniency left out.
 
 use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
 use std::fmt;
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
+use std::marker::PhantomData;
+use std::os::unix::fs::FileExt as _;
 
-use serde::Deserialize;
+use half::f16;
+use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
 use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
 
 /// Longest header accepted, in bytes.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
 /// Element type of a tensor, of those BitNet checkpoints hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Dtype {
     /// Unsigned bytes: packed ternary codes.
     U8,
@@ -34,6 +38,41 @@ impl Dtype {
             Self::U8 => 1,
             Self::F16 | Self::BF16 => 2,
             Self::F32 => 4,
+        }
+    }
+
+    /// Turns stored floats, little-endian, into f32; exact for every type.
+    ///
+    /// # Panics
+    /// When the elements are no floats, or `bytes` does not hold one for each place of `out`.
+    pub fn widen(self, bytes: &[u8], out: &mut [f32]) {
+        assert_eq!(bytes.len(), out.len() * self.size(), "one value per place");
+        match self {
+            Self::U8 => panic!("bytes are no floats"),
+            Self::F32 => {
+                let (bytes, _) = bytes.as_chunks();
+                for (out, bytes) in out.iter_mut().zip(bytes) {
+                    *out = f32::from_le_bytes(*bytes);
+                }
+            }
+            Self::BF16 => {
+                let (bytes, _) = bytes.as_chunks();
+                for (out, bytes) in out.iter_mut().zip(bytes) {
+                    *out = f32::from_bits(u32::from(u16::from_le_bytes(*bytes)) << 16);
+                }
+            }
+            Self::F16 => {
+                // Whole slices are converted by the processor's own instruction.
+                let mut bits = [0u16; 256];
+                let (bytes, _) = bytes.as_chunks();
+                for (out, bytes) in out.chunks_mut(256).zip(bytes.chunks(256)) {
+                    let bits = &mut bits[..out.len()];
+                    for (bits, bytes) in bits.iter_mut().zip(bytes) {
+                        *bits = u16::from_le_bytes(*bytes);
+                    }
+                    bits.reinterpret_cast::<f16>().convert_to_f32_slice(out);
+                }
+            }
         }
     }
 
@@ -120,7 +159,7 @@ pub enum HeaderError {
 }
 
 /// Place and type of one tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TensorInfo {
     /// Element type.
@@ -128,7 +167,7 @@ pub struct TensorInfo {
     /// Outermost dimension first.
     pub shape: Vec<usize>,
     /// `[begin, end)` in bytes, relative to the data part.
-    data_offsets: [u64; 2],
+    pub data_offsets: [u64; 2],
 }
 
 /// An opened container; header checked, no tensor read yet.
@@ -171,32 +210,24 @@ impl<R: Read + Seek> SafeTensors<R> {
     pub fn tensors(&self) -> &BTreeMap<String, TensorInfo> {
         &self.tensors
     }
+}
 
-    /// Hands the bytes of a tensor to `sink` in order, in pieces of at most `piece` bytes.
+impl SafeTensors<File> {
+    /// Fills `out` with bytes of a tensor, from its byte `start` on; any thread may ask.
     ///
     /// # Errors
-    /// [`HeaderError::Io`].
+    /// The system's.
     ///
     /// # Panics
-    /// When the container has no such tensor, or `piece` is 0.
-    pub fn read<E: From<io::Error>>(
-        &mut self,
-        name: &str,
-        piece: usize,
-        mut sink: impl FnMut(&[u8]) -> Result<(), E>,
-    ) -> Result<(), E> {
-        assert!(piece > 0, "pieces hold bytes");
+    /// When the container has no such tensor, or it has fewer bytes.
+    pub fn read_at(&self, name: &str, start: u64, out: &mut [u8]) -> io::Result<()> {
         let [begin, end] = self.tensors[name].data_offsets;
-        let mut left = usize::try_from(end - begin).expect("sizes were computed in usize");
-        let mut buffer = vec![0; piece.min(left)];
-        self.reader.seek(SeekFrom::Start(self.data_start + begin))?;
-        while left > 0 {
-            let n = piece.min(left);
-            self.reader.read_exact(&mut buffer[..n])?;
-            sink(&buffer[..n])?;
-            left -= n;
-        }
-        Ok(())
+        assert!(
+            start + out.len() as u64 <= end - begin,
+            "`{name}` has these bytes"
+        );
+        self.reader
+            .read_exact_at(out, self.data_start + begin + start)
     }
 }
 
@@ -247,50 +278,80 @@ fn check_layout(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Resul
     Ok(())
 }
 
-/// The header's map; a plain map type would keep the last of two equal names in silence.
+/// The header's map, its one entry that is no tensor left out.
 struct Header(BTreeMap<String, TensorInfo>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Entries;
-        impl<'de> Visitor<'de> for Entries {
-            type Value = Header;
+        let UniqueMap(entries) = UniqueMap::<Entry>::deserialize(deserializer)?;
+        let tensors = entries.into_iter().filter_map(|(name, entry)| match entry {
+            Entry::Tensor(info) => Some((name, info)),
+            Entry::Metadata => None,
+        });
+        Ok(Self(tensors.collect()))
+    }
+}
+
+enum Entry {
+    Tensor(TensorInfo),
+    Metadata,
+}
+
+impl Keyed for Entry {
+    fn next<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
+        if key == "__metadata__" {
+            map.next_value::<BTreeMap<String, String>>()?;
+            return Ok(Self::Metadata);
+        }
+        map.next_value().map(Self::Tensor)
+    }
+}
+
+impl Keyed for String {
+    fn next<'de, A: MapAccess<'de>>(_: &str, map: &mut A) -> Result<Self, A::Error> {
+        map.next_value()
+    }
+}
+
+/// A value of a map whose form may depend on its key.
+pub(super) trait Keyed: Sized {
+    /// The value that follows `key`.
+    fn next<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error>;
+}
+
+/// A map of tensors; a plain map type would keep the last of two equal names in silence.
+pub(super) struct UniqueMap<V>(pub(super) BTreeMap<String, V>);
+
+impl<'de, V: Keyed> Deserialize<'de> for UniqueMap<V> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Entries<V>(PhantomData<V>);
+        impl<'de, V: Keyed> Visitor<'de> for Entries<V> {
+            type Value = UniqueMap<V>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a map of tensors")
             }
 
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Header, A::Error> {
-                let mut tensors = BTreeMap::new();
-                let mut has_metadata = false;
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueMap<V>, A::Error> {
+                let mut all = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
-                    if name == "__metadata__" {
-                        if has_metadata {
-                            return Err(A::Error::custom("`__metadata__` occurs twice"));
-                        }
-                        has_metadata = true;
-                        map.next_value::<BTreeMap<String, String>>()?;
-                        continue;
+                    let value = V::next(&name, &mut map)?;
+                    if all.contains_key(&name) {
+                        return Err(A::Error::custom(format!("tensor `{name}` occurs twice")));
                     }
-                    match tensors.entry(name) {
-                        Entry::Occupied(entry) => {
-                            let name = entry.key();
-                            return Err(A::Error::custom(format!("tensor `{name}` occurs twice")));
-                        }
-                        Entry::Vacant(entry) => entry.insert(map.next_value()?),
-                    };
+                    all.insert(name, value);
                 }
-                Ok(Header(tensors))
+                Ok(UniqueMap(all))
             }
         }
-        deserializer.deserialize_map(Entries)
+        deserializer.deserialize_map(Entries(PhantomData))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::error::Error as _;
-    use std::io::Cursor;
+    use std::io::{Cursor, Write as _};
 
     use super::*;
 
@@ -316,17 +377,17 @@ mod tests {
     const A: &str = r#""a":{"dtype":"U8","shape":[2,3],"data_offsets":[0,6]}"#;
 
     #[test]
-    fn a_sound_container_is_read_in_pieces() {
+    fn a_sound_container_is_read_by_position() {
         let header = format!(r#"{{"__metadata__":{{"format":"pt"}},{A}}}   "#);
-        let mut file = SafeTensors::open(Cursor::new(container(&header, 6))).unwrap();
+        let mut file = tempfile::tempfile().unwrap();
+        let mut bytes = container(&header, 0);
+        bytes.extend(1..=6);
+        file.write_all(&bytes).unwrap();
+        let file = SafeTensors::open(file).unwrap();
         assert_eq!(file.tensors()["a"].shape, [2, 3]);
-        let mut sizes = Vec::new();
-        file.read("a", 4, |bytes| {
-            sizes.push(bytes.len());
-            Ok::<_, io::Error>(())
-        })
-        .unwrap();
-        assert_eq!(sizes, [4, 2]);
+        let mut out = [0; 3];
+        file.read_at("a", 2, &mut out).unwrap();
+        assert_eq!(out, [3, 4, 5]);
     }
 
     #[test]

@@ -53,8 +53,11 @@ impl TernaryMatrix {
             codes,
             scale,
         };
-        matrix.check_codes(name)?;
-        let fraction = matrix.zero_fraction();
+        let survey = Survey::of(&matrix.codes);
+        if survey.has_three {
+            return Err(matrix.invalid_code(name));
+        }
+        let fraction = survey.n_zeros as f64 / (n_out * n_in) as f64;
         if fraction <= 0.0 || fraction >= 1.0 {
             return Err(Error::Zeros {
                 tensor: name.to_owned(),
@@ -82,15 +85,24 @@ impl TernaryMatrix {
     ) -> Result<Self, Error> {
         let groups = n_out.div_ceil(4);
         assert_eq!(packed.len(), groups * n_in, "packed bytes fill the matrix");
-        let mut codes = Vec::with_capacity(n_out * n_in.div_ceil(4));
-        for row in 0..n_out {
-            let source = &packed[row % groups * n_in..][..n_in];
-            let shift = 2 * (row / groups);
-            codes.extend(source.chunks(4).map(|four| {
-                four.iter()
-                    .rev()
-                    .fold(0, |byte, &b| byte << 2 | (b >> shift & 3))
-            }));
+        let row_bytes = n_in.div_ceil(4);
+        let mut codes = Slab::zeroed(n_out * row_bytes);
+        // The four rows of a byte lie in the four quarters of the matrix, the last may be short.
+        let mut quarters: Vec<&mut [u8]> = codes.chunks_mut(groups * row_bytes).collect();
+        for (row, source) in packed.chunks_exact(n_in).enumerate() {
+            for (block, source) in source.chunks(64).enumerate() {
+                let fours = transposed(source);
+                let at = row * row_bytes + block * 16;
+                let n = source.len().div_ceil(4);
+                for (i, quarter) in quarters.iter_mut().enumerate() {
+                    let Some(out) = quarter.get_mut(at..at + n) else {
+                        continue;
+                    };
+                    for (out, four) in out.iter_mut().zip(fours) {
+                        *out = four.to_le_bytes()[i];
+                    }
+                }
+            }
         }
         Self::new(name, [n_out, n_in], codes, scale)
     }
@@ -205,13 +217,12 @@ impl TernaryMatrix {
 
     /// Share of zeros in [0, 1].
     pub fn zero_fraction(&self) -> f64 {
-        // A code of 01 has its low bit set and its high bit clear; the padding codes are 00.
-        let zeros: u64 = self
-            .codes
-            .iter()
-            .map(|b| u64::from((b & !(b >> 1) & 0x55).count_ones()))
-            .sum();
-        zeros as f64 / (self.n_out * self.n_in) as f64
+        Survey::of(&self.codes).n_zeros as f64 / (self.n_out * self.n_in) as f64
+    }
+
+    /// All codes, rows first to last, four per byte, first in the low bits.
+    pub fn codes(&self) -> &[u8] {
+        &self.codes
     }
 
     /// Identity of the codes, independent of the container they came in and of the scale.
@@ -226,21 +237,84 @@ impl TernaryMatrix {
         hasher.finish()
     }
 
-    fn check_codes(&self, name: &str) -> Result<(), Error> {
+    /// Where the first code 3 stands.
+    fn invalid_code(&self, name: &str) -> Error {
         let bytes = self.n_in.div_ceil(4);
-        let Some(at) = self.codes.iter().position(|b| b & (b >> 1) & 0x55 != 0) else {
-            return Ok(());
-        };
+        let holds_three = |b: &u8| b & (b >> 1) & 0x55 != 0;
+        let at = self.codes.iter().position(holds_three);
+        let at = at.expect("the survey found one");
         let byte = self.codes[at];
         let slot = (0..4)
             .find(|slot| byte >> (2 * slot) & 3 == 3)
             .expect("the byte holds a 3");
-        Err(Error::InvalidCode {
+        Error::InvalidCode {
             tensor: name.to_owned(),
             row: at / bytes,
             column: at % bytes * 4 + slot,
-        })
+        }
     }
+}
+
+/// What one pass over the codes finds.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Survey {
+    has_three: bool,
+    n_zeros: u64,
+}
+
+impl Survey {
+    fn of(codes: &[u8]) -> Self {
+        const LOW: u64 = 0x5555_5555_5555_5555;
+        let (mut threes, mut n_zeros) = (0, 0);
+        // A byte adds at most 4 to its counter, so a counter of 8 bits holds 63 rounds.
+        for block in codes.chunks(63 * 64) {
+            let mut counts = [0u64; 8];
+            let mut round = |bytes: &[u8; 64]| {
+                let (words, _) = bytes.as_chunks();
+                for (count, word) in counts.iter_mut().zip(words) {
+                    let word = u64::from_le_bytes(*word);
+                    threes |= word & word >> 1 & LOW;
+                    // The code 01 has its low bit set and its high bit clear; padding is 00.
+                    let ones = word & !(word >> 1) & LOW;
+                    let pairs =
+                        (ones & 0x3333_3333_3333_3333) + (ones >> 2 & 0x3333_3333_3333_3333);
+                    *count += (pairs + (pairs >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+                }
+            };
+            let (rounds, rest) = block.as_chunks();
+            rounds.iter().for_each(&mut round);
+            if !rest.is_empty() {
+                let mut last = [0; 64];
+                last[..rest.len()].copy_from_slice(rest);
+                round(&last);
+            }
+            let bytes = counts.iter().flat_map(|count| count.to_le_bytes());
+            n_zeros += bytes.map(u64::from).sum::<u64>();
+        }
+        Self {
+            has_three: threes != 0,
+            n_zeros,
+        }
+    }
+}
+
+/// Codes of up to 64 packed bytes by row instead of by column: byte i of word k holds what bits
+/// 2i and 2i+1 of bytes 4k to 4k+3 held, first in the low bits.
+fn transposed(packed: &[u8]) -> [u32; 16] {
+    let mut bytes = [0; 64];
+    bytes[..packed.len()].copy_from_slice(packed);
+    let (words, _) = bytes.as_chunks();
+    let mut out = [0; 16];
+    for (out, word) in out.iter_mut().zip(words) {
+        // A 4 x 4 matrix of 2-bit codes: swap the off-diagonal codes of each 2 x 2 block, then
+        // the off-diagonal blocks.
+        let mut x = u32::from_le_bytes(*word);
+        let swap = (x ^ x >> 6) & 0x00cc_00cc;
+        x ^= swap ^ swap << 6;
+        let swap = (x ^ x >> 12) & 0x0000_f0f0;
+        *out = x ^ swap ^ swap << 12;
+    }
+    out
 }
 
 /// The one magnitude all non-zero values share, 0 when there is none; else a value that differs.
@@ -266,6 +340,8 @@ fn pack_signs([n_out, n_in]: [usize; 2], values: &[f32], sign: impl Fn(f32) -> f
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -355,5 +431,64 @@ mod tests {
         assert_eq!(digest, Sha256::of(&message));
         assert_eq!(digest, matrix([1, 5], &[0b10_01_00_10, 0b01], 2.0));
         assert_ne!(digest, matrix([1, 6], &[0b10_01_00_10, 0b01], 1.0));
+    }
+
+    /// The plain definition of the packed layout, one code at a time.
+    fn unpacked([n_out, n_in]: [usize; 2], packed: &[u8]) -> Vec<i8> {
+        let groups = n_out.div_ceil(4);
+        let places = (0..n_out).flat_map(|row| (0..n_in).map(move |column| (row, column)));
+        places
+            .map(|(row, column)| {
+                let byte = packed[row % groups * n_in + column];
+                (byte >> (2 * (row / groups)) & 3).cast_signed() - 1
+            })
+            .collect()
+    }
+
+    proptest! {
+        #[test]
+        fn packed_bytes_are_read_as_defined(
+            n_out in 1usize..14, n_in in 1usize..150, seed in any::<u64>()
+        ) {
+            let mut state = seed;
+            let mut digit = || {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                u8::try_from((state >> 33) % 3).unwrap()
+            };
+            let mut byte = || digit() | digit() << 2 | digit() << 4 | digit() << 6;
+            let packed: Vec<u8> = (0..n_out.div_ceil(4) * n_in).map(|_| byte()).collect();
+            let expected = unpacked([n_out, n_in], &packed);
+            let zeros = expected.iter().filter(|t| **t == 0).count();
+            match TernaryMatrix::from_packed("w", [n_out, n_in], &packed, 1.0) {
+                Ok(matrix) => {
+                    let rows = (0..n_out).flat_map(|row| (0..n_in).map(move |c| (row, c)));
+                    let found: Vec<i8> = rows.map(|(row, c)| matrix.sign(row, c)).collect();
+                    prop_assert_eq!(&found, &expected);
+                    let share = zeros as f64 / expected.len() as f64;
+                    prop_assert!((matrix.zero_fraction() - share).abs() < 1e-12);
+                    // Padding of rows is no code, so equal matrices have equal bytes.
+                    let again = pack_signs([n_out, n_in], &matrix.dequantize(), |w| w);
+                    prop_assert_eq!(matrix.codes(), &again[..]);
+                }
+                Err(_) => prop_assert!(zeros == 0 || zeros == expected.len()),
+            }
+        }
+
+        #[test]
+        fn a_code_three_is_found_wherever_it_stands(at in 0usize..20_000, slot in 0usize..4) {
+            let mut codes = vec![0b10_01_00_10; 20_000];
+            codes[at] |= 3 << (2 * slot);
+            let error = TernaryMatrix::new("w", [20, 4000], codes, 1.0).unwrap_err();
+            let place = format!("row {}, column {}", at / 1000, at % 1000 * 4 + slot);
+            prop_assert!(error.to_string().ends_with(&place), "{}", error);
+        }
+    }
+
+    #[test]
+    fn zeros_are_counted_beyond_what_one_byte_holds() {
+        let mut codes = vec![0b01_01_01_01; 100_000];
+        codes[99_999] = 0b01_01_01_00;
+        let matrix = TernaryMatrix::new("w", [1, 400_000], codes, 1.0).unwrap();
+        assert!((matrix.zero_fraction() - 399_999.0 / 400_000.0).abs() < 1e-12);
     }
 }

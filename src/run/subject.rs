@@ -184,7 +184,7 @@ fn standing(error: &model::Error) -> Standing {
         | E::Scale { .. }
         | E::NotFinite { .. }
         | E::AllZero { .. }
-        | E::Decode { .. }
+        | E::Shards { .. }
         | E::Tokenizer { .. }
         | E::TokenizerMismatch { .. }
         | E::SpecialId { .. }

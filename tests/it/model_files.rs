@@ -71,9 +71,13 @@ impl Files {
     }
 
     fn container(&self) -> Vec<u8> {
+        Self::container_of(&self.tensors)
+    }
+
+    fn container_of(tensors: &[(String, Tensor)]) -> Vec<u8> {
         let mut header = Vec::new();
         let mut data = Vec::new();
-        for (name, t) in &self.tensors {
+        for (name, t) in tensors {
             let end = data.len() + t.bytes.len();
             let entry = json!({
                 "dtype": t.dtype, "shape": t.shape, "data_offsets": [data.len(), end]
@@ -295,7 +299,7 @@ fn a_missing_key_and_a_missing_file_are_named() {
     files.check_refused("config.json has no key `rms_norm_eps`");
 
     let folder = TempDir::new().unwrap();
-    fs::write(folder.path().join("weights.gguf"), "GGUF").unwrap();
+    fs::write(folder.path().join("weights.bin"), "weights").unwrap();
     let error = ModelBundle::load(
         &digest_directory(folder.path()).unwrap(),
         &LoadOptions::default(),
@@ -305,9 +309,198 @@ fn a_missing_key_and_a_missing_file_are_named() {
     assert!(
         error
             .to_string()
-            .ends_with("has no config.json (found: weights.gguf)"),
+            .ends_with("has no config.json (found: weights.bin)"),
         "{error}"
     );
+}
+
+/// A fixture in two shards, cut after `n` tensors, with its index.
+struct Shards {
+    files: Files,
+    n: usize,
+    index: Value,
+}
+
+impl Shards {
+    fn of(fixture: &str) -> Self {
+        let files = Files::of(fixture);
+        let n = files.tensors.len() / 3;
+        let map: Map<String, Value> = files
+            .tensors
+            .iter()
+            .enumerate()
+            .map(|(i, (name, _))| {
+                (
+                    name.clone(),
+                    json!(if i < n {
+                        "a.safetensors"
+                    } else {
+                        "b.safetensors"
+                    }),
+                )
+            })
+            .collect();
+        let index = json!({"metadata": {"total_size": 1}, "weight_map": map});
+        Self { files, n, index }
+    }
+
+    fn load(&self, others: &[&str]) -> Result<ModelBundle, Error> {
+        let folder = TempDir::new().unwrap();
+        let write = |name: &str, bytes: &[u8]| fs::write(folder.path().join(name), bytes).unwrap();
+        let (a, b) = self.files.tensors.split_at(self.n);
+        write("config.json", self.files.config.to_string().as_bytes());
+        write(
+            "model.safetensors.index.json",
+            self.index.to_string().as_bytes(),
+        );
+        write("a.safetensors", &Files::container_of(a));
+        write("b.safetensors", &Files::container_of(b));
+        for name in others {
+            write(name, b"x");
+        }
+        ModelBundle::load(
+            &digest_directory(folder.path()).unwrap(),
+            &LoadOptions::default(),
+        )
+    }
+
+    #[track_caller]
+    fn check_refused(&self, others: &[&str], words: &str) {
+        let Err(error) = self.load(others) else {
+            panic!("accepted, expected `{words}`");
+        };
+        assert!(
+            error.to_string().contains(words),
+            "`{error}` lacks `{words}`"
+        );
+    }
+}
+
+#[test]
+fn shards_are_one_checkpoint() {
+    for fixture in ["bitnet-tiny-inverse", "bitnet-tiny-online"] {
+        let whole = Files::of(fixture).load().unwrap().card;
+        let shards = Shards::of(fixture).load(&[]).unwrap().card;
+        assert_eq!(shards, whole);
+    }
+}
+
+#[test]
+fn an_index_that_contradicts_its_shards_is_refused() {
+    let sound = || Shards::of("bitnet-tiny-direct");
+    sound().check_refused(&["c.safetensors"], "lists no tensor of c.safetensors");
+
+    let mut shards = sound();
+    shards.index["weight_map"][GATE] = json!("c.safetensors");
+    shards.check_refused(&[], "names c.safetensors, which is not among the files");
+    shards.index["weight_map"][GATE] = json!("../b.safetensors");
+    shards.check_refused(&[], "names ../b.safetensors, which is not among the files");
+
+    let mut shards = sound();
+    let here = shards.index["weight_map"][GATE].clone();
+    let other = if here == "a.safetensors" {
+        "b.safetensors"
+    } else {
+        "a.safetensors"
+    };
+    shards.index["weight_map"][GATE] = json!(other);
+    shards.check_refused(
+        &[],
+        &format!("places tensor `{GATE}` {other}, it stands in"),
+    );
+
+    let mut shards = sound();
+    shards.index["weight_map"]
+        .as_object_mut()
+        .unwrap()
+        .remove(GATE);
+    shards.check_refused(&[], &format!("places tensor `{GATE}` nowhere"));
+
+    let mut shards = sound();
+    shards.index["weight_map"]["model.more"] = json!("b.safetensors");
+    shards.check_refused(
+        &[],
+        "places tensor `model.more` in b.safetensors, which does not have it",
+    );
+}
+
+#[test]
+fn more_layers_announced_than_stored_is_refused_at_once() {
+    let mut files = Files::of("bitnet-tiny-direct");
+    files.config["num_hidden_layers"] = json!(2_000_000_000);
+    files.check_refused("tensor `model.layers.2.input_layernorm.weight` is missing");
+}
+
+#[test]
+fn one_bit_names_are_read_as_the_family_they_belong_to() {
+    let mut files = Files::of("bitnet-tiny-online");
+    let published = files.load().unwrap().card;
+    files.config["architectures"] = json!(["BitnetForCausalLM"]);
+    files.config["model_type"] = json!("llama");
+    files.config["weight_bits"] = json!(1);
+    files.config["input_bits"] = json!(8);
+    files
+        .config
+        .as_object_mut()
+        .unwrap()
+        .remove("quantization_config");
+    for (name, _) in &mut files.tensors {
+        *name = name
+            .replace("self_attn.attn_sub_norm", "self_attn.inner_attn_ln")
+            .replace("mlp.ffn_sub_norm", "mlp.ffn_layernorm");
+    }
+    let card = files.load().unwrap().card;
+    assert_eq!(card.layers_digest, published.layers_digest);
+    assert_eq!((card.family, card.sub_norms), (published.family, true));
+
+    let both = files
+        .tensor("model.layers.0.mlp.ffn_layernorm.weight")
+        .clone();
+    files
+        .tensors
+        .push(("model.layers.0.mlp.ffn_sub_norm.weight".to_owned(), both));
+    files.check_refused("tensor `model.layers.0.mlp.ffn_sub_norm.weight` fits nothing");
+}
+
+#[test]
+fn unpacked_integers_with_their_scale_are_the_packed_layers() {
+    for fixture in ["bitnet-tiny-direct", "bitnet-tiny-inverse"] {
+        let mut files = Files::of(fixture);
+        let packed = files.load().unwrap().card;
+        let mut n_unpacked = 0;
+        for (_, tensor) in files.tensors.iter_mut().filter(|(_, t)| t.dtype == "U8") {
+            // Every size of these fixtures is a multiple of four.
+            let [groups, n_in] = tensor.shape[..] else {
+                panic!("a matrix")
+            };
+            let rows = (0..4 * groups).flat_map(|row| (0..n_in).map(move |j| (row, j)));
+            let signs = rows.map(|(row, j)| {
+                let byte = tensor.bytes[row % groups * n_in + j];
+                f32::from(byte >> (2 * (row / groups)) & 3) - 1.0
+            });
+            tensor.bytes = signs.flat_map(f32::to_le_bytes).collect();
+            tensor.shape = vec![4 * groups, n_in];
+            tensor.dtype = "F32".to_owned();
+            n_unpacked += 1;
+        }
+        assert_eq!(n_unpacked, 14);
+        let card = files.load().unwrap().card;
+        assert_eq!(card.layers_digest, packed.layers_digest);
+        assert_eq!(
+            (packed.container, card.container),
+            ("hf-packed", "hf-ternary")
+        );
+    }
+}
+
+#[test]
+fn the_layers_digest_covers_scales_and_the_codes_digest_does_not() {
+    let mut files = Files::of("bitnet-tiny-direct");
+    let before = files.load().unwrap().card;
+    files.tensor(GATE_SCALE).bytes[0] ^= 1;
+    let after = files.load().unwrap().card;
+    assert_eq!(after.codes_digest, before.codes_digest);
+    assert_ne!(after.layers_digest, before.layers_digest);
 }
 
 /// A tokenizer of whole words with a beginning and an end token.

@@ -1,0 +1,359 @@
+//! Reads the tensors of a Hugging Face checkpoint into the form the engine takes.
+//!
+//! Layers are read by several threads, each matrix straight into its final memory; tables row by
+//! row into theirs. Whatever is wrong is reported as if everything had been read in order.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rayon::prelude::*;
+
+use super::checkpoint::Checkpoint;
+use super::checks;
+use super::config::{ModelConfig, Quantization, ScaleConvention};
+use super::safetensors::Dtype;
+use super::weights::{LayerWeights, Loaded, Weights};
+use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix};
+use crate::artifact::ModelFiles;
+
+/// Bytes of a table or of a float matrix read at a time; a multiple of every element size.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// Reads every tensor of a checkpoint.
+///
+/// # Errors
+/// As [`Checkpoint::open`], and every variant about tensors.
+pub(super) fn load(
+    files: &ModelFiles,
+    config: &ModelConfig,
+    options: &LoadOptions,
+) -> Result<Loaded, Error> {
+    let loader = Loader {
+        checkpoint: Checkpoint::open(files)?,
+        head: options.head,
+        config,
+    };
+    let mut notes = Notes::default();
+    let weights = loader.weights(&mut notes)?;
+    let known: BTreeSet<&String> = notes.read.iter().collect();
+    if let Some(tensor) = loader.checkpoint.names().find(|name| !known.contains(name)) {
+        return Err(Error::UnknownTensor {
+            tensor: tensor.clone(),
+            family: config.family.to_string(),
+        });
+    }
+    Ok(Loaded {
+        weights,
+        types: notes.types,
+        is_packed: notes.is_packed,
+        warnings: notes.warnings,
+    })
+}
+
+/// What was learned while reading some of the tensors.
+#[derive(Default)]
+struct Notes {
+    read: Vec<String>,
+    types: BTreeMap<String, usize>,
+    is_packed: bool,
+    warnings: Vec<String>,
+}
+
+impl Notes {
+    fn add(&mut self, other: Self) {
+        self.read.extend(other.read);
+        for (kind, n) in other.types {
+            *self.types.entry(kind).or_default() += n;
+        }
+        self.is_packed |= other.is_packed;
+        self.warnings.extend(other.warnings);
+    }
+}
+
+struct Loader<'a> {
+    checkpoint: Checkpoint,
+    head: HeadStorage,
+    config: &'a ModelConfig,
+}
+
+impl Loader<'_> {
+    fn weights(&self, notes: &mut Notes) -> Result<Weights, Error> {
+        let config = self.config;
+        self.check_layers()?;
+        let table = [config.vocab_size, config.hidden_size];
+        let embedding_storage = checks::embedding_storage(config, self.head);
+        let embedding = self.table("model.embed_tokens.weight", table, embedding_storage, notes)?;
+        let head = if config.is_head_tied {
+            None
+        } else {
+            Some(self.table("lm_head.weight", table, self.head, notes)?)
+        };
+        let final_norm = self.gains("model.norm", config.hidden_size, notes)?;
+        let read: Vec<_> = (0..config.n_layers)
+            .into_par_iter()
+            .map_init(Vec::new, |buffer, n| {
+                let mut notes = Notes::default();
+                self.layer(n, buffer, &mut notes)
+                    .map(|layer| (layer, notes))
+            })
+            .collect();
+        let mut layers = Vec::new();
+        for one in read {
+            let (layer, of_layer) = one?;
+            layers.push(layer);
+            notes.add(of_layer);
+        }
+        Ok(Weights {
+            embedding,
+            head,
+            final_norm,
+            layers,
+        })
+    }
+
+    /// A configuration that announces more layers than there are must not make work for them.
+    fn check_layers(&self) -> Result<(), Error> {
+        (0..self.config.n_layers).try_for_each(|n| {
+            self.dtype(&format!("model.layers.{n}.input_layernorm.weight"))
+                .map(|_| ())
+        })
+    }
+
+    fn layer(
+        &self,
+        n: usize,
+        buffer: &mut Vec<u8>,
+        notes: &mut Notes,
+    ) -> Result<LayerWeights, Error> {
+        let ModelConfig {
+            hidden_size: hidden,
+            intermediate_size: inter,
+            ..
+        } = *self.config;
+        let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
+        let has_sub_norms = self.config.has_sub_norms();
+        let name = |part: &str| format!("model.layers.{n}.{part}");
+        // 1bitLLM checkpoints have other names for the norms inside; both at once are too many.
+        let mut sub_norm = |part: &str, other: &str, width| {
+            let other = name(other);
+            let is_other = self.checkpoint.info(&format!("{other}.weight")).is_some();
+            let norm = if is_other { other } else { name(part) };
+            has_sub_norms
+                .then(|| self.gains(&norm, width, notes))
+                .transpose()
+        };
+        let (attn, ffn) = ("self_attn.attn_sub_norm", "mlp.ffn_sub_norm");
+        let attn_sub_norm = sub_norm(attn, "self_attn.inner_attn_ln", q_width)?;
+        let ffn_sub_norm = sub_norm(ffn, "mlp.ffn_layernorm", inter)?;
+        let input_norm = self.gains(&name("input_layernorm"), hidden, notes)?;
+        let post_norm = self.gains(&name("post_attention_layernorm"), hidden, notes)?;
+        let mut ternary =
+            |part: &str, shape| self.projection(&name(part), shape, &mut *buffer, notes);
+        Ok(LayerWeights {
+            input_norm,
+            post_norm,
+            attn_sub_norm,
+            ffn_sub_norm,
+            q: ternary("self_attn.q_proj", [q_width, hidden])?,
+            k: ternary("self_attn.k_proj", [kv_width, hidden])?,
+            v: ternary("self_attn.v_proj", [kv_width, hidden])?,
+            o: ternary("self_attn.o_proj", [hidden, q_width])?,
+            gate: ternary("mlp.gate_proj", [inter, hidden])?,
+            up: ternary("mlp.up_proj", [inter, hidden])?,
+            down: ternary("mlp.down_proj", [hidden, inter])?,
+        })
+    }
+
+    /// One ternary projection from whichever storage holds it.
+    fn projection(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        buffer: &mut Vec<u8>,
+        notes: &mut Notes,
+    ) -> Result<TernaryMatrix, Error> {
+        let tensor = format!("{name}.weight");
+        let dtype = self.dtype(&tensor)?;
+        let mode = self.config.quantization;
+        let matrix = match (dtype, mode) {
+            (Dtype::U8, Quantization::Offline { convention, .. }) => {
+                let packed_shape = [shape[0].div_ceil(4), shape[1]];
+                self.begin(&tensor, &packed_shape, notes)?;
+                buffer.resize(packed_shape[0] * packed_shape[1], 0);
+                self.checkpoint.read_at(&tensor, 0, buffer)?;
+                let scale = self.scale(name, convention, notes)?;
+                notes.is_packed = true;
+                TernaryMatrix::from_packed(&tensor, shape, buffer, scale)?
+            }
+            (Dtype::U8, Quantization::Online | Quantization::Unstated) => {
+                return Err(Error::Dtype {
+                    tensor,
+                    expected: "a float type: packed weights need quantization_mode `offline`"
+                        .to_owned(),
+                    found: dtype.to_string(),
+                });
+            }
+            (Dtype::F32 | Dtype::F16 | Dtype::BF16, Quantization::Online) => {
+                let values = self.float_values(&tensor, &shape, notes)?;
+                TernaryMatrix::from_masters(&tensor, shape, &values)?
+            }
+            (Dtype::F32 | Dtype::F16 | Dtype::BF16, _) => {
+                let values = self.float_values(&tensor, &shape, notes)?;
+                let has_scale = self
+                    .checkpoint
+                    .info(&format!("{name}.weight_scale"))
+                    .is_some();
+                let scale = match mode {
+                    Quantization::Offline { convention, .. } if has_scale => {
+                        Some(self.scale(name, convention, notes)?)
+                    }
+                    _ => None,
+                };
+                TernaryMatrix::from_ternary_floats(&tensor, shape, &values, scale)?
+            }
+        };
+        *notes.types.entry("ternary".to_owned()).or_default() += 1;
+        notes.warnings.extend(checks::oddities(&tensor, &matrix));
+        Ok(matrix)
+    }
+
+    /// The scale of a projection in direct form.
+    fn scale(
+        &self,
+        name: &str,
+        convention: ScaleConvention,
+        notes: &mut Notes,
+    ) -> Result<f32, Error> {
+        let tensor = format!("{name}.weight_scale");
+        let stored = self.raw_values(&tensor, &[1], notes)?[0];
+        let value = match convention {
+            ScaleConvention::Direct => stored,
+            ScaleConvention::Inverse => 1.0 / stored,
+        };
+        if value.is_finite() && value > 0.0 {
+            return Ok(value);
+        }
+        Err(Error::Scale {
+            tensor: format!("{name}.weight"),
+            value,
+        })
+    }
+
+    /// Gains of a norm.
+    fn gains(&self, name: &str, width: usize, notes: &mut Notes) -> Result<Vec<f32>, Error> {
+        let tensor = format!("{name}.weight");
+        let values = self.float_values(&tensor, &[width], notes)?;
+        self.count(&tensor, notes)?;
+        checks::gains(&tensor, values)
+    }
+
+    /// A table of floats in the storage asked for, never as a whole in floats besides.
+    fn table(
+        &self,
+        tensor: &str,
+        shape: [usize; 2],
+        storage: HeadStorage,
+        notes: &mut Notes,
+    ) -> Result<Table, Error> {
+        let dtype = self.float_dtype(tensor)?;
+        self.begin(tensor, &shape, notes)?;
+        self.count(tensor, notes)?;
+        let [n_rows, width] = shape;
+        let row_bytes = width * dtype.size();
+        let mut table = Table::zeroed(storage, n_rows, width);
+        let pieces = table.pieces((PIECE_BYTES / row_bytes).max(1));
+        let read: Vec<Result<(), Error>> = pieces
+            .into_par_iter()
+            .map_init(
+                || (Vec::new(), vec![0.0; width]),
+                |(bytes, values), mut piece| {
+                    let first = piece.first();
+                    bytes.resize(piece.n_rows() * row_bytes, 0);
+                    self.checkpoint
+                        .read_at(tensor, (first * row_bytes) as u64, bytes)?;
+                    for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
+                        dtype.widen(bytes, values);
+                        checks::finite(tensor, (first + row) * width, values)?;
+                        piece.set(row, values);
+                    }
+                    Ok(())
+                },
+            )
+            .collect();
+        read.into_iter().collect::<Result<(), Error>>()?;
+        Ok(table)
+    }
+
+    /// A float tensor as f32, every value finite.
+    fn float_values(
+        &self,
+        tensor: &str,
+        shape: &[usize],
+        notes: &mut Notes,
+    ) -> Result<Vec<f32>, Error> {
+        let values = self.raw_values(tensor, shape, notes)?;
+        checks::finite(tensor, 0, &values)?;
+        Ok(values)
+    }
+
+    fn raw_values(
+        &self,
+        tensor: &str,
+        shape: &[usize],
+        notes: &mut Notes,
+    ) -> Result<Vec<f32>, Error> {
+        let dtype = self.float_dtype(tensor)?;
+        self.begin(tensor, shape, notes)?;
+        let mut values = vec![0.0; shape.iter().product()];
+        let mut bytes = Vec::new();
+        let mut start = 0;
+        for piece in values.chunks_mut(PIECE_BYTES / dtype.size()) {
+            bytes.resize(piece.len() * dtype.size(), 0);
+            self.checkpoint.read_at(tensor, start, &mut bytes)?;
+            dtype.widen(&bytes, piece);
+            start += bytes.len() as u64;
+        }
+        Ok(values)
+    }
+
+    /// Counts a tensor that stays float by its type.
+    fn count(&self, tensor: &str, notes: &mut Notes) -> Result<(), Error> {
+        let kind = self.dtype(tensor)?.to_string();
+        *notes.types.entry(kind).or_default() += 1;
+        Ok(())
+    }
+
+    fn dtype(&self, tensor: &str) -> Result<Dtype, Error> {
+        let info = self.checkpoint.info(tensor);
+        info.map(|info| info.dtype)
+            .ok_or_else(|| Error::MissingTensor {
+                tensor: tensor.to_owned(),
+            })
+    }
+
+    fn float_dtype(&self, tensor: &str) -> Result<Dtype, Error> {
+        let dtype = self.dtype(tensor)?;
+        if dtype.is_float() {
+            return Ok(dtype);
+        }
+        Err(Error::Dtype {
+            tensor: tensor.to_owned(),
+            expected: "F32, F16 or BF16".to_owned(),
+            found: dtype.to_string(),
+        })
+    }
+
+    /// Checks the shape and marks the tensor as used.
+    fn begin(&self, tensor: &str, expected: &[usize], notes: &mut Notes) -> Result<(), Error> {
+        let info = self.checkpoint.info(tensor);
+        let found = &info.expect("its type was asked before").shape;
+        if found != expected {
+            return Err(Error::Shape {
+                tensor: tensor.to_owned(),
+                expected: expected.to_owned(),
+                found: found.clone(),
+            });
+        }
+        notes.read.push(tensor.to_owned());
+        Ok(())
+    }
+}
