@@ -75,6 +75,9 @@ impl Strings {
     }
 
     /// All texts, first to last.
+    ///
+    /// # Panics
+    /// Never: every index is below the length.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index).expect("the index is below the length"))
     }
