@@ -1,17 +1,21 @@
 //! Tokens per second of whole models: prompts, single tokens, and eight scenes at once.
 //!
-//! Synthetic weights in the tiny shape and in that of the 2-billion-weight model; with
-//! `VV_EVAL_BENCH_MODEL=DIR` also a model from disk. The large shape takes 1 GB of memory and some
-//! minutes; `cargo bench --bench decode -- tiny` leaves it out.
+//! Synthetic weights in the shapes of a reference model, of the tiny benchmark and of the
+//! 2-billion-weight model, and with `VV_EVAL_BENCH_MODEL=DIR` a model from disk, whose load is
+//! timed too. The large shape takes 1 GB of memory and some minutes;
+//! `cargo bench --bench decode -- tiny` leaves it out.
 
 mod common;
 
 use std::hint::black_box;
+use std::path::Path;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, SamplingMode, Throughput, criterion_group, criterion_main};
+use vv_eval::artifact;
 use vv_eval::engine::{Batch as _, BitNet, Engine as _, Rewind as _, Setup, argmax};
 use vv_eval::model::synthetic::{Spec, synthetic};
+use vv_eval::model::{LoadOptions, ModelBundle};
 
 const PROMPT: usize = 128;
 const GENERATED: usize = 64;
@@ -107,5 +111,22 @@ fn synthetic_models(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, synthetic_models);
+/// The model a directory holds: its load, then as the synthetic ones.
+fn given_model(c: &mut Criterion) {
+    let Some(folder) = std::env::var_os("VV_EVAL_BENCH_MODEL") else {
+        return;
+    };
+    let found = artifact::resolve(Path::new(&folder)).expect("VV_EVAL_BENCH_MODEL names a model");
+    let load = || {
+        let bundle = ModelBundle::load(&found.files, &LoadOptions::default());
+        let (config, weights) = bundle.expect("the model loads").network.into_bitnet();
+        BitNet::new(&config, weights)
+    };
+    c.benchmark_group("given")
+        .sample_size(10)
+        .bench_function("load", |b| b.iter(load));
+    model(c, "given", &mut load(), &[PROMPT]);
+}
+
+criterion_group!(benches, synthetic_models, given_model);
 criterion_main!(benches);

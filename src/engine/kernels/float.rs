@@ -68,17 +68,21 @@ for_every_kernel! {
                 weights[i * n_positions + position] = dot_body(query, key) * scale;
             }
         }
-        out.fill(0.0);
         let rows = weights.chunks_exact_mut(n_positions);
         for (weights, out) in rows.zip(out.chunks_exact_mut(d)) {
             let inverse = 1.0 / softmax_weights(weights);
-            for (weight, value) in weights.iter().zip(values.chunks_exact(d)) {
-                for (out, v) in out.iter_mut().zip(value) {
-                    *out += weight * v;
-                }
+            // Columns are independent; blocks of them stay in registers over all positions.
+            let mut first = 0;
+            while first + 4 * LANES <= d {
+                weigh::<{ 4 * LANES }>(weights, values, d, first, inverse, out);
+                first += 4 * LANES;
             }
-            for out in out {
-                *out *= inverse;
+            while first + LANES <= d {
+                weigh::<LANES>(weights, values, d, first, inverse, out);
+                first += LANES;
+            }
+            for column in first..d {
+                weigh::<1>(weights, values, d, column, inverse, out);
             }
         }
     }
@@ -139,6 +143,28 @@ fn dot_body(a: &[f32], b: &[f32]) -> f32 {
         *lane += a * b;
     }
     tree(lanes)
+}
+
+/// Weighted sums of columns `first..first + N` of `values`, `[positions, d]`, times `inverse`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "compiled into every version")]
+fn weigh<const N: usize>(
+    weights: &[f32],
+    values: &[f32],
+    d: usize,
+    first: usize,
+    inverse: f32,
+    out: &mut [f32],
+) {
+    let mut sums = [0f32; N];
+    for (weight, value) in weights.iter().zip(values.chunks_exact(d)) {
+        for (sum, v) in sums.iter_mut().zip(&value[first..first + N]) {
+            *sum += weight * v;
+        }
+    }
+    for (out, sum) in out[first..first + N].iter_mut().zip(sums) {
+        *out = sum * inverse;
+    }
 }
 
 /// Sum of values.
