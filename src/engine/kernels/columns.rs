@@ -46,7 +46,7 @@ impl<'a, T> Split<'a, T> {
     /// Shares out `buffer`, `[rows, width]`, in multiples of `granule` columns.
     ///
     /// # Panics
-    /// When the rows are not whole, or there are more than [`MAX_PARTS`] parts.
+    /// When the rows are not whole, or there are more than 64 parts.
     pub fn new(buffer: &'a mut [T], width: usize, n_parts: usize, granule: usize) -> Self {
         assert!(
             width > 0 && buffer.len().is_multiple_of(width),
