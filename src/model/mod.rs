@@ -233,7 +233,7 @@ impl<'a> Containers<'a> {
             let named = files
                 .files
                 .iter()
-                .filter(|(name, _)| name.ends_with(".gguf"));
+                .filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "gguf"));
             gguf.extend(named.map(|(_, artifact)| artifact.path()));
         }
         Ok(Self {

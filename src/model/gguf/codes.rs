@@ -50,7 +50,7 @@ pub(super) fn block_values(kind: GgmlType, layout: I2sLayout) -> u64 {
     }
 }
 
-/// Codes and scale of a tensor, or of whole blocks at its beginning; for I2_S of the whole.
+/// Codes and scale of a tensor, or of whole blocks at its beginning; for `I2_S` of the whole.
 ///
 /// # Errors
 /// [`NotTernary`].
@@ -131,13 +131,13 @@ fn tq2_0(block: &[u8; 66], out: &mut [u8; 64]) {
 
 /// The five digits of every byte, two bits each, the first in the low bits.
 const DIGITS: [u16; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
+    let mut table = [0u16; 256];
+    let mut byte = 0u16;
     while byte < 256 {
         let mut n = 0;
         let mut value = byte;
         while n < 5 {
-            table[byte] |= ((value * 3 >> 8) as u16) << (2 * n);
+            table[byte as usize] |= ((value * 3) >> 8) << (2 * n);
             value = value * 3 % 256;
             n += 1;
         }

@@ -1,5 +1,6 @@
 //! Metadata of a GGUF turned into the shape the engine runs.
 
+use std::fmt;
 use std::path::Path;
 
 use super::kind::GgmlType;
@@ -61,7 +62,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    pub(super) fn bad(&self, key: &str, expected: &str, found: impl ToString) -> Error {
+    pub(super) fn bad(&self, key: &str, expected: &str, found: impl fmt::Display) -> Error {
         Error::BadKey {
             path: self.path().to_owned(),
             key: key.to_owned(),

@@ -249,8 +249,8 @@ fn digest(
     text(&bos.map(|(id, _)| id.to_string()).unwrap_or_default());
     tokens.iter().for_each(&mut text);
     merges.iter().for_each(&mut text);
-    types
-        .iter()
-        .for_each(|kind| hasher.update(&kind.to_le_bytes()));
+    for kind in types {
+        hasher.update(&kind.to_le_bytes());
+    }
     hasher.finish()
 }
