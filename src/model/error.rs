@@ -97,7 +97,7 @@ pub enum Error {
         path: PathBuf,
         /// What is wrong in it.
         #[source]
-        source: FormatError,
+        source: Box<FormatError>,
     },
     /// A tensor the family needs is absent.
     #[error("tensor `{tensor}` is missing")]
@@ -295,10 +295,9 @@ impl Hint for Error {
             Self::NotTernary { .. } => {
                 "float masters need quantization_mode = online in config.json; a GGUF of a BitNet architecture holds ternary weights"
             }
-            Self::Gguf {
-                source: FormatError::Parts { .. },
-                ..
-            } => "put all parts of the model into one directory, and nothing else of its kind",
+            Self::Gguf { source, .. } if matches!(**source, FormatError::Parts { .. }) => {
+                "put all parts of the model into one directory, and nothing else of its kind"
+            }
             Self::InvalidCode { .. }
             | Self::Zeros { .. }
             | Self::Container { .. }

@@ -233,7 +233,7 @@ impl<'a> Containers<'a> {
             let named = files
                 .files
                 .iter()
-                .filter(|(name, _)| Path::new(name).extension().is_some_and(|end| end == "gguf"));
+                .filter(|(name, _)| Path::new(name).extension().is_some_and(|e| e == "gguf"));
             gguf.extend(named.map(|(_, artifact)| artifact.path()));
         }
         Ok(Self {

@@ -193,7 +193,7 @@ fn standing(error: &model::Error) -> Standing {
         | E::BosCount { .. }
         | E::VocabularySize { .. }
         | E::Encode { .. } => Standing::Evidence,
-        E::Gguf { source, .. } => match source {
+        E::Gguf { source, .. } => match **source {
             FormatError::Io(_) => Standing::Unreadable,
             FormatError::Version { .. } | FormatError::Split { .. } | FormatError::Parts { .. } => {
                 Standing::Unsupported

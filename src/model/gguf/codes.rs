@@ -131,8 +131,8 @@ fn tq2_0(block: &[u8; 66], out: &mut [u8; 64]) {
 
 /// The five digits of every byte, two bits each, the first in the low bits.
 const DIGITS: [u16; 256] = {
-    let mut table = [0u16; 256];
-    let mut byte = 0u16;
+    let mut table = [0; 256];
+    let mut byte = 0_u16;
     while byte < 256 {
         let mut n = 0;
         let mut value = byte;

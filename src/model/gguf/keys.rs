@@ -1,6 +1,5 @@
 //! Metadata of a GGUF turned into the shape the engine runs.
 
-use std::fmt;
 use std::path::Path;
 
 use super::kind::GgmlType;
@@ -62,7 +61,7 @@ impl<'a> Keys<'a> {
         })
     }
 
-    pub(super) fn bad(&self, key: &str, expected: &str, found: impl fmt::Display) -> Error {
+    pub(super) fn bad(&self, key: &str, expected: &str, found: &impl ToString) -> Error {
         Error::BadKey {
             path: self.path().to_owned(),
             key: key.to_owned(),
@@ -160,7 +159,7 @@ pub(super) fn config(gguf: &Gguf, architecture: Architecture) -> Result<Read, Er
     if !n_heads.is_multiple_of(n_kv_heads) {
         let expected = format!("a divisor of the {n_heads} heads");
         let key = keys.own("attention.head_count_kv");
-        return Err(keys.bad(&key, &expected, n_kv_heads));
+        return Err(keys.bad(&key, &expected, &n_kv_heads));
     }
     let head_dim = head_dim(&keys, hidden_size, n_heads)?;
     let (act, act_source) = activation(&keys, architecture, n_layers, vocab_size, &mut warnings)?;
@@ -238,7 +237,7 @@ fn vocab_size(keys: &Keys<'_>) -> Result<usize, Error> {
     usize::try_from(rows)
         .ok()
         .filter(|n| i32::try_from(*n).is_ok())
-        .ok_or_else(|| keys.bad(tensor, "at most 2147483647 rows", rows))
+        .ok_or_else(|| keys.bad(tensor, "at most 2147483647 rows", &rows))
 }
 
 /// Width of a head: its own key decides, the quotient is only the default.
@@ -250,12 +249,12 @@ fn head_dim(keys: &Keys<'_>, hidden_size: usize, n_heads: usize) -> Result<usize
         None => return keys.needed(&key, None),
     };
     if width % 2 != 0 {
-        return Err(keys.bad(&key, "an even number", width));
+        return Err(keys.bad(&key, "an even number", &width));
     }
     for other in ["attention.value_length", "rope.dimension_count"] {
         if let Some(n) = keys.count(other)?.filter(|n| *n != width) {
             let expected = format!("{width}, the width of a head");
-            return Err(keys.bad(&keys.own(other), &expected, n));
+            return Err(keys.bad(&keys.own(other), &expected, &n));
         }
     }
     Ok(width)
@@ -274,7 +273,7 @@ fn activation(
         let act = match stated {
             "relu2" | "relu_sqr" | "relu_squared" => Activation::Relu2,
             "silu" => Activation::Silu,
-            other => return Err(keys.bad(&key, "relu2 or silu", format!("`{other}`"))),
+            other => return Err(keys.bad(&key, "relu2 or silu", &format!("`{other}`"))),
         };
         return Ok((act, "hidden_activation"));
     }

@@ -207,10 +207,10 @@ fn container(kinds: &BTreeSet<GgmlType>, layout: I2sLayout) -> &'static str {
 
 /// Whether a tensor is the scale of a projection.
 fn is_scale(name: &str) -> bool {
-    name.starts_with("blk.")
-        && name
-            .rsplit_once('.')
-            .is_some_and(|(_, part)| part == "scale")
+    let last = name
+        .strip_prefix("blk.")
+        .and_then(|rest| rest.rsplit('.').next());
+    last == Some("scale")
 }
 
 struct Loader<'a> {

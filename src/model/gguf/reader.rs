@@ -170,7 +170,7 @@ fn open(path: &Path) -> Result<Opened<'_>, Error> {
     let reader = BufReader::with_capacity(1 << 16, &file);
     let header = Header::read(reader, bytes).map_err(|source| Error::Gguf {
         path: path.to_owned(),
-        source,
+        source: Box::new(source),
     })?;
     Ok(Opened {
         path,
@@ -184,7 +184,7 @@ impl Opened<'_> {
     fn failed(&self, source: FormatError) -> Error {
         Error::Gguf {
             path: self.path.to_owned(),
-            source,
+            source: Box::new(source),
         }
     }
 

@@ -109,7 +109,7 @@ pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error
         None => None,
         Some(id) => {
             let token = tokens.get(id as usize);
-            let bad = || keys.bad("tokenizer.ggml.bos_token_id", "the id of a token", id);
+            let bad = || keys.bad("tokenizer.ggml.bos_token_id", "the id of a token", &id);
             Some((id, token.ok_or_else(bad)?.to_owned()))
         }
     };
@@ -150,7 +150,7 @@ fn token_types(gguf: &Gguf, keys: &Keys<'_>, n: usize) -> Result<Vec<i64>, Error
         return Ok(types);
     }
     let expected = format!("one number for each of {n} tokens");
-    Err(keys.bad(key, &expected, format!("a list of {}", types.len())))
+    Err(keys.bad(key, &expected, &format!("a list of {}", types.len())))
 }
 
 /// The rule named by the file, or the one that its vocabulary gives away.

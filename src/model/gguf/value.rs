@@ -75,6 +75,9 @@ impl Strings {
     }
 
     /// All texts, first to last.
+    ///
+    /// # Panics
+    /// Never: every index is below the length.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
         self.ends.iter().enumerate().map(|(index, end)| {
             let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
