@@ -135,20 +135,14 @@ pub enum FormatError {
         most: u64,
     },
     /// A tensor whose bytes do not fit between its offset and the next.
-    #[error(
-        "tensor `{tensor}` ({kind}, {dims:?}) takes {expected} bytes and padding to {alignment}, the file gives it {found}"
-    )]
+    #[error("tensor `{tensor}` {dims:?} takes {expected}, the file gives it {found}")]
     Size {
         /// The tensor.
         tensor: String,
-        /// Its type, or the types its id may stand for.
-        kind: String,
         /// Its dimensions, fastest first.
         dims: Vec<u64>,
-        /// Bytes by type and dimensions, in words where there are several readings.
+        /// Bytes by type and dimensions, in words.
         expected: String,
-        /// Alignment of the file.
-        alignment: u64,
         /// Bytes up to the next tensor or the end of the file.
         found: u64,
     },

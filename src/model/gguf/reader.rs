@@ -311,12 +311,10 @@ fn resolve(
                 block,
                 found: tensor.dims[0],
             },
-            Mismatch::Size(kind, expected) => FormatError::Size {
+            Mismatch::Size(kind, size) => FormatError::Size {
                 tensor: name(),
-                kind,
                 dims: tensor.dims.clone(),
-                expected,
-                alignment,
+                expected: format!("{size} bytes as {kind} and padding to {alignment}"),
                 found: room,
             },
             Mismatch::Ambiguous(candidates) => FormatError::Ambiguous {

@@ -297,12 +297,12 @@ fn tensors_follow_each_other_inside_the_file() {
         data: 96,
         ..Builder::sound()
     }
-    .check_refused("takes 32 bytes and padding to 32, the file gives it 64");
+    .check_refused("takes 32 bytes as F32 and padding to 32, the file gives it 64");
     Builder {
         data: 32,
         ..Builder::sound()
     }
-    .check_refused("takes 32 bytes and padding to 32, the file gives it 0");
+    .check_refused("takes 32 bytes as F32 and padding to 32, the file gives it 0");
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn the_padding_of_the_last_tensor_may_be_missing() {
         20
     );
     Builder::only(&[5], 0, 24)
-        .check_refused("takes 20 bytes and padding to 32, the file gives it 24");
+        .check_refused("takes 20 bytes as F32 and padding to 32, the file gives it 24");
 }
 
 #[test]
@@ -329,7 +329,7 @@ fn the_alignment_is_a_power_of_two() {
         .key("general.alignment", 10, &32u64.to_le_bytes())
         .open()
         .unwrap_err();
-    with(64).check_refused("takes 32 bytes and padding to 64");
+    with(64).check_refused("takes 32 bytes as F32 and padding to 64");
     assert_eq!(with(32).open().unwrap().alignment, 32);
 }
 
@@ -488,11 +488,98 @@ fn float_blocks_decode_to_the_values_of_the_reference() {
 fn plain_floats_are_taken_as_they_are() {
     let mut out = [0.0; 2];
     blocks::decode(GgmlType::F16, &[0, 0x3c, 0, 0xc0], &mut out);
-    assert_eq!(bits(&out), bits(&[1.0, -2.0]));
+    assert_eq!(out.as_slice(), [1.0, -2.0].as_slice());
     blocks::decode(GgmlType::BF16, &[0x80, 0x3f, 0, 0xc0], &mut out);
-    assert_eq!(bits(&out), bits(&[1.0, -2.0]));
+    assert_eq!(out.as_slice(), [1.0, -2.0].as_slice());
     blocks::decode(GgmlType::F32, &[0, 0, 0x80, 0x3f, 0, 0, 0, 0xc0], &mut out);
-    assert_eq!(bits(&out), bits(&[1.0, -2.0]));
+    assert_eq!(out.as_slice(), [1.0, -2.0].as_slice());
+}
+
+fn vocabulary(pre: &str) -> Gguf {
+    let file = format!("tests/fixtures/gguf/vocabulary-{pre}.gguf");
+    Gguf::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap()
+}
+
+/// Ids of every text against those of llama.cpp, and the texts back from them.
+#[track_caller]
+fn check_tokens(pre: &str) {
+    let golden = golden("tokens.json");
+    let found = text::tokenizer(&vocabulary(pre)).unwrap().unwrap();
+    let texts = golden["texts"].as_array().unwrap();
+    assert!(texts.len() >= 10);
+    for (text, wanted) in texts.iter().zip(golden[pre].as_array().unwrap()) {
+        let text = text.as_str().unwrap();
+        let ids = found.tokenizer.encode(text, true).unwrap();
+        assert_eq!(serde_json::json!(ids), *wanted, "{text:?}");
+        if !text.contains("<|") {
+            assert_eq!(found.tokenizer.decode(&ids).unwrap(), text);
+        }
+    }
+}
+
+// Pitfall 10: digits in threes and whole tokens before merges, or neither.
+#[test]
+fn texts_become_the_ids_that_llama_cpp_gives_them() {
+    check_tokens("llama-bpe");
+    check_tokens("qwen2");
+}
+
+// Pitfall 10.
+#[test]
+fn a_vocabulary_without_a_known_rule_is_refused() {
+    let mut gguf = vocabulary("llama-bpe");
+    let refuse = |gguf: &Gguf, words: &str| {
+        let Err(error) = text::tokenizer(gguf) else {
+            panic!("accepted, expected `{words}`");
+        };
+        assert!(error.to_string().contains(words), "{error}");
+    };
+    let pre = "tokenizer.ggml.pre".to_owned();
+    gguf.metadata
+        .insert(pre.clone(), Value::String("gpt-2".to_owned()));
+    refuse(&gguf, "pre-tokenizer `gpt-2` without a tokenizer.json");
+    gguf.metadata.remove(&pre);
+    refuse(&gguf, "a vocabulary without `tokenizer.ggml.pre`");
+    let spm = Value::String("llama".to_owned());
+    gguf.metadata.insert("tokenizer.ggml.model".to_owned(), spm);
+    refuse(&gguf, "tokenizer `llama` without a tokenizer.json");
+}
+
+// Pitfall 10: the published 2B-4T file has no `pre`, but only one vocabulary of its shape exists.
+#[test]
+fn the_llama_3_vocabulary_needs_no_stated_rule() {
+    let mut gguf = vocabulary("llama-bpe");
+    gguf.metadata.remove("tokenizer.ggml.pre");
+    gguf.metadata.remove("tokenizer.ggml.token_type");
+    let key = "tokenizer.ggml.tokens";
+    let mut tokens = gguf.metadata[key].as_strings().unwrap().clone();
+    for id in tokens.len()..128_256 {
+        match id {
+            128_000 => tokens.push("<|begin_of_text|>"),
+            _ => tokens.push(&format!("unused {id}")),
+        }
+    }
+    gguf.metadata
+        .insert(key.to_owned(), Value::Array(Array::Strings(tokens)));
+    let found = text::tokenizer(&gguf).unwrap().unwrap();
+    assert!(found.warnings[0].contains("llama-bpe by its vocabulary"));
+    let found = found.tokenizer.encode("1234", true).unwrap();
+    let stated = text::tokenizer(&vocabulary("llama-bpe")).unwrap().unwrap();
+    assert_eq!(found, stated.tokenizer.encode("1234", true).unwrap());
+}
+
+// Pitfall 11.
+#[test]
+fn the_placeholder_of_converters_is_no_template() {
+    let mut gguf = vocabulary("llama-bpe");
+    assert_eq!(text::template(&gguf).unwrap(), None);
+    let key = "tokenizer.chat_template".to_owned();
+    gguf.metadata
+        .insert(key, Value::String("{{ bos_token }}".to_owned()));
+    assert_eq!(
+        text::template(&gguf).unwrap().as_deref(),
+        Some("{{ bos_token }}")
+    );
 }
 
 /// Signs and magnitude of ternary bytes.

@@ -79,7 +79,10 @@ impl Strings {
     /// # Panics
     /// Never: every index is below the length.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = &str> {
-        (0..self.len()).map(|index| self.get(index).expect("the index is below the length"))
+        self.ends.iter().enumerate().map(|(index, end)| {
+            let start = index.checked_sub(1).map_or(0, |before| self.ends[before]);
+            &self.text[start..*end]
+        })
     }
 }
 
