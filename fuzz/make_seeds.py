@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Makes the seeds in fuzz/corpus: a few small files for each target.
+
+Run at the root of the repository with Python 3.11, nothing else: python3 fuzz/make_seeds.py
+"""
+import json
+import os
+import struct
+
+OUT = os.path.join("fuzz", "corpus")
+
+
+def save(target, name, data):
+    os.makedirs(os.path.join(OUT, target), exist_ok=True)
+    if isinstance(data, str):
+        data = data.encode()
+    assert len(data) < 4096, (target, name, len(data))
+    open(os.path.join(OUT, target, name), "wb").write(data)
+
+
+# GGUF: one layer, 16 wide, so that a whole model fits.
+HIDDEN, INTER, HEADS, KV = 16, 16, 2, 1
+F32, F16, Q4_0, Q8_0, Q4_K, Q6_K, TQ1_0, TQ2_0, I2_S, Q2_0 = 0, 1, 2, 8, 12, 14, 34, 35, 36, 42
+BLOCK = {F32: (1, 4), F16: (1, 2), Q4_0: (32, 18), Q8_0: (32, 34), Q4_K: (256, 144),
+         Q6_K: (256, 210), TQ1_0: (256, 54), TQ2_0: (256, 66), Q2_0: (64, 18)}
+
+
+def text(s):
+    b = s.encode()
+    return struct.pack("<Q", len(b)) + b
+
+
+def value(v):
+    if isinstance(v, bool):
+        return struct.pack("<IB", 7, v)
+    if isinstance(v, str):
+        return struct.pack("<I", 8) + text(v)
+    if isinstance(v, float):
+        return struct.pack("<If", 6, v)
+    if isinstance(v, list) and isinstance(v[0], str):
+        return struct.pack("<IIQ", 9, 8, len(v)) + b"".join(map(text, v))
+    if isinstance(v, list):
+        return struct.pack("<IIQ", 9, 5, len(v)) + struct.pack(f"<{len(v)}i", *v)
+    return struct.pack("<II", 4, v)
+
+
+def gguf(keys, tensors, version=3):
+    infos, body = b"", b""
+    for name, dims, kind, data in tensors:
+        infos += text(name) + struct.pack("<I", len(dims)) + struct.pack(f"<{len(dims)}Q", *dims)
+        infos += struct.pack("<IQ", kind, len(body))
+        body += data + bytes(-len(data) % 32)
+    head = b"GGUF" + struct.pack("<IQQ", version, len(tensors), len(keys))
+    head += b"".join(text(k) + value(v) for k, v in keys.items()) + infos
+    return head + bytes(-len(head) % 32) + body
+
+
+def half(x):
+    return struct.pack("<e", x)
+
+
+def ternary(kind, n):
+    """Weights of a pattern, or of zeros, in blocks of a type."""
+    if kind == I2_S:
+        return bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(n // 4)) + struct.pack("<f", 0.5) + bytes(28)
+    if kind == Q4_0:
+        return b"".join(half(0.5) + bytes((0x79, 0x88, 0x97, 0x98)[i % 4] for i in range(16)) for _ in range(n // 32))
+    if kind == TQ2_0:
+        return (bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(64)) + half(0.5)) * (n // 256)
+    if kind == TQ1_0:
+        return (bytes(0x80 for i in range(52)) + half(0.5)) * (n // 256)
+    if kind == Q2_0:
+        return (half(0.5) + bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(16))) * (n // 64)
+    raise KeyError(kind)
+
+
+def keys(arch, tokens, **more):
+    out = {
+        "general.architecture": arch, f"{arch}.context_length": 32, f"{arch}.embedding_length": HIDDEN,
+        f"{arch}.block_count": 1, f"{arch}.feed_forward_length": INTER, f"{arch}.attention.head_count": HEADS,
+        f"{arch}.attention.head_count_kv": KV, f"{arch}.attention.layer_norm_rms_epsilon": 1e-5,
+        f"{arch}.rope.freq_base": 10000.0,
+        "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 1,
+    }
+    if tokens:
+        out |= {
+            "tokenizer.ggml.model": "gpt2", "tokenizer.ggml.tokens": tokens, "tokenizer.ggml.merges": ["a b", "ab c"],
+            "tokenizer.ggml.token_type": [3, 3] + [1] * (len(tokens) - 3) + [4],
+        }
+    return out | more
+
+
+def tensors(arch, kind, n_vocab, scales=False, embedding=F16, hidden=HIDDEN, inter=INTER):
+    floats = lambda n: struct.pack(f"<{n}f", *[1.0] * n)
+    raw = floats(n_vocab * hidden) if embedding == F32 else half(0.25) * (n_vocab * hidden)
+    if embedding == Q8_0:
+        raw = (half(0.1) + bytes(range(32))) * (n_vocab * hidden // 32)
+    out = [("token_embd.weight", [hidden, n_vocab], embedding, raw), ("output_norm.weight", [hidden], F32, floats(hidden))]
+    kv = hidden // HEADS * KV
+    for part in ["attn_norm", "ffn_norm"]:
+        out.append((f"blk.0.{part}.weight", [hidden], F32, floats(hidden)))
+    if arch != "llama":
+        out.append(("blk.0.attn_sub_norm.weight", [hidden], F32, floats(hidden)))
+        out.append(("blk.0.ffn_sub_norm.weight", [inter], F32, floats(inter)))
+    for part, rows, width in [("attn_q", hidden, hidden), ("attn_k", kv, hidden), ("attn_v", kv, hidden),
+                              ("attn_output", hidden, hidden), ("ffn_gate", inter, hidden), ("ffn_up", inter, hidden),
+                              ("ffn_down", hidden, inter)]:
+        of = I2_S if kind == Q4_0 and part not in ("attn_q", "attn_k") else kind  # or it would be too long
+        out.append((f"blk.0.{part}.weight", [width, rows], of, ternary(of, rows * width)))
+        if scales:
+            out.append((f"blk.0.{part}.scale", [1], F32, struct.pack("<f", 0.5)))
+    return out
+
+
+def make_gguf():
+    tokens = ["<s>", "</s>", "a", "b", "c", "ab", "abc", "Ġ", "Ġa", "<|eot_id|>"]
+    n = len(tokens)
+    bitnet, llama = "bitnet-b1.58", "llama"
+    pre = {"tokenizer.ggml.pre": "llama-bpe"}
+    save("gguf", "i2s", gguf(keys(bitnet, tokens, **pre), tensors(bitnet, I2_S, n)))
+    save("gguf", "i2s-llama", gguf(keys(llama, tokens, **{"tokenizer.ggml.pre": "qwen2", "tokenizer.ggml.add_bos_token": True}),
+                                   tensors(llama, I2_S, n, embedding=F32)))
+    # Types with blocks take rows of whole blocks.
+    wide = lambda arch, width: {f"{arch}.embedding_length": width, f"{arch}.feed_forward_length": width}
+    save("gguf", "q4_0-llama", gguf(keys(llama, [], **wide(llama, 32)), tensors(llama, Q4_0, 2, scales=False, hidden=32, inter=32)))
+    save("gguf", "q8_0-embedding", gguf(keys("bitnet", [], **wide("bitnet", 32)),
+                                        tensors("bitnet", I2_S, 3, embedding=Q8_0, hidden=32, inter=32)))
+    json_tokenizer = {"tokenizer.huggingface.json": json.dumps(TOKENIZERS["wordlevel"])}
+    save("gguf", "tokenizer-json", gguf(keys(bitnet, [], **json_tokenizer), tensors(bitnet, I2_S, n)))
+    save("gguf", "template", gguf(keys(bitnet, tokens, **pre, **{
+        "tokenizer.chat_template": "{{ bos_token }}{% for m in messages %}{{ m['content'] | trim }}{% endfor %}"}),
+        tensors(bitnet, I2_S, n)))
+    # One tensor of every decoder.
+    blocks = [(f"t{k}", [BLOCK[k][0], 2], k, bytes(range(BLOCK[k][1])) * 2) for k in BLOCK]
+    save("gguf", "every-decoder", gguf({"general.architecture": "llama", "general.alignment": 32}, blocks))
+    save("gguf", "values", gguf({"general.architecture": "qwen2", "a": [1, 2], "b": ["x", ""], "c": True, "d": 1.5}, [], 2))
+
+
+def make_safetensors():
+    def container(header, data):
+        raw = header if isinstance(header, str) else json.dumps(header, separators=(",", ":"))
+        return struct.pack("<Q", len(raw)) + raw.encode() + data
+    entry = lambda dtype, shape, begin, end: {"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}
+    save("safetensors", "two", container({"a": entry("U8", [2, 3], 0, 6), "b": entry("F32", [1], 6, 10)}, bytes(10)))
+    save("safetensors", "every-dtype", container({
+        "__metadata__": {"format": "pt"}, "u": entry("U8", [3], 0, 3), "h": entry("F16", [2], 3, 7),
+        "b": entry("BF16", [1, 2], 7, 11), "f": entry("F32", [], 11, 15), "e": entry("F32", [0], 15, 15)}, bytes(range(15))))
+    save("safetensors", "empty", container({}, b""))
+    save("safetensors", "gap", container({"a": entry("U8", [1], 0, 1), "b": entry("U8", [1], 2, 3)}, bytes(3)))
+
+
+ADDED = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+BASE = {"version": "1.0", "truncation": None, "padding": None, "added_tokens": [], "normalizer": None,
+        "pre_tokenizer": None, "post_processor": None, "decoder": None}
+BYTE_LEVEL = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+VOCABULARY = {"<s>": 0, "</s>": 1, "a": 2, "b": 3, "c": 4, "ab": 5, "abc": 6, "Ġ": 7}
+BPE = {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None, "end_of_word_suffix": None,
+       "fuse_unk": False, "byte_fallback": False, "ignore_merges": False, "vocab": VOCABULARY, "merges": [["a", "b"], ["ab", "c"]]}
+TOKENIZERS = {
+    "bpe": BASE | {
+        "added_tokens": [ADDED | {"id": 0, "content": "<s>"}, ADDED | {"id": 8, "content": "<|eot_id|>"}],
+        "normalizer": {"type": "NFC"},
+        "pre_tokenizer": {"type": "Sequence", "pretokenizers": [
+            {"type": "Split", "pattern": {"Regex": "\\p{N}{1,3}| ?\\p{L}+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": False},
+            BYTE_LEVEL]},
+        "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                           "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                           "special_tokens": {"<s>": {"id": "<s>", "ids": [0], "tokens": ["<s>"]}}},
+        "decoder": BYTE_LEVEL, "model": BPE},
+    "bpe-old-merges": BASE | {
+        "truncation": {"direction": "Right", "max_length": 2, "strategy": "LongestFirst", "stride": 0},
+        "normalizer": {"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "_"}, {"type": "Replace", "pattern": {"String": " "}, "content": "_"}]},
+        "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]},
+        "model": BPE | {"merges": ["a b", "ab c"], "byte_fallback": True, "unk_token": "a"}},
+    "wordlevel": BASE | {"pre_tokenizer": {"type": "Whitespace"}, "model": {"type": "WordLevel", "vocab": {"ab": 0, "aa": 1, "?": 2}, "unk_token": "?"}},
+    "unigram": BASE | {
+        "pre_tokenizer": {"type": "Metaspace", "replacement": "_", "prepend_scheme": "always", "split": True},
+        "model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0.0], ["a", -1.0], ["b", -1.5], ["ab", -2.0]], "byte_fallback": False}},
+    "wordpiece": BASE | {
+        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
+        "pre_tokenizer": {"type": "BertPreTokenizer"},
+        "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},
+        "model": {"type": "WordPiece", "unk_token": "?", "continuing_subword_prefix": "##", "max_input_chars_per_word": 100, "vocab": {"?": 0, "a": 1, "##b": 2}}},
+}
+
+
+def make_json():
+    for name, tokenizer in TOKENIZERS.items():
+        save("tokenizer", name, json.dumps(tokenizer, ensure_ascii=False, separators=(",", ":")))
+    folder = os.path.join("tests", "fixtures")
+    for name in ["direct", "inverse", "llama", "online"]:
+        save("config", name, open(os.path.join(folder, f"bitnet-tiny-{name}", "config.json")).read())
+
+
+if __name__ == "__main__":
+    make_gguf()
+    make_safetensors()
+    make_json()
