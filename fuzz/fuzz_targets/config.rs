@@ -11,7 +11,10 @@ fuzz_target!(|bytes: &[u8]| {
     for is_online in [None, Some(false), Some(true)] {
         match ModelConfig::parse_as(Path::new("config.json"), bytes, is_online) {
             Ok(config) => {
-                assert!(config.n_heads.is_multiple_of(config.n_kv_heads), "heads divide");
+                assert!(
+                    config.n_heads.is_multiple_of(config.n_kv_heads),
+                    "heads divide"
+                );
                 assert!(config.head_dim.is_multiple_of(2), "rotary pairs");
                 let _ = (config.q_width(), config.kv_width(), config.has_sub_norms());
             }

@@ -42,7 +42,8 @@ fn decode(gguf: &Gguf) {
         let n_blocks = info.n_values().min(MAX_VALUES) / values;
         let mut bytes = vec![0; usize::try_from(n_blocks * block_bytes).expect("a few blocks")];
         let mut out = vec![0.0; usize::try_from(n_blocks * values).expect("a few values")];
-        gguf.read(name, 0, &mut bytes).expect("the tensor is in the file");
+        gguf.read(name, 0, &mut bytes)
+            .expect("the tensor is in the file");
         blocks::decode(info.kind, &bytes, &mut out);
     }
 }

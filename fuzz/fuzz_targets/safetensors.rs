@@ -26,7 +26,9 @@ fuzz_target!(|bytes: &[u8]| {
     for (name, info) in container.tensors() {
         let n: usize = info.shape.iter().product();
         let mut raw = vec![0; n * info.dtype.size()];
-        container.read_at(name, 0, &mut raw).expect("the tensor is in the file");
+        container
+            .read_at(name, 0, &mut raw)
+            .expect("the tensor is in the file");
         if info.dtype.is_float() {
             let mut values = vec![0.0; n];
             info.dtype.widen(&raw, &mut values);

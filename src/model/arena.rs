@@ -25,6 +25,13 @@ pub const HUGE_PAGE: usize = 2 << 20;
 /// Alignment of every slab: one cache line, one AVX-512 register.
 pub const ALIGNMENT: usize = 64;
 
+/// What is said of lengths whose bytes cannot be counted.
+const TOO_LONG: &str = "a slab fits the address space";
+
+fn bytes_of<T>(len: usize) -> usize {
+    len.checked_mul(size_of::<T>()).expect(TOO_LONG)
+}
+
 /// Types whose values may be any bits, zeros included.
 pub trait Plain: Copy + Send + Sync + private::Sealed + 'static {}
 
@@ -118,8 +125,13 @@ impl Arena {
     }
 
     /// Bytes a slab of `len` values takes.
+    ///
+    /// # Panics
+    /// When no memory could hold them.
     pub fn room<T: Plain>(len: usize) -> usize {
-        (len * size_of::<T>()).next_multiple_of(ALIGNMENT)
+        bytes_of::<T>(len)
+            .checked_next_multiple_of(ALIGNMENT)
+            .expect(TOO_LONG)
     }
 
     /// The next `len` values, all zero, on a [`ALIGNMENT`] boundary.
@@ -128,10 +140,11 @@ impl Arena {
     /// When the arena was made too small.
     pub fn take<T: Plain>(&mut self, len: usize) -> Slab<T> {
         let start = self.used;
-        let end = start + Self::room::<T>(len);
+        // Lengths that wrap around would pass the check below, also without overflow checks.
+        let end = start.checked_add(Self::room::<T>(len)).expect(TOO_LONG);
         assert!(
             end <= self.mapping.len.next_multiple_of(ALIGNMENT)
-                && start + len * size_of::<T>() <= self.mapping.len,
+                && start + bytes_of::<T>(len) <= self.mapping.len,
             "the arena holds {} bytes, {end} were taken",
             self.mapping.len
         );
@@ -160,7 +173,7 @@ impl<T: Plain> Slab<T> {
     /// # Panics
     /// When the system has no memory.
     pub fn zeroed(len: usize) -> Self {
-        Arena::new(len * size_of::<T>()).take(len)
+        Arena::new(bytes_of::<T>(len)).take(len)
     }
 
     /// A copy in a mapping of its own.
@@ -250,6 +263,18 @@ mod tests {
         let mut arena = Arena::new(64);
         arena.take::<u8>(1);
         arena.take::<u8>(1);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slab fits the address space")]
+    fn a_length_whose_bytes_wrap_around_is_refused() {
+        Slab::<f32>::zeroed(1 << 62);
+    }
+
+    #[test]
+    #[should_panic(expected = "a slab fits the address space")]
+    fn room_that_wraps_around_is_refused() {
+        Arena::new(64).take::<u8>(usize::MAX);
     }
 
     #[test]
