@@ -16,7 +16,19 @@ use vv_eval::units::Sha256;
 /// Most values decoded of one tensor; the first blocks show what there is to see.
 const MAX_VALUES: u64 = 1 << 16;
 
-fuzz_target!(|bytes: &[u8]| {
+/// Panics of other crates are let through to where this program contains them, or to the fuzzer's
+/// own catch; all others are reported where they happen.
+fn hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let is_foreign = |place: &std::panic::Location<'_>| place.file().contains("/registry/");
+        if !info.location().is_some_and(is_foreign) {
+            eprintln!("{info}");
+            std::process::abort();
+        }
+    }));
+}
+
+fuzz_target!(init: hook(), |bytes: &[u8]| {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(bytes).expect("room for it");
     match Gguf::open(file.path()) {

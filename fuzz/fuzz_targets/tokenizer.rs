@@ -12,7 +12,19 @@ const TEXTS: [&str; 3] = [
     "Às 12h30, uma pessoa entrou <|eot_id|>\r\n\u{1f44b}\u{301} don't",
 ];
 
-fuzz_target!(|bytes: &[u8]| {
+/// Panics of other crates are let through to where this program contains them, or to the fuzzer's
+/// own catch; all others are reported where they happen.
+fn hook() {
+    std::panic::set_hook(Box::new(|info| {
+        let is_foreign = |place: &std::panic::Location<'_>| place.file().contains("/registry/");
+        if !info.location().is_some_and(is_foreign) {
+            eprintln!("{info}");
+            std::process::abort();
+        }
+    }));
+}
+
+fuzz_target!(init: hook(), |bytes: &[u8]| {
     let Ok(tokenizer) =
         Tokenizer::parse(Path::new("tokenizer.json"), bytes).map_err(|error| error.to_string())
     else {

@@ -118,9 +118,10 @@ pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error
         path: gguf.path().to_owned(),
         reason: reason.to_string(),
     };
-    let inner = build(&pre, tokens, merges, &types, bos).map_err(failed)?;
+    let tokenizer =
+        Tokenizer::built(|| build(&pre, tokens, merges, &types, bos)).map_err(failed)?;
     Ok(Some(Embedded {
-        tokenizer: Tokenizer::built(inner),
+        tokenizer,
         origin: Origin {
             source: "gguf metadata".to_owned(),
             digest,
