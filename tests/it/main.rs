@@ -6,6 +6,7 @@ mod common;
 mod compare;
 mod docs;
 mod faults;
+mod fuzz_cases;
 mod inspect;
 #[cfg(target_os = "linux")]
 mod killed;
