@@ -142,6 +142,40 @@ mod tests {
         );
     }
 
+    /// A vocabulary of one word with a part of the file besides.
+    fn with(part: &str) -> String {
+        format!(
+            r#"{{"version":"1.0",{part},"model":{{"type":"WordLevel","vocab":{{"a":0}},"unk_token":"a"}}}}"#
+        )
+    }
+
+    #[test]
+    fn half_a_surrogate_in_a_decoder_is_an_error() {
+        check_refused(
+            &with(r#""decoder":{"type":"Strip","content":"\ud800","start":0,"stop":0}"#),
+            "the tokenizer library panicked",
+        );
+    }
+
+    #[test]
+    fn a_template_with_a_token_it_does_not_define_is_an_error() {
+        let a = r#"{"Sequence":{"id":"A","type_id":0}}"#;
+        let json = with(&format!(
+            r#""post_processor":{{"type":"TemplateProcessing","single":[{{"SpecialToken":{{"id":"<s>","type_id":0}}}},{a}],"pair":[{a}],"special_tokens":{{}}}}"#
+        ));
+        let tokenizer = parse(&json).expect("a tokenizer");
+        assert_eq!(tokenizer.encode("a", false).expect("ids"), [0]);
+        let error = tokenizer.encode("a", true).expect_err("no such token");
+        assert!(matches!(error, Error::Encode { .. }), "{error}");
+    }
+
+    #[test]
+    fn stripping_more_than_a_token_has_is_an_error() {
+        let json = with(r#""decoder":{"type":"Strip","content":"a","start":0,"stop":2}"#);
+        let error = parse(&json).expect("a tokenizer").decode(&[0]);
+        assert!(matches!(error, Err(Error::Encode { .. })), "{error:?}");
+    }
+
     #[test]
     fn a_panic_of_the_library_is_an_error() {
         let ended = contained::<()>(|| panic!("planted"));
