@@ -46,26 +46,57 @@ impl Pass<'_> {
         self.tokens.len() * width
     }
 
+    /// Quantizes the norm of every row of an input, or the rows themselves where there are no
+    /// gains.
+    fn quantize(&mut self, input: Input, gains: Option<&[f32]>) {
+        let (kernel, eps) = (self.kernel, self.config.rms_norm_eps);
+        let n_tokens = self.tokens.len();
+        let s = &mut *self.scratch;
+        let (values, width) = match input {
+            Input::Attention | Input::Mlp => (&s.x, self.config.hidden_size),
+            Input::Output => (&s.attended, self.config.q_width()),
+            Input::Down => (&s.gate, self.config.intermediate_size),
+        };
+        // Threads take whole tiles; a single tile is not worth waking them for.
+        let n_parts = self.pool.n_threads().min(n_tokens.div_ceil(TILE));
+        let split = s.quantized.split(n_tokens, width, n_parts);
+        let rows = &mut s.rows[..n_parts * width];
+        let rows = Split::new(rows, n_parts * width, n_parts, width);
+        let fill = |thread: usize| {
+            let mut part = split.take(thread);
+            let normed = rows.take(thread).into_row();
+            for token in part.tokens() {
+                let x = &values[token * width..][..width];
+                match gains {
+                    Some(gains) => {
+                        rms_norm(kernel, x, gains, eps, normed);
+                        part.set(kernel, token, normed);
+                    }
+                    None => part.set(kernel, token, x),
+                }
+            }
+        };
+        if n_parts == 1 {
+            fill(0);
+        } else {
+            self.pool.run(|thread| {
+                if thread < n_parts {
+                    fill(thread);
+                }
+            });
+        }
+    }
+
     /// `x += o(norm(attend(rope(q), rope(k), v)))` with q, k, v of `norm(x)`.
     #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
     fn attention<T: Trace>(&mut self, n: usize, layer: &Layer, trace: &mut T) {
-        let (hidden, eps) = (self.config.hidden_size, self.config.rms_norm_eps);
+        let hidden = self.config.hidden_size;
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
         let [n_hidden, n_q, n_kv] = [hidden, q_width, kv_width].map(|width| self.width(width));
         let n_threads = self.pool.n_threads();
         let kernel = self.kernel;
+        self.quantize(Input::Attention, Some(&layer.input_norm));
         let s = &mut *self.scratch;
-        let gains = Some(&*layer.input_norm);
-        let input = Rows::new(&s.x[..n_hidden], hidden);
-        norm_quantize(
-            self.pool,
-            kernel,
-            &input,
-            gains,
-            eps,
-            &mut s.rows,
-            &mut s.quantized,
-        );
         if T::IS_ON {
             trace.quantized(n, Input::Attention, &s.quantized);
             for (projection, weights) in [
@@ -94,17 +125,8 @@ impl Pass<'_> {
             trace.floats(n, Stage::Attended, &s.attended[..n_q]);
         }
 
-        let gains = layer.attn_sub_norm.as_deref();
-        let input = Rows::new(&s.attended[..n_q], q_width);
-        norm_quantize(
-            self.pool,
-            kernel,
-            &input,
-            gains,
-            eps,
-            &mut s.rows,
-            &mut s.quantized,
-        );
+        self.quantize(Input::Output, layer.attn_sub_norm.as_deref());
+        let s = &mut *self.scratch;
         if T::IS_ON {
             trace.quantized(n, Input::Output, &s.quantized);
             trace.sums(n, Projection::O, &sums(kernel, &layer.o, &s.quantized));
@@ -187,7 +209,6 @@ impl Pass<'_> {
         let ModelConfig {
             hidden_size: hidden,
             intermediate_size: inter,
-            rms_norm_eps: eps,
             act,
             ..
         } = *self.config;
@@ -195,18 +216,8 @@ impl Pass<'_> {
         let n_tokens = self.tokens.len();
         let n_threads = self.pool.n_threads();
         let kernel = self.kernel;
+        self.quantize(Input::Mlp, Some(&layer.post_norm));
         let s = &mut *self.scratch;
-        let gains = Some(&*layer.post_norm);
-        let input = Rows::new(&s.x[..n_hidden], hidden);
-        norm_quantize(
-            self.pool,
-            kernel,
-            &input,
-            gains,
-            eps,
-            &mut s.rows,
-            &mut s.quantized,
-        );
         if T::IS_ON {
             trace.quantized(n, Input::Mlp, &s.quantized);
             trace.sums(
@@ -229,17 +240,8 @@ impl Pass<'_> {
             }
         });
 
-        let gains = layer.ffn_sub_norm.as_deref();
-        let input = Rows::new(&s.gate[..n_inter], inter);
-        norm_quantize(
-            self.pool,
-            kernel,
-            &input,
-            gains,
-            eps,
-            &mut s.rows,
-            &mut s.quantized,
-        );
+        self.quantize(Input::Down, layer.ffn_sub_norm.as_deref());
+        let s = &mut *self.scratch;
         if T::IS_ON {
             trace.quantized(n, Input::Down, &s.quantized);
             trace.sums(
@@ -266,66 +268,6 @@ fn apply_gate(
     match act {
         Activation::Relu2 => gate_relu2(kernel, gate.row(token), up.row(token)),
         Activation::Silu => gate_silu(kernel, gate.row(token), up.row(token)),
-    }
-}
-
-/// Float inputs `[tokens, width]`.
-struct Rows<'a> {
-    values: &'a [f32],
-    width: usize,
-}
-
-impl<'a> Rows<'a> {
-    fn new(values: &'a [f32], width: usize) -> Self {
-        Self { values, width }
-    }
-}
-
-/// Quantizes the norm of every row of `x`, or the rows themselves where there are no gains.
-///
-/// * `rows`: scratch, a row for every thread
-fn norm_quantize(
-    pool: &mut Pool,
-    kernel: Kernel,
-    x: &Rows<'_>,
-    gains: Option<&[f32]>,
-    eps: f32,
-    rows: &mut [f32],
-    quantized: &mut Quantized,
-) {
-    let Rows { values, width } = *x;
-    let n_tokens = values.len() / width;
-    // Threads take whole tiles; a single tile is not worth waking them for.
-    let n_parts = pool.n_threads().min(n_tokens.div_ceil(TILE));
-    let split = quantized.split(n_tokens, width, n_parts);
-    let rows = Split::new(
-        &mut rows[..n_parts * width],
-        n_parts * width,
-        n_parts,
-        width,
-    );
-    let fill = |thread: usize| {
-        let mut part = split.take(thread);
-        let normed = rows.take(thread).into_row();
-        for token in part.tokens() {
-            let x = &values[token * width..][..width];
-            match gains {
-                Some(gains) => {
-                    rms_norm(kernel, x, gains, eps, normed);
-                    part.set(kernel, token, normed);
-                }
-                None => part.set(kernel, token, x),
-            }
-        }
-    };
-    if n_parts == 1 {
-        fill(0);
-    } else {
-        pool.run(|thread| {
-            if thread < n_parts {
-                fill(thread);
-            }
-        });
     }
 }
 

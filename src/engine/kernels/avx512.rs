@@ -16,7 +16,8 @@ use std::arch::x86_64::{
 };
 use std::ops::Range;
 
-use super::float::{LANES, tree};
+use super::float::LANES;
+use super::head::add_f16;
 use super::pack::{GROUP, GROUP_BYTES, PackedMatrix};
 use super::quantize::{CHUNK, Quantized, TILE};
 
@@ -230,10 +231,7 @@ pub(super) unsafe fn dot_f16(row: &[u16], h: &[f32]) -> f32 {
     // SAFETY: the array holds 16 values.
     unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), lanes) };
     let done = row.len() / LANES * LANES;
-    for (sum, (w, x)) in sums.iter_mut().zip(row[done..].iter().zip(&h[done..])) {
-        *sum += x * half::f16::from_bits(*w).to_f32();
-    }
-    tree(sums)
+    add_f16(sums, &row[done..], &h[done..])
 }
 
 /// # Safety

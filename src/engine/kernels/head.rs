@@ -219,8 +219,16 @@ fn dot_f16(kernel: Kernel, row: &[u16], h: &[f32]) -> f32 {
 }
 
 fn dot_f16_scalar(row: &[u16], h: &[f32]) -> f32 {
+    add_f16([0.0; LANES], row, h)
+}
+
+/// Adds the products of halves and floats to `lanes` in order and gives the lanes' sum.
+///
+/// # Panics
+/// When the lengths differ.
+#[inline]
+pub(super) fn add_f16(mut lanes: [f32; LANES], row: &[u16], h: &[f32]) -> f32 {
     assert_eq!(row.len(), h.len(), "operands differ in length");
-    let mut lanes = [0f32; LANES];
     for (row, h) in row.chunks(LANES).zip(h.chunks(LANES)) {
         for ((lane, w), x) in lanes.iter_mut().zip(row).zip(h) {
             *lane += x * f16::from_bits(*w).to_f32();
