@@ -129,6 +129,11 @@ impl ModelConfig {
         self.n_heads * self.head_dim
     }
 
+    /// Query heads that share one key head.
+    pub fn group(&self) -> usize {
+        self.n_heads / self.n_kv_heads
+    }
+
     /// Width of all key heads together.
     pub fn kv_width(&self) -> usize {
         self.n_kv_heads * self.head_dim

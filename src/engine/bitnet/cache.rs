@@ -109,6 +109,18 @@ impl Cache {
         start..start + tokens * self.head_dim
     }
 
+    /// The first `tokens` keys and values of one head, `[tokens, head_dim]` each.
+    pub(super) fn read(
+        &self,
+        layer: usize,
+        sequence: usize,
+        head: usize,
+        tokens: usize,
+    ) -> (&[f32], &[f32]) {
+        let range = self.head(layer, sequence, head, tokens);
+        (&self.k[range.clone()], &self.v[range])
+    }
+
     /// Keys and values of a layer, `[sequences, kv_heads * capacity * head_dim]`, shared out by
     /// key heads.
     pub(super) fn split(

@@ -8,12 +8,16 @@ use crate::engine::kernels::pack::PackedMatrix;
 use crate::engine::kernels::pool::Pool;
 use crate::engine::kernels::quantize::{Quantized, TILE};
 use crate::engine::kernels::ternary::{multiply, multiply_add, products};
-use crate::engine::kernels::{Columns, Kernel, Split};
+use crate::engine::kernels::{Columns, Kernel, MAX_PARTS, Split};
 use crate::engine::rope::RopeTable;
 use crate::model::{Activation, ModelConfig};
 
 /// Rows of a matrix handed to a thread come in pairs, as the kernels take them.
 const ROWS: usize = 2;
+
+/// Values to normalize and quantize from which on a region of all threads pays: it costs about as
+/// much as a thousand of them.
+const WORTH_WAKING: usize = 8192;
 
 /// What every region of a chunk needs.
 pub(super) struct Pass<'a> {
@@ -57,8 +61,13 @@ impl Pass<'_> {
             Input::Output => (&s.attended, self.config.q_width()),
             Input::Down => (&s.gate, self.config.intermediate_size),
         };
-        // Threads take whole tiles; a single tile is not worth waking them for.
-        let n_parts = self.pool.n_threads().min(n_tokens.div_ceil(TILE));
+        // Threads take whole tiles, or tokens of a single one if there is enough to do.
+        let n_shares = match n_tokens {
+            ..=TILE if n_tokens * width < WORTH_WAKING => 1,
+            ..=TILE => n_tokens,
+            _ => n_tokens.div_ceil(TILE),
+        };
+        let n_parts = self.pool.n_threads().min(n_shares);
         let split = s.quantized.split(n_tokens, width, n_parts);
         let rows = &mut s.rows[..n_parts * width];
         let rows = Split::new(rows, n_parts * width, n_parts, width);
@@ -117,7 +126,8 @@ impl Pass<'_> {
             multiply(kernel, &layer.k, x, &mut k.take(thread));
             multiply(kernel, &layer.v, x, &mut v.take(thread));
         });
-        self.heads(n);
+        self.place(n);
+        self.attend(n);
         let s = &mut *self.scratch;
         if T::IS_ON {
             trace.floats(n, Stage::Queries, &s.q[..n_q]);
@@ -137,17 +147,11 @@ impl Pass<'_> {
             .run(|thread| multiply_add(kernel, &layer.o, input, &mut x.take(thread)));
     }
 
-    /// Turns queries and keys to their positions, keeps keys and values, and attends: all of it
-    /// concerns one key head and the query heads that share it, so threads share out key heads.
+    /// Turns queries and keys to their positions and keeps keys and values; threads share out key
+    /// heads with the query heads that belong to them.
     #[expect(clippy::many_single_char_names, reason = "the names of the paper")]
-    fn heads(&mut self, layer: usize) {
-        let ModelConfig {
-            n_heads,
-            n_kv_heads,
-            head_dim: d,
-            ..
-        } = *self.config;
-        let group = n_heads / n_kv_heads;
+    fn place(&mut self, layer: usize) {
+        let (d, group) = (self.config.head_dim, self.config.group());
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
         let (n_q, n_kv) = (self.width(q_width), self.width(kv_width));
         let n_threads = self.pool.n_threads();
@@ -157,15 +161,10 @@ impl Pass<'_> {
         let q = Split::new(&mut s.q[..n_q], q_width, n_threads, group * d);
         let k = Split::new(&mut s.k[..n_kv], kv_width, n_threads, d);
         let v = Split::new(&mut s.v[..n_kv], kv_width, n_threads, d);
-        let attended = Split::new(&mut s.attended[..n_q], q_width, n_threads, group * d);
-        let weights = s.weights.len() / n_threads;
-        let weights = Split::new(&mut s.weights, weights * n_threads, n_threads, weights);
         let (kernel, rope, tokens) = (self.kernel, self.rope, self.tokens);
         self.pool.run(|thread| {
             let (mut keys, mut values) = (keys.take(thread), values.take(thread));
             let (mut q, mut k, mut v) = (q.take(thread), k.take(thread), v.take(thread));
-            let mut attended = attended.take(thread);
-            let weights = weights.take(thread).into_row();
             for (i, token) in tokens.iter().enumerate() {
                 let (cos, sin) = rope.angles(token.position);
                 for head in q.row(i).chunks_exact_mut(d) {
@@ -181,24 +180,54 @@ impl Pass<'_> {
                     values.row(token.sequence)[at..][..d].copy_from_slice(value);
                 }
             }
-            for (i, token) in tokens.iter().enumerate() {
-                let n_positions = token.position + 1;
-                let (queries, results) = (q.row(i), attended.row(i));
-                let heads = queries
-                    .chunks_exact(group * d)
-                    .zip(results.chunks_exact_mut(group * d));
-                for (head, (queries, results)) in heads.enumerate() {
-                    let at = head * capacity * d;
-                    attend(
-                        kernel,
-                        queries,
-                        &keys.row(token.sequence)[at..][..n_positions * d],
-                        &values.row(token.sequence)[at..][..n_positions * d],
-                        &mut weights[..group * n_positions],
-                        results,
-                        d,
-                    );
-                }
+        });
+    }
+
+    /// Every query attends to the keys of its sequence up to its own position.
+    ///
+    /// Threads share out pairs of token and query head, so that each has as many keys to read:
+    /// later tokens have more of them, and few models have a number of key heads that threads
+    /// divide.
+    fn attend(&mut self, layer: usize) {
+        let (d, group, n_heads) = (
+            self.config.head_dim,
+            self.config.group(),
+            self.config.n_heads,
+        );
+        let n_q = self.width(self.config.q_width());
+        let n_threads = self.pool.n_threads();
+        let (cache, tokens, kernel) = (&*self.cache, self.tokens, self.kernel);
+        let s = &mut *self.scratch;
+        let queries = &s.q[..n_q];
+        let edges = shares(tokens, n_heads, n_threads).map(|pair| pair * d);
+        let attended = Split::at(&mut s.attended[..n_q], n_q, &edges[..=n_threads]);
+        let weights = s.weights.len() / n_threads;
+        let weights = Split::new(&mut s.weights, weights * n_threads, n_threads, weights);
+        self.pool.run(|thread| {
+            let attended = attended.take(thread);
+            let first = attended.range().start / d;
+            let mut attended = attended.into_row();
+            let weights = weights.take(thread).into_row();
+            let mut pair = first;
+            while !attended.is_empty() {
+                let (i, head) = (pair / n_heads, pair % n_heads);
+                // Queries that share a key head share the reading of its keys.
+                let n = (group - head % group).min(attended.len() / d);
+                let results;
+                (results, attended) = attended.split_at_mut(n * d);
+                let n_positions = tokens[i].position + 1;
+                let (keys, values) =
+                    cache.read(layer, tokens[i].sequence, head / group, n_positions);
+                attend(
+                    kernel,
+                    &queries[pair * d..][..n * d],
+                    keys,
+                    values,
+                    &mut weights[..n * n_positions],
+                    results,
+                    d,
+                );
+                pair += n;
             }
         });
     }
@@ -255,6 +284,27 @@ impl Pass<'_> {
         self.pool
             .run(|thread| multiply_add(kernel, &layer.down, input, &mut x.take(thread)));
     }
+}
+
+/// Edges of the shares of pairs of token and query head, in order, that hold about as many keys.
+///
+/// Entry `n_threads` is the end; those behind it are not used.
+pub(super) fn shares(tokens: &[Token], n_heads: usize, n_threads: usize) -> [usize; MAX_PARTS + 1] {
+    let total: usize = tokens.iter().map(|token| token.position + 1).sum();
+    let mut edges = [tokens.len() * n_heads; MAX_PARTS + 1];
+    edges[0] = 0;
+    let (mut part, mut before) = (1, 0);
+    for (i, token) in tokens.iter().enumerate() {
+        let keys = token.position + 1;
+        // In n_threads-ths of a key of one head, so that whole numbers suffice.
+        while part < n_threads && total * part <= (before + keys) * n_threads {
+            let missing = total * part - before * n_threads;
+            edges[part] = i * n_heads + (missing * n_heads).div_ceil(keys * n_threads);
+            part += 1;
+        }
+        before += keys;
+    }
+    edges
 }
 
 /// `gate = act(gate) * up`, one token.

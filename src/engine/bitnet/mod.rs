@@ -273,8 +273,7 @@ impl BitNet {
     /// Makes everything beside the cache as long as its capacity.
     fn ready_for(&mut self, capacity: usize) {
         self.rope.grow(capacity);
-        let group = self.config.n_heads / self.config.n_kv_heads;
-        let size = self.pool.n_threads() * group * capacity;
+        let size = self.pool.n_threads() * self.config.group() * capacity;
         if size > self.scratch.weights.len() {
             self.scratch.weights.resize(size, 0.0);
         }

@@ -42,6 +42,28 @@ fn it_conforms_on_every_kernel_and_number_of_threads() {
 }
 
 #[test]
+fn threads_share_out_keys_evenly() {
+    let at = |sequence, position| Token { sequence, position };
+    let prompt: Vec<Token> = (300..428).map(|position| at(0, position)).collect();
+    let scenes: Vec<Token> = (0..8).map(|i| at(i, 700 - 90 * i)).collect();
+    for (tokens, n_heads) in [(&prompt, 5), (&scenes, 20), (&vec![at(0, 900)], 20)] {
+        for n_threads in [1, 2, 3, 7] {
+            let edges = forward::shares(tokens, n_heads, n_threads);
+            assert_eq!(edges[0], 0);
+            assert_eq!(edges[n_threads], tokens.len() * n_heads);
+            let keys = |pair: usize| tokens[pair / n_heads].position + 1;
+            let total: usize = (0..tokens.len() * n_heads).map(keys).sum();
+            let largest = tokens.iter().map(|t| t.position + 1).max().unwrap();
+            for part in edges[..=n_threads].windows(2) {
+                let share: usize = (part[0]..part[1]).map(keys).sum();
+                // No share is off by more than a head at either end.
+                assert!(share.abs_diff(total / n_threads) <= 2 * largest, "{part:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn logits_do_not_depend_on_kernel_or_threads() {
     for head in [HeadStorage::Int8, HeadStorage::F16, HeadStorage::Exact] {
         // Odd numbers of heads and rows, so that shares differ.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Most parts a buffer is split into.
-const MAX_PARTS: usize = 64;
+pub const MAX_PARTS: usize = 64;
 
 /// A matrix `[rows, width]`, its columns shared out to threads. Each part can be taken once.
 pub struct Split<'a, T> {
@@ -18,13 +18,21 @@ pub struct Split<'a, T> {
     n_rows: usize,
     width: usize,
     n_parts: usize,
-    granule: usize,
+    shares: Shares<'a>,
     taken: AtomicU64,
     buffer: PhantomData<&'a mut [T]>,
 }
 
 // SAFETY: parts do not overlap and each is handed out once, so sharing this shares no element.
 unsafe impl<T: Send> Sync for Split<'_, T> {}
+
+/// How columns are shared out.
+enum Shares<'a> {
+    /// Evenly, in multiples of so many columns.
+    Even(usize),
+    /// Part i holds the columns from edge i up to edge i + 1.
+    At(&'a [usize]),
+}
 
 /// Some columns of a matrix, all rows of them.
 pub struct Columns<'a, T> {
@@ -48,6 +56,24 @@ impl<'a, T> Split<'a, T> {
     /// # Panics
     /// When the rows are not whole, or there are more than 64 parts.
     pub fn new(buffer: &'a mut [T], width: usize, n_parts: usize, granule: usize) -> Self {
+        Self::with(buffer, width, n_parts, Shares::Even(granule))
+    }
+
+    /// Shares out `buffer`, `[rows, width]`: part i gets the columns from `edges[i]` up to
+    /// `edges[i + 1]`.
+    ///
+    /// # Panics
+    /// When the rows are not whole, there are more than 64 parts, or the edges do not ascend from
+    /// 0 to `width`.
+    pub fn at(buffer: &'a mut [T], width: usize, edges: &'a [usize]) -> Self {
+        assert!(
+            edges.first() == Some(&0) && edges.last() == Some(&width) && edges.is_sorted(),
+            "edges cover the columns"
+        );
+        Self::with(buffer, width, edges.len() - 1, Shares::At(edges))
+    }
+
+    fn with(buffer: &'a mut [T], width: usize, n_parts: usize, shares: Shares<'a>) -> Self {
         assert!(
             width > 0 && buffer.len().is_multiple_of(width),
             "rows are whole"
@@ -61,7 +87,7 @@ impl<'a, T> Split<'a, T> {
             n_rows: buffer.len() / width,
             width,
             n_parts,
-            granule,
+            shares,
             taken: AtomicU64::new(0),
             buffer: PhantomData,
         }
@@ -80,13 +106,24 @@ impl<'a, T> Split<'a, T> {
             base: self.base,
             n_rows: self.n_rows,
             width: self.width,
-            range: share(self.width, self.n_parts, self.granule, part),
+            range: match self.shares {
+                Shares::Even(granule) => share(self.width, self.n_parts, granule, part),
+                Shares::At(edges) => edges[part]..edges[part + 1],
+            },
             buffer: PhantomData,
         }
     }
 }
 
 impl<'a, T> Columns<'a, T> {
+    /// All columns of `buffer`, `[rows, width]`.
+    ///
+    /// # Panics
+    /// When the rows are not whole.
+    pub fn of(buffer: &'a mut [T], width: usize) -> Self {
+        Split::new(buffer, width, 1, width).take(0)
+    }
+
     /// Which columns of the matrix these are.
     pub fn range(&self) -> Range<usize> {
         self.range.clone()
@@ -152,6 +189,29 @@ mod tests {
             }
         }
         assert_eq!(buffer, [1, 1, 2, 2, 2, 1, 1, 2, 2, 2]);
+    }
+
+    #[test]
+    fn parts_can_have_given_edges() {
+        let mut buffer = vec![0; 2 * 5];
+        let split = Split::at(&mut buffer, 5, &[0, 1, 1, 5]);
+        for part in 0..3 {
+            let mut columns = split.take(part);
+            for row in 0..2 {
+                columns.row(row).fill(part + 1);
+            }
+        }
+        assert_eq!(buffer, [1, 3, 3, 3, 3, 1, 3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn edges_must_cover_the_columns() {
+        for edges in [&[0, 3][..], &[1, 5], &[0, 4, 3, 5], &[0], &[]] {
+            let caught = std::panic::catch_unwind(|| {
+                Split::at(&mut [0; 5], 5, edges);
+            });
+            assert!(caught.is_err(), "{edges:?}");
+        }
     }
 
     #[test]

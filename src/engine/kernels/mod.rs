@@ -22,7 +22,7 @@ mod avx512;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 
-pub use columns::{Columns, Split};
+pub use columns::{Columns, MAX_PARTS, Split};
 
 use std::fmt;
 use std::sync::OnceLock;

@@ -30,12 +30,12 @@ pub struct Quantized {
     sums: Slab<i32>,
 }
 
-/// The part of [`Quantized`] one thread fills: whole tiles.
+/// The part of [`Quantized`] one thread fills: whole tiles, or some tokens of the only tile.
 pub struct QuantizedPart<'a> {
     tokens: Range<usize>,
     n_tokens: usize,
     row_bytes: usize,
-    q: &'a mut [i8],
+    q: Columns<'a, i8>,
     factors: &'a mut [f32],
     sums: &'a mut [i32],
 }
@@ -79,7 +79,8 @@ impl Quantized {
         }
     }
 
-    /// Begins new content, `n_tokens` rows of `n_in` values, to be filled by `n_parts` threads.
+    /// Begins new content, `n_tokens` rows of `n_in` values, to be filled by `n_parts` threads:
+    /// they share out tiles, or the tokens of a single one.
     ///
     /// # Panics
     /// When there is no room for it, or it is empty.
@@ -93,13 +94,18 @@ impl Quantized {
         self.n_in = n_in;
         self.n_tokens = n_tokens;
         let q = &mut self.q[..n_tokens * row_bytes];
-        let width = q.len();
+        // A single tile is a matrix of chunks, its tokens side by side.
+        let (width, columns, tokens) = if n_tokens <= TILE {
+            (n_tokens * CHUNK, CHUNK, 1)
+        } else {
+            (q.len(), TILE * row_bytes, TILE)
+        };
         QuantizedSplit {
             n_tokens,
             row_bytes,
-            q: Split::new(q, width, n_parts, TILE * row_bytes),
-            factors: Split::new(&mut self.factors[..n_tokens], n_tokens, n_parts, TILE),
-            sums: Split::new(&mut self.sums[..n_tokens], n_tokens, n_parts, TILE),
+            q: Split::new(q, width, n_parts, columns),
+            factors: Split::new(&mut self.factors[..n_tokens], n_tokens, n_parts, tokens),
+            sums: Split::new(&mut self.sums[..n_tokens], n_tokens, n_parts, tokens),
         }
     }
 
@@ -176,7 +182,7 @@ impl<'a> QuantizedSplit<'a> {
             tokens: factors.range(),
             n_tokens: self.n_tokens,
             row_bytes: self.row_bytes,
-            q: Columns::into_row(self.q.take(part)),
+            q: self.q.take(part),
             factors: factors.into_row(),
             sums: self.sums.take(part).into_row(),
         }
@@ -202,14 +208,19 @@ impl QuantizedPart<'_> {
             padded(x.len()) == self.row_bytes,
             "rows are as long as announced"
         );
-        let first = token / TILE * TILE;
-        let width = TILE.min(self.n_tokens - first);
         let index = token - self.tokens.start;
-        let tile = &mut self.q[(first - self.tokens.start) * self.row_bytes..];
-        let tile = &mut tile[..width * self.row_bytes];
         let factor = factor(kernel, x);
         self.factors[index] = factor;
-        self.sums[index] = quantize(kernel, x, factor, tile, token - first, width);
+        self.sums[index] = if self.n_tokens <= TILE {
+            quantize(kernel, x, factor, &mut self.q, index)
+        } else {
+            let first = token / TILE * TILE;
+            let width = TILE.min(self.n_tokens - first);
+            let tile = &mut self.q.row(0)[(first - self.tokens.start) * self.row_bytes..];
+            let tile = &mut tile[..width * self.row_bytes];
+            let mut chunks = Columns::of(tile, width * CHUNK);
+            quantize(kernel, x, factor, &mut chunks, token - first)
+        };
     }
 }
 
@@ -224,35 +235,30 @@ for_every_kernel! {
         127.0 / if largest < 1e-5 { 1e-5 } else { largest }
     }
 
-    /// Writes row `index` of a tile of `width` rows and gives its sum.
-    pub fn quantize(
-        x: &[f32],
-        factor: f32,
-        tile: &mut [i8],
-        index: usize,
-        width: usize,
-    ) -> i32 {
+    /// Writes token `index` of a tile and gives its sum.
+    ///
+    /// * `tile`: `[chunks, tokens * 64]`
+    pub fn quantize(x: &[f32], factor: f32, tile: &mut Columns<'_, i8>, index: usize) -> i32 {
         let mut sum = 0i32;
-        let mut chunks = tile.chunks_exact_mut(CHUNK).skip(index).step_by(width);
         let (whole, rest) = x.as_chunks::<CHUNK>();
-        for x in whole {
-            let q = chunks.next().expect("the tile holds the row");
+        for (chunk, x) in whole.iter().enumerate() {
+            let q = &mut tile.row(chunk)[index * CHUNK..][..CHUNK];
             for (q, x) in q.iter_mut().zip(x) {
                 *q = round_to_i8(x * factor);
                 // At most 128 * n_in in magnitude: no overflow below 16 million columns.
                 sum = sum.wrapping_add(i32::from(*q));
             }
         }
-        if !rest.is_empty() {
-            let q = chunks.next().expect("the tile holds the row");
+        // The last chunk and at most three more up to a whole group.
+        for chunk in whole.len()..tile.n_rows() {
+            let q = &mut tile.row(chunk)[index * CHUNK..][..CHUNK];
             q.fill(0);
+            let rest = if chunk == whole.len() { rest } else { &[] };
             for (q, x) in q.iter_mut().zip(rest) {
                 *q = round_to_i8(x * factor);
                 sum = sum.wrapping_add(i32::from(*q));
             }
         }
-        // At most three chunks up to a whole group.
-        chunks.for_each(|q| q.fill(0));
         sum
     }
 }
@@ -303,6 +309,32 @@ mod tests {
                 assert_eq!(q.row(token), alone.row(0));
                 assert_eq!(q.sums()[token], alone.sums()[0]);
                 assert_eq!(q.factors()[token].to_bits(), alone.factors()[0].to_bits());
+            }
+        }
+    }
+
+    #[test]
+    fn threads_fill_the_same_bytes_as_one() {
+        for (n_tokens, n_in) in [(2, 5), (5, 64), (8, 300), (20, 257), (128, 70)] {
+            let x: Vec<f32> = (0..n_tokens * n_in)
+                .map(|i| (i as f32 * 0.7).sin())
+                .collect();
+            let expected = quantized(&x, n_in);
+            for n_parts in 1..=n_tokens.min(4) {
+                let mut shared = Quantized::new(n_tokens, n_in);
+                let split = shared.split(n_tokens, n_in, n_parts);
+                let mut n_filled = 0;
+                for part in 0..n_parts {
+                    let mut part = split.take(part);
+                    for token in part.tokens() {
+                        part.set(Kernel::SCALAR, token, &x[token * n_in..][..n_in]);
+                        n_filled += 1;
+                    }
+                }
+                assert_eq!(n_filled, n_tokens);
+                assert_eq!(shared.q, expected.q);
+                assert_eq!(shared.sums(), expected.sums());
+                assert_eq!(shared.factors(), expected.factors());
             }
         }
     }
