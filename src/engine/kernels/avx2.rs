@@ -4,11 +4,11 @@
 #![expect(unsafe_code, reason = "vector loads and instructions")]
 
 use std::arch::x86_64::{
-    __m256i, _mm_loadu_si128, _mm256_add_epi16, _mm256_add_epi32, _mm256_add_ps, _mm256_and_si256,
-    _mm256_cvtepi8_epi16, _mm256_cvtepu8_epi16, _mm256_cvtph_ps, _mm256_loadu_ps,
-    _mm256_loadu_si256, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8,
-    _mm256_set1_epi16, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16,
-    _mm256_storeu_ps, _mm256_storeu_si256,
+    __m256i, _MM_HINT_T0, _mm_loadu_si128, _mm_prefetch, _mm256_add_epi16, _mm256_add_epi32,
+    _mm256_add_ps, _mm256_and_si256, _mm256_cvtph_ps, _mm256_loadu_ps, _mm256_loadu_si256,
+    _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16,
+    _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16, _mm256_storeu_ps,
+    _mm256_storeu_si256,
 };
 use std::ops::Range;
 
@@ -19,6 +19,9 @@ use super::quantize::{CHUNK, Quantized, TILE};
 
 /// Bytes of one register.
 const WIDTH: usize = 32;
+
+/// How far ahead of the bytes in use weights are asked for, as in the AVX-512 kernels.
+const AHEAD: usize = 2048;
 
 /// Groups whose products are added in i16: one product of a pair is at most 2 * 2 * 127 = 508,
 /// a group adds eight to a lane, and 64 * 508 = 32,512 still fits.
@@ -83,6 +86,7 @@ unsafe fn codes<const T: usize>(row: &[u8], q: &[i8], width: usize, from: usize,
     for begin in (0..n_groups).step_by(GROUPS) {
         let mut narrow = [_mm256_setzero_si256(); T];
         for group in begin..(begin + GROUPS).min(n_groups) {
+            ahead(row.as_ptr().wrapping_add(group * GROUP_BYTES));
             for half in 0..2 {
                 // SAFETY: half a group of the row.
                 let w = unsafe { load(row.as_ptr().add(group * GROUP_BYTES + half * WIDTH)) };
@@ -114,33 +118,81 @@ unsafe fn codes<const T: usize>(row: &[u8], q: &[i8], width: usize, from: usize,
 
 /// Sums over the planes of the head, as [`super::scalar::bytes`].
 ///
-/// Unsigned bytes up to 255 would overflow pairs in i16, so both sides are widened first.
-///
 /// # Safety
 /// As [`products`].
 #[target_feature(enable = "avx2")]
 #[inline]
 pub(super) unsafe fn bytes(row: &[u8], planes: &[i8], sums: &mut [[i32; 2]]) {
-    let n = 2 * sums.len();
-    assert!(
-        row.len().is_multiple_of(CHUNK) && planes.len() == n * row.len(),
-        "the planes fit the row"
-    );
-    for (p, sum) in sums.as_flattened_mut().iter_mut().enumerate() {
-        let mut acc = _mm256_setzero_si256();
-        for half in 0..row.len() / 16 {
-            let (chunk, inside) = (half * 16 / CHUNK, half * 16 % CHUNK);
-            // SAFETY: 16 bytes of a chunk of the row and of plane `p`, inside both as asserted.
-            unsafe {
-                let w = _mm_loadu_si128(row.as_ptr().add(half * 16).cast());
-                let at = (chunk * n + p) * CHUNK + inside;
-                let q = _mm_loadu_si128(planes.as_ptr().add(at).cast());
-                let products = _mm256_madd_epi16(_mm256_cvtepu8_epi16(w), _mm256_cvtepi8_epi16(q));
-                acc = _mm256_add_epi32(acc, products);
+    let sums = sums.as_flattened_mut();
+    let n = sums.len();
+    for from in (0..n).step_by(4) {
+        // SAFETY: `head` asserts what it reads.
+        unsafe {
+            match n - from {
+                2 => head::<2>(row, planes, n, from, &mut sums[from..]),
+                _ => head::<4>(row, planes, n, from, &mut sums[from..from + 4]),
             }
         }
-        *sum = total(acc);
     }
+}
+
+/// One row and `P` of `n` planes, beginning with plane `from`.
+///
+/// Unsigned bytes up to 255 would overflow pairs in i16, so their halves of four bits are
+/// multiplied one by one: a pair is at most 2 * 15 * 128 = 3840, and eight of them fit.
+///
+/// # Safety
+/// As [`products`].
+#[target_feature(enable = "avx2")]
+#[inline]
+unsafe fn head<const P: usize>(row: &[u8], planes: &[i8], n: usize, from: usize, sums: &mut [i32]) {
+    /// Chunks whose products are added in i16, two registers each.
+    const CHUNKS: usize = 4;
+    assert!(
+        row.len().is_multiple_of(CHUNK)
+            && planes.len() == n * row.len()
+            && from + P <= n
+            && sums.len() == P,
+        "the planes fit the row"
+    );
+    let mask = _mm256_set1_epi8(15);
+    let (ones, sixteens) = (_mm256_set1_epi16(1), _mm256_set1_epi16(16));
+    let mut wide = [_mm256_setzero_si256(); P];
+    let n_chunks = row.len() / CHUNK;
+    for begin in (0..n_chunks).step_by(CHUNKS) {
+        let mut narrow = [[_mm256_setzero_si256(); 2]; P];
+        for chunk in begin..(begin + CHUNKS).min(n_chunks) {
+            ahead(row.as_ptr().wrapping_add(chunk * CHUNK));
+            for half in 0..2 {
+                // SAFETY: half a chunk of the row.
+                let w = unsafe { load(row.as_ptr().add(chunk * CHUNK + half * WIDTH)) };
+                let low = _mm256_and_si256(w, mask);
+                let high = _mm256_and_si256(_mm256_srli_epi16::<4>(w), mask);
+                for (p, narrow) in narrow.iter_mut().enumerate() {
+                    let at = (chunk * n + from + p) * CHUNK + half * WIDTH;
+                    // SAFETY: half a chunk of plane `from + p`, inside the planes as asserted.
+                    let q = unsafe { load(planes.as_ptr().add(at).cast()) };
+                    narrow[0] = _mm256_add_epi16(narrow[0], _mm256_maddubs_epi16(low, q));
+                    narrow[1] = _mm256_add_epi16(narrow[1], _mm256_maddubs_epi16(high, q));
+                }
+            }
+        }
+        for (wide, [low, high]) in wide.iter_mut().zip(narrow) {
+            *wide = _mm256_add_epi32(*wide, _mm256_madd_epi16(low, ones));
+            *wide = _mm256_add_epi32(*wide, _mm256_madd_epi16(high, sixteens));
+        }
+    }
+    for (sum, wide) in sums.iter_mut().zip(wide) {
+        *sum = total(wide);
+    }
+}
+
+/// Asks for the weights that will be read soon after those at `at`.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "one instruction")]
+fn ahead(at: *const u8) {
+    // SAFETY: prefetching reads nothing, wherever it points.
+    unsafe { _mm_prefetch::<_MM_HINT_T0>(at.wrapping_add(AHEAD).cast()) };
 }
 
 /// Sum of products of halves and floats, in the order of [`super::float::dot`].

@@ -236,3 +236,27 @@ pub(super) fn add_f16(mut lanes: [f32; LANES], row: &[u16], h: &[f32]) -> f32 {
     }
     tree(lanes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_largest_sums_of_bytes_do_not_wrap() {
+        for chunks in [1, 3, 4, 5, 40] {
+            for tokens in 1..=TILE {
+                let row = vec![255; chunks * CHUNK];
+                for q in [-128i8, 127] {
+                    let planes = vec![q; 2 * tokens * row.len()];
+                    let sum = 255 * i32::from(q) * i32::try_from(row.len()).unwrap();
+                    for kernel in Kernel::all() {
+                        let mut sums = [[0; 2]; TILE];
+                        let sums = &mut sums[..tokens];
+                        bytes(kernel, &row, &planes, sums);
+                        assert!(sums.iter().all(|s| *s == [sum; 2]), "{kernel}, {tokens}");
+                    }
+                }
+            }
+        }
+    }
+}
