@@ -17,6 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::engine::kernels::Kernel;
 use crate::hint::Hint;
 use crate::report::escape;
 use args::{Cli, Command};
@@ -83,9 +84,16 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
             return exit.into();
         }
     };
-    let done = match cli.command {
+    if let Command::Worker = cli.command {
         // A worker has codes of its own, which only its supervisor sees.
-        Command::Worker => return crate::run::worker_main(),
+        return crate::run::worker_main();
+    }
+    if let Err(error) = Kernel::named() {
+        explain(&Failure::invalid(error));
+        return Exit::Invalid.into();
+    }
+    let done = match cli.command {
+        Command::Worker => unreachable!("workers have returned"),
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }

@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use super::protocol::{self, LineRead};
+use crate::engine::kernels::KERNEL_VARIABLE;
 
 /// How much of a worker's stderr is kept.
 const STDERR_KEPT_BYTES: usize = 64 << 10;
@@ -27,7 +28,7 @@ const STDERR_KEPT_BYTES: usize = 64 << 10;
 const EXIT_GRACE: Duration = Duration::from_secs(2);
 
 /// Variables a worker inherits; everything else is cleared.
-const INHERITED: [&str; 3] = ["PATH", "HOME", "TMPDIR"];
+const INHERITED: [&str; 4] = ["PATH", "HOME", "TMPDIR", KERNEL_VARIABLE];
 
 /// What to start as a worker.
 #[derive(Debug, Clone, PartialEq, Eq)]

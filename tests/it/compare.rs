@@ -114,6 +114,35 @@ fn the_same_model_twice_is_run_when_asked_and_never_fails() {
 }
 
 #[test]
+fn workers_compute_with_the_kernel_that_is_named() {
+    let lab = Lab::new();
+    let arguments = lab.compare_arguments("1.0.0", "1.0.0");
+    let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    arguments.push("--force-run");
+    let ran = lab.run_with(&arguments, &[("VV_EVAL_KERNEL", "scalar")]);
+    assert!(matches!(ran.code, Some(0 | 2)), "{}", ran.all());
+    for role in ["baseline", "candidate"] {
+        assert_eq!(record(&lab, role).host.kernel, "scalar");
+    }
+}
+
+#[test]
+fn a_kernel_this_machine_lacks_is_refused() {
+    let lab = Lab::new();
+    let arguments = lab.compare_arguments("1.0.0", "1.0.0");
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let ran = lab.run_with(&arguments, &[("VV_EVAL_KERNEL", "avx1024")]);
+    assert_eq!(ran.code, Some(3), "{}", ran.all());
+    for words in [
+        "VV_EVAL_KERNEL is `avx1024`",
+        "this machine has scalar",
+        "hint: unset",
+    ] {
+        assert!(ran.stderr.contains(words), "{}", ran.stderr);
+    }
+}
+
+#[test]
 fn json_and_markdown_on_stdout_are_the_files() {
     for (format, file) in [("json", "report.json"), ("markdown", "report.md")] {
         let lab = Lab::new();

@@ -27,6 +27,8 @@ pub use columns::{Columns, MAX_PARTS, Split};
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::hint::Hint;
+
 /// Environment variable that names the kernel to use, for tests and for comparing kernels.
 pub const KERNEL_VARIABLE: &str = "VV_EVAL_KERNEL";
 
@@ -73,22 +75,39 @@ impl Kernel {
         all
     }
 
-    /// The kernel of this process: the one the environment names, else the fastest. Chosen once.
-    ///
-    /// A name the machine cannot run counts as no name; the run record shows what was chosen.
+    /// The kernel of this process: the one [`KERNEL_VARIABLE`] names, else the fastest. Chosen
+    /// once.
     ///
     /// # Panics
-    /// Never: the scalar kernel runs everywhere.
+    /// When this machine cannot run the one that is named: [`named`](Self::named) says so before.
     pub fn chosen() -> Self {
         static CHOSEN: OnceLock<Kernel> = OnceLock::new();
         *CHOSEN.get_or_init(|| {
-            let all = Self::all();
-            let wanted = std::env::var(KERNEL_VARIABLE).ok();
-            let named = all.iter().find(|k| wanted.as_deref() == Some(k.name()));
-            *named
-                .or(all.last())
+            let named = Self::named().unwrap_or_else(|error| panic!("{error}"));
+            let fastest = Self::all().last().copied();
+            named
+                .or(fastest)
                 .expect("the scalar kernel runs everywhere")
         })
+    }
+
+    /// The kernel [`KERNEL_VARIABLE`] names; `None` when it is not set, or empty.
+    ///
+    /// # Errors
+    /// [`UnknownKernel`] when this machine has no such kernel.
+    pub fn named() -> Result<Option<Self>, UnknownKernel> {
+        let Some(wanted) = std::env::var_os(KERNEL_VARIABLE).filter(|name| !name.is_empty()) else {
+            return Ok(None);
+        };
+        let wanted = wanted.to_string_lossy();
+        let all = Self::all();
+        match all.iter().find(|kernel| kernel.name() == wanted) {
+            Some(kernel) => Ok(Some(*kernel)),
+            None => Err(UnknownKernel {
+                found: wanted.into_owned(),
+                known: all.iter().map(|kernel| kernel.name()).collect(),
+            }),
+        }
     }
 
     /// Its name in records and reports.
@@ -102,6 +121,24 @@ impl Kernel {
             #[cfg(target_arch = "aarch64")]
             Isa::Neon => "neon-dotprod",
         }
+    }
+}
+
+/// [`KERNEL_VARIABLE`] names a kernel this machine cannot run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{KERNEL_VARIABLE} is `{found}`, this machine has {}", known.join(", "))]
+pub struct UnknownKernel {
+    /// The name found.
+    pub found: String,
+    /// Names of the kernels this machine can run.
+    pub known: Vec<&'static str>,
+}
+
+impl Hint for UnknownKernel {
+    fn hint(&self) -> Option<String> {
+        Some(format!(
+            "unset {KERNEL_VARIABLE}: the fastest kernel is chosen"
+        ))
     }
 }
 
