@@ -4,12 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use super::args;
+use super::exit::Exit;
 use super::output::print;
 use super::settings::load_settings;
 use super::{Failure, progress};
 use crate::artifact::{self, Resolved};
 use crate::durable::{shown, write_atomic};
-use crate::engine::{self, BitNet, Engine as _, paragraphs};
+use crate::engine::{self, BitNet, Engine as _, Repacked, Setup, paragraphs};
 use crate::model::{self, ModelBundle, ModelCard, Origin};
 use crate::report::escape::one_line;
 use crate::run::load_options;
@@ -51,10 +52,10 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
         return Err(Failure::invalid(model::Error::NoTokenizer));
     };
     let (config, weights) = bundle.network.into_bitnet();
-    let mut engine = BitNet::new(&config, weights);
+    let mut engine = BitNet::checked(&config, weights, Setup::default()).map_err(broken)?;
     let readings = paragraphs::read_all(&mut engine, tokenizer).map_err(Failure::invalid)?;
     let mut text =
-        String::from("\ncheck\n  passed   codes, zero share, scales, norms, vocabulary\n");
+        String::from("\ncheck\n  passed   codes, zero share, scales, norms, vocabulary, packing\n");
     for reading in &readings {
         let _ = write!(
             text,
@@ -80,6 +81,11 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
     paragraphs::check(&readings, limit).map_err(Failure::invalid)
 }
 
+/// Not the model's fault, but this program's.
+fn broken(error: Repacked) -> Failure {
+    Failure::invalid(error).with_exit(Exit::Internal)
+}
+
 /// Two decimals, or a power of ten where nobody reads the digits.
 fn figure(perplexity: f64) -> String {
     if perplexity < 1e5 {
@@ -92,7 +98,7 @@ fn figure(perplexity: f64) -> String {
 /// `{"token_ids": […], "logits": [[…], …]}`, one row of logits for every position.
 fn write_logits(bundle: ModelBundle, ids: &[u32], path: &Path) -> Result<(), Failure> {
     let (config, weights) = bundle.network.into_bitnet();
-    let mut engine = BitNet::new(&config, weights);
+    let mut engine = BitNet::checked(&config, weights, Setup::default()).map_err(broken)?;
     let mut logits = Vec::new();
     engine
         .feed_all(ids, &mut logits)

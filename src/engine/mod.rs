@@ -13,7 +13,7 @@ pub mod planted;
 mod rope;
 mod sampler;
 
-pub use bitnet::{BitNet, Setup};
+pub use bitnet::{BitNet, Repacked, Setup};
 pub use generate::{Decoded, generate_all, generate_batch, generate_greedy};
 pub use planted::{Harm, Planted};
 pub use sampler::argmax;

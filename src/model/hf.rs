@@ -11,12 +11,17 @@ use super::checkpoint::Checkpoint;
 use super::checks;
 use super::config::{ModelConfig, Quantization, ScaleConvention};
 use super::safetensors::Dtype;
+use super::ternary::absmean_reciprocal;
 use super::weights::{LayerWeights, Loaded, Weights};
+use super::witness::{self, Witness};
 use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix};
 use crate::artifact::ModelFiles;
 
 /// Bytes of a table or of a float matrix read at a time; a multiple of every element size.
 const PIECE_BYTES: usize = 1 << 20;
+
+/// Projections of a layer.
+const N_PROJECTIONS: usize = 7;
 
 /// Reads every tensor of a checkpoint.
 ///
@@ -30,6 +35,7 @@ pub(super) fn load(
     let loader = Loader {
         checkpoint: Checkpoint::open(files)?,
         head: options.head,
+        witnessed: witness::chosen(&files.release_digest, config.n_layers * N_PROJECTIONS),
         config,
     };
     let mut notes = Notes::default();
@@ -69,9 +75,25 @@ impl Notes {
     }
 }
 
+/// A projection to read.
+struct Place<'a> {
+    /// Without `.weight`.
+    name: &'a str,
+    shape: [usize; 2],
+    is_witnessed: bool,
+}
+
+impl Place<'_> {
+    fn witness(&self, signs: impl FnMut(usize, &mut [i8])) -> Option<Witness> {
+        self.is_witnessed.then(|| Witness::new(self.shape, signs))
+    }
+}
+
 struct Loader<'a> {
     checkpoint: Checkpoint,
     head: HeadStorage,
+    /// Numbers of the projections that are read a second time.
+    witnessed: Vec<usize>,
     config: &'a ModelConfig,
 }
 
@@ -146,8 +168,17 @@ impl Loader<'_> {
         let ffn_sub_norm = sub_norm(ffn, "mlp.ffn_layernorm", inter)?;
         let input_norm = self.gains(&name("input_layernorm"), hidden, notes)?;
         let post_norm = self.gains(&name("post_attention_layernorm"), hidden, notes)?;
-        let mut ternary =
-            |part: &str, shape| self.projection(&name(part), shape, &mut *buffer, notes);
+        let mut number = n * N_PROJECTIONS;
+        let mut ternary = |part: &str, shape| {
+            let is_witnessed = self.witnessed.contains(&number);
+            number += 1;
+            let place = Place {
+                name: &name(part),
+                shape,
+                is_witnessed,
+            };
+            self.projection(&place, &mut *buffer, notes)
+        };
         Ok(LayerWeights {
             input_norm,
             post_norm,
@@ -166,11 +197,11 @@ impl Loader<'_> {
     /// One ternary projection from whichever storage holds it.
     fn projection(
         &self,
-        name: &str,
-        shape: [usize; 2],
+        place: &Place<'_>,
         buffer: &mut Vec<u8>,
         notes: &mut Notes,
     ) -> Result<TernaryMatrix, Error> {
+        let &Place { name, shape, .. } = place;
         let tensor = format!("{name}.weight");
         let dtype = self.dtype(&tensor)?;
         let mode = self.config.quantization;
@@ -182,7 +213,10 @@ impl Loader<'_> {
                 self.checkpoint.read_at(&tensor, 0, buffer)?;
                 let scale = self.scale(name, convention, notes)?;
                 notes.is_packed = true;
-                TernaryMatrix::from_packed(&tensor, shape, buffer, scale)?
+                let packed: &[u8] = buffer;
+                let signs = |row, out: &mut [i8]| witness::packed_row(shape, packed, row, out);
+                TernaryMatrix::from_packed(&tensor, shape, packed, scale)?
+                    .with_witness(place.witness(signs))
             }
             (Dtype::U8, Quantization::Online | Quantization::Unstated) => {
                 return Err(Error::Dtype {
@@ -194,7 +228,11 @@ impl Loader<'_> {
             }
             (Dtype::F32 | Dtype::F16 | Dtype::BF16, Quantization::Online) => {
                 let values = self.float_values(&tensor, &shape, notes)?;
+                let reciprocal = place.is_witnessed.then(|| absmean_reciprocal(&values));
+                let rounded = |w: f32| (w * reciprocal.unwrap_or(1.0)).round_ties_even();
+                let signs = |row, out: &mut [i8]| witness::float_row(&values, rounded, row, out);
                 TernaryMatrix::from_masters(&tensor, shape, &values)?
+                    .with_witness(place.witness(signs))
             }
             (Dtype::F32 | Dtype::F16 | Dtype::BF16, _) => {
                 let values = self.float_values(&tensor, &shape, notes)?;
@@ -208,7 +246,9 @@ impl Loader<'_> {
                     }
                     _ => None,
                 };
+                let signs = |row, out: &mut [i8]| witness::float_row(&values, |w| w, row, out);
                 TernaryMatrix::from_ternary_floats(&tensor, shape, &values, scale)?
+                    .with_witness(place.witness(signs))
             }
         };
         *notes.types.entry("ternary".to_owned()).or_default() += 1;

@@ -21,6 +21,7 @@ mod template;
 mod ternary;
 mod tokenizer;
 mod weights;
+mod witness;
 
 use std::fs;
 use std::io::Read as _;
@@ -35,6 +36,7 @@ pub use template::ChatTemplate;
 pub use ternary::TernaryMatrix;
 pub use tokenizer::Tokenizer;
 pub use weights::{Identity, LayerWeights, Weights};
+pub use witness::Witness;
 
 use crate::artifact::ModelFiles;
 use codec::Vocabulary;
@@ -158,7 +160,7 @@ impl ModelBundle {
                 });
             }
         };
-        let loaded = gguf::load(&gguf, ternary, options)?;
+        let loaded = gguf::load(&gguf, ternary, options, &files.release_digest)?;
         let (config, weights) = (loaded.config, loaded.weights);
         let mut card = ModelCard::new(&config, weights.n_parameters(), weights.identity());
         card.container = loaded.container;

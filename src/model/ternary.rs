@@ -3,18 +3,27 @@
 //! Source of the arithmetic: Ma et al. (2024), "The Era of 1-bit LLMs", section 2; of the packed
 //! layout: transformers, `integrations/bitnet.py`, `pack_weights`.
 
-use super::Error;
 use super::arena::Slab;
+use super::{Error, Witness};
 use crate::units::{Hasher, Sha256};
 
 /// A ternary matrix `[n_out, n_in]`; element (i, j) is `T * scale` with T in {-1, 0, 1}.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct TernaryMatrix {
     n_out: usize,
     n_in: usize,
     /// `T + 1`, four per byte, first in the low bits, each row padded to whole bytes with 0.
     codes: Slab<u8>,
     scale: f32,
+    witness: Option<Box<Witness>>,
+}
+
+/// Equal weights; a witness is no part of them.
+impl PartialEq for TernaryMatrix {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |matrix: &Self| (matrix.n_out, matrix.n_in, matrix.scale);
+        parts(self) == parts(other) && self.codes == other.codes
+    }
 }
 
 impl TernaryMatrix {
@@ -52,6 +61,7 @@ impl TernaryMatrix {
             n_in,
             codes,
             scale,
+            witness: None,
         };
         let survey = Survey::of(&matrix.codes);
         if survey.has_three {
@@ -124,13 +134,7 @@ impl TernaryMatrix {
                 tensor: name.to_owned(),
             });
         }
-        let sum: f64 = values.iter().map(|w| f64::from(w.abs())).sum();
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "one rounding to f32, as documented"
-        )]
-        let mean = (sum / values.len() as f64) as f32;
-        let reciprocal = 1.0 / mean.max(1e-5);
+        let reciprocal = absmean_reciprocal(values);
         let sign = |w: f32| (w * reciprocal).round_ties_even().clamp(-1.0, 1.0);
         let codes = pack_signs(shape, values, sign);
         Self::new(name, shape, codes, 1.0 / reciprocal)
@@ -179,6 +183,20 @@ impl TernaryMatrix {
             tensor: name.to_owned(),
             value: scale,
         })
+    }
+
+    /// The same matrix with sums that its file gives, for the engine to find again.
+    #[must_use]
+    pub fn with_witness(self, witness: Option<Witness>) -> Self {
+        Self {
+            witness: witness.map(Box::new),
+            ..self
+        }
+    }
+
+    /// Sums that the file of these weights gives, where it was read a second time.
+    pub fn witness(&self) -> Option<&Witness> {
+        self.witness.as_deref()
     }
 
     /// Output rows.
@@ -315,6 +333,17 @@ fn transposed(packed: &[u8]) -> [u32; 16] {
         *out = x ^ swap ^ swap << 12;
     }
     out
+}
+
+/// `1 / max(mean |W|, 1e-5)`: what masters are multiplied with before they are rounded.
+pub(super) fn absmean_reciprocal(values: &[f32]) -> f32 {
+    let sum: f64 = values.iter().map(|w| f64::from(w.abs())).sum();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "one rounding to f32, as documented"
+    )]
+    let mean = (sum / values.len() as f64) as f32;
+    1.0 / mean.max(1e-5)
 }
 
 /// The one magnitude all non-zero values share, 0 when there is none; else a value that differs.

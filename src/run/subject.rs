@@ -55,7 +55,11 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         n_threads: request.threads.clamp(1, MAX_THREADS),
         ..Setup::default()
     };
-    let mut engine = BitNet::with(&config, weights, setup);
+    let mut engine = BitNet::checked(&config, weights, setup).map_err(|error| LoadRefused {
+        is_evidence: false,
+        message: error.to_string(),
+        hint: error.hint(),
+    })?;
     let reading = Stopwatch::start();
     if let (Some(allowed), Some(tokenizer)) =
         (request.settings.max_load_perplexity, &codec.tokenizer)

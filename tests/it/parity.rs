@@ -10,7 +10,7 @@ use vv_eval::artifact::digest_directory;
 use vv_eval::engine::bitnet::{Input, Projection, Trace};
 use vv_eval::engine::kernels::quantize::Quantized;
 use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
-use vv_eval::model::{Family, HeadStorage, I2sLayout, LoadOptions, ModelBundle};
+use vv_eval::model::{Family, HeadStorage, I2sLayout, LayerWeights, LoadOptions, ModelBundle};
 
 /// The promise to users of a loaded model: far below the smallest gap between two best logits in
 /// the fixtures, 0.05.
@@ -265,6 +265,36 @@ fn a_gguf_card_says_where_its_facts_come_from() {
          half-split 5e5 · scale direct (blocks) · 10 F32 + 14 I2_S · no tokenizer · no template · \
          stop 128001 · head exact · act 8 bit"
     );
+}
+
+/// Matrices of a model that were read a second time, by the plain definition.
+fn n_witnessed(bundle: ModelBundle) -> usize {
+    let (_, weights) = bundle.network.into_bitnet();
+    let matrices = weights.layers.iter().flat_map(LayerWeights::projections);
+    matrices.filter(|(_, m)| m.witness().is_some()).count()
+}
+
+#[test]
+fn three_matrices_of_every_model_are_held_against_their_file() {
+    for name in ["direct", "inverse", "online", "llama"] {
+        assert_eq!(
+            n_witnessed(load(&format!("bitnet-tiny-{name}"))),
+            3,
+            "{name}"
+        );
+    }
+    for file in [
+        "direct-i2_s",
+        "direct-q4_0",
+        "direct-q4_0-rounded",
+        "llama-i2_s",
+        "llama-q4_0",
+    ] {
+        let bundle = load_gguf(&format!("{file}.gguf"), I2sLayout::Blocks128);
+        assert_eq!(n_witnessed(bundle), 3, "{file}");
+    }
+    let bundle = load_gguf("direct-i2_s-64.gguf", I2sLayout::Blocks64);
+    assert_eq!(n_witnessed(bundle), 3);
 }
 
 #[test]

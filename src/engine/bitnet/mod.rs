@@ -9,11 +9,13 @@
 //! feeding sequences together, other threads or another instruction set give the same bits.
 
 mod cache;
+mod check;
 mod forward;
 #[cfg(test)]
 mod tests;
 mod trace;
 
+pub use check::Repacked;
 pub use trace::{Input, Projection, Stage, Trace};
 
 use super::kernels::float::rms_norm;
@@ -97,21 +99,43 @@ struct Layer {
 
 impl Layer {
     /// Repacks matrix by matrix; each source is given back before the next copy is made.
-    fn new(arena: &mut Arena, weights: LayerWeights) -> Self {
-        let mut pack = |matrix: TernaryMatrix| PackedMatrix::in_arena(arena, &matrix);
-        Self {
-            q: pack(weights.q),
-            k: pack(weights.k),
-            v: pack(weights.v),
-            o: pack(weights.o),
-            gate: pack(weights.gate),
-            up: pack(weights.up),
-            down: pack(weights.down),
+    ///
+    /// * `n`: number of the layer, for messages
+    fn new(
+        arena: &mut Arena,
+        kernel: Kernel,
+        n: usize,
+        weights: LayerWeights,
+    ) -> Result<Self, Repacked> {
+        let mut pack = |projection, matrix: TernaryMatrix| {
+            let packed = PackedMatrix::in_arena(arena, &matrix);
+            let difference = matrix
+                .witness()
+                .and_then(|witness| check::difference(kernel, &packed, witness));
+            match difference {
+                None => Ok(packed),
+                Some((row, expected, found)) => Err(Repacked {
+                    layer: n,
+                    projection,
+                    row,
+                    expected,
+                    found,
+                }),
+            }
+        };
+        Ok(Self {
+            q: pack("self_attn.q_proj", weights.q)?,
+            k: pack("self_attn.k_proj", weights.k)?,
+            v: pack("self_attn.v_proj", weights.v)?,
+            o: pack("self_attn.o_proj", weights.o)?,
+            gate: pack("mlp.gate_proj", weights.gate)?,
+            up: pack("mlp.up_proj", weights.up)?,
+            down: pack("mlp.down_proj", weights.down)?,
             input_norm: weights.input_norm,
             post_norm: weights.post_norm,
             attn_sub_norm: weights.attn_sub_norm,
             ffn_sub_norm: weights.ffn_sub_norm,
-        }
+        })
     }
 }
 
@@ -165,6 +189,9 @@ impl Scratch {
 
 impl BitNet {
     /// Takes over the weights of a bundle; only the compute layout stays in memory.
+    ///
+    /// # Panics
+    /// As [`with`](Self::with).
     pub fn new(config: &ModelConfig, weights: Weights) -> Self {
         Self::with(config, weights, Setup::default())
     }
@@ -172,26 +199,41 @@ impl BitNet {
     /// As [`new`](Self::new), with a given kernel and number of threads.
     ///
     /// # Panics
-    /// When the number of threads is not 1 to 64, or the system refuses memory or a thread.
+    /// When [`checked`](Self::checked) gives an error or panics.
     pub fn with(config: &ModelConfig, weights: Weights, setup: Setup) -> Self {
+        Self::checked(config, weights, setup).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`with`](Self::with). Matrices that bring a [`Witness`](crate::model::Witness), three of
+    /// every model that was read from files, are multiplied once and held against it.
+    ///
+    /// # Errors
+    /// [`Repacked`]: the weights are not those of the file.
+    ///
+    /// # Panics
+    /// When the number of threads is not 1 to 64, or the system refuses memory or a thread.
+    pub fn checked(config: &ModelConfig, weights: Weights, setup: Setup) -> Result<Self, Repacked> {
         let matrices = weights.layers.iter().flat_map(LayerWeights::projections);
         let room = matrices.map(|(_, matrix)| PackedMatrix::room(matrix)).sum();
         let arena = &mut Arena::new(room);
-        let layers = weights.layers.into_iter();
-        Self {
+        let layers = weights.layers.into_iter().enumerate();
+        let layers = layers
+            .map(|(n, layer)| Layer::new(arena, setup.kernel, n, layer))
+            .collect::<Result<_, Repacked>>()?;
+        Ok(Self {
             config: config.clone(),
             kernel: setup.kernel,
             pool: Pool::new(setup.n_threads),
             embedding: weights.embedding,
             head: weights.head,
             final_norm: weights.final_norm,
-            layers: layers.map(|layer| Layer::new(arena, layer)).collect(),
+            layers,
             cache: Cache::new(config),
             rope: RopeTable::new(config.rope_theta, config.head_dim),
             scratch: Scratch::new(config, setup.n_threads),
             tokens: Vec::with_capacity(CHUNK),
             logits: vec![0.0; config.vocab_size],
-        }
+        })
     }
 
     /// How it computes.

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::engine::conformance;
 use crate::model::synthetic::{Spec, synthetic};
-use crate::model::{HeadStorage, arena};
+use crate::model::{HeadStorage, Witness, arena};
 
 const SPEC: Spec = Spec {
     n_layers: 2,
@@ -221,6 +221,42 @@ fn feeding_after_a_reservation_moves_no_buffer() {
         engine.feed(&[id]).unwrap();
     }
     assert_eq!(before, places(&engine));
+}
+
+#[test]
+fn weights_that_are_not_those_of_their_file_are_refused() {
+    let (config, mut weights) = synthetic(SPEC, 7);
+    let up = weights.layers[1].up.clone();
+    let shape = [up.n_out(), up.n_in()];
+    let signs = |row: usize, out: &mut [i8]| {
+        for (column, sign) in out.iter_mut().enumerate() {
+            *sign = up.sign(row, column);
+        }
+    };
+    let sound = weights.layers[1]
+        .up
+        .clone()
+        .with_witness(Some(Witness::new(shape, signs)));
+    // Rows that begin one column late.
+    let shifted = |row: usize, out: &mut [i8]| {
+        signs(row, out);
+        out.rotate_left(1);
+    };
+    let wrong = sound
+        .clone()
+        .with_witness(Some(Witness::new(shape, shifted)));
+    weights.layers[1].up = sound;
+    let load = |weights: Weights| BitNet::checked(&config, weights, Setup::default());
+    assert!(load(weights).is_ok());
+
+    let (_, mut weights) = synthetic(SPEC, 7);
+    weights.layers[1].up = wrong;
+    let error = load(weights).err().expect("the sums differ");
+    assert_eq!(
+        (error.layer, error.projection, error.row),
+        (1, "mlp.up_proj", 0)
+    );
+    assert_ne!(error.expected, error.found);
 }
 
 #[test]

@@ -94,6 +94,13 @@ impl PackedMatrix {
         let bytes = self.padded_in() / 4;
         &self.bytes[row * bytes..][..bytes]
     }
+
+    /// Packed bytes of one row, to be made wrong.
+    #[cfg(test)]
+    pub(in crate::engine) fn row_mut(&mut self, row: usize) -> &mut [u8] {
+        let bytes = self.padded_in() / 4;
+        &mut self.bytes[row * bytes..][..bytes]
+    }
 }
 
 /// Four neighbouring codes a byte become four planes of 64 columns.

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use rayon::prelude::*;
 
 use super::blocks;
-use super::codes::{self, Codes, NotTernary};
+use super::codes;
 use super::keys::{self, Architecture, Keys};
 use super::kind::GgmlType;
 use super::reader::{Gguf, TensorInfo};
 use crate::model::checks;
 use crate::model::config::ModelConfig;
-use crate::model::{
-    Error, HeadStorage, I2sLayout, LayerWeights, LoadOptions, Table, TernaryMatrix, Weights,
-};
+use crate::model::witness;
+use crate::model::{Error, HeadStorage, I2sLayout, LayerWeights, LoadOptions, Table, Weights};
+use crate::units::Sha256;
 
 /// Bytes of a table read at a time by one thread.
 const PIECE_BYTES: usize = 2 << 20;
@@ -23,7 +23,7 @@ const PIECE_BYTES: usize = 2 << 20;
 const PROBE_BYTES: u64 = 64 << 10;
 
 /// Projections of a layer: name here, below `blk.N.`.
-const PROJECTIONS: [&str; 7] = [
+pub(super) const PROJECTIONS: [&str; 7] = [
     "attn_q",
     "attn_k",
     "attn_v",
@@ -142,12 +142,15 @@ fn has_ternary_projections(gguf: &Gguf, options: &LoadOptions) -> Result<bool, E
 
 /// Reads every tensor of a ternary model.
 ///
+/// * `release`: identity of the files, which chooses what is read a second time
+///
 /// # Errors
 /// Every variant of [`Error`] about keys and tensors.
 pub(in crate::model) fn load(
     gguf: &Gguf,
     Ternary(architecture): Ternary,
     options: &LoadOptions,
+    release: &Sha256,
 ) -> Result<Loaded, Error> {
     let keys::Read {
         config,
@@ -159,6 +162,7 @@ pub(in crate::model) fn load(
         config: &config,
         layout: options.i2s_layout,
         is_permuted: architecture == Architecture::Llama,
+        witnessed: witness::chosen(release, config.n_layers * PROJECTIONS.len()),
     };
     loader.check_names()?;
     let kinds = loader.projection_kinds();
@@ -213,12 +217,15 @@ fn is_scale(name: &str) -> bool {
     last == Some("scale")
 }
 
-struct Loader<'a> {
-    gguf: &'a Gguf,
-    config: &'a ModelConfig,
-    layout: I2sLayout,
+/// Reads the tensors of one file.
+pub(super) struct Loader<'a> {
+    pub(super) gguf: &'a Gguf,
+    pub(super) config: &'a ModelConfig,
+    pub(super) layout: I2sLayout,
     /// Whether q and k have the row order of interleaved rotary pairs.
-    is_permuted: bool,
+    pub(super) is_permuted: bool,
+    /// Numbers of the projections that are read a second time.
+    pub(super) witnessed: Vec<usize>,
 }
 
 impl Loader<'_> {
@@ -277,10 +284,13 @@ impl Loader<'_> {
         let own_head = (!config.is_head_tied)
             .then(|| self.table("output.weight", head))
             .transpose()?;
-        // Matrices are independent of each other: all of them at once, in order of layers.
+        // Matrices are independent of each other: all of them at once; what is wrong is reported
+        // as if they had been read in order.
         let mut matrices = (0..config.n_layers * PROJECTIONS.len())
             .into_par_iter()
-            .map(|i| self.projection(i / PROJECTIONS.len(), i % PROJECTIONS.len()))
+            .map(|number| self.projection(number))
+            .collect::<Vec<_>>()
+            .into_iter()
             .collect::<Result<Vec<_>, Error>>()?
             .into_iter();
         let mut layers = Vec::with_capacity(config.n_layers);
@@ -314,104 +324,6 @@ impl Loader<'_> {
         })
     }
 
-    /// Rows and columns a projection must have, as in other formats.
-    fn shape(&self, projection: &str) -> [usize; 2] {
-        let config = self.config;
-        let (hidden, inter) = (config.hidden_size, config.intermediate_size);
-        match projection {
-            "attn_q" => [config.q_width(), hidden],
-            "attn_k" | "attn_v" => [config.kv_width(), hidden],
-            "attn_output" => [hidden, config.q_width()],
-            "ffn_gate" | "ffn_up" => [inter, hidden],
-            _ => [hidden, inter],
-        }
-    }
-
-    /// One ternary projection, with what is odd about it.
-    fn projection(&self, n: usize, index: usize) -> Result<(TernaryMatrix, Vec<String>), Error> {
-        let part = PROJECTIONS[index];
-        let (tensor, shape) = (format!("blk.{n}.{part}.weight"), self.shape(part));
-        let info = self.info(&tensor, &shape)?;
-        let factor = self.factor(n, part)?;
-        let mut warnings = Vec::new();
-        let is_permuted = self.is_permuted && index < 2;
-        let matrix = if keys::is_float(info.kind) {
-            let mut values = self.values(&tensor, &shape)?;
-            if is_permuted {
-                values = codes::unpermuted(&values, shape[0], self.config.head_dim).to_vec();
-            }
-            let matrix = TernaryMatrix::from_ternary_floats(&tensor, shape, &values, None)?;
-            let scale = matrix.scale() * factor;
-            matrix.with_scale(&tensor, scale)?
-        } else if codes::may_be_ternary(info.kind) {
-            let codes = self.codes(&tensor, info)?;
-            if codes.is_rounded {
-                warnings.push(format!(
-                    "{tensor}: 4-bit blocks hold -7/8 of a weight where its opposite is 1; read as ternary"
-                ));
-            }
-            let scale = codes.scale * factor;
-            let mut rows = codes::padded_rows(codes.bytes, shape);
-            if is_permuted {
-                rows = codes::unpermuted(&rows, shape[0], self.config.head_dim);
-            }
-            TernaryMatrix::new(&tensor, shape, rows, scale)?
-        } else {
-            return Err(Error::Dtype {
-                tensor,
-                expected: "a ternary type, or ternary weights in Q4_0 or a float type: the architecture is BitNet".to_owned(),
-                found: info.kind.to_string(),
-            });
-        };
-        warnings.extend(checks::oddities(&tensor, &matrix));
-        Ok((matrix, warnings))
-    }
-
-    /// Codes of a whole tensor.
-    fn codes(&self, tensor: &str, info: &TensorInfo) -> Result<Codes, Error> {
-        let block = codes::block_values(info.kind, self.layout);
-        if !info.n_values().is_multiple_of(block) {
-            return Err(Error::Unsupported {
-                path: self.gguf.path().to_owned(),
-                what: format!(
-                    "tensor `{tensor}` of {} values in blocks of {block}",
-                    info.n_values()
-                ),
-            });
-        }
-        let mut bytes = vec![0; bytes_of(info)];
-        self.gguf.read(tensor, 0, &mut bytes)?;
-        codes::extract(info.kind, self.layout, &bytes).map_err(|error| match error {
-            NotTernary::Values { value, .. } => Error::NotTernary {
-                tensor: tensor.to_owned(),
-                expected: "0 and one magnitude".to_owned(),
-                value,
-            },
-            NotTernary::Scales { first, other } => Error::GroupScales {
-                tensor: tensor.to_owned(),
-                first,
-                other,
-            },
-            NotTernary::Scale(value) => Error::Scale {
-                tensor: tensor.to_owned(),
-                value,
-            },
-        })
-    }
-
-    /// What the weights of a projection are multiplied with besides; 1 where nothing is stored.
-    fn factor(&self, n: usize, part: &str) -> Result<f32, Error> {
-        let tensor = format!("blk.{n}.{part}.scale");
-        if !self.gguf.tensors.contains_key(&tensor) {
-            return Ok(1.0);
-        }
-        let value = self.values(&tensor, &[1])?[0];
-        if value > 0.0 {
-            return Ok(value);
-        }
-        Err(Error::Scale { tensor, value })
-    }
-
     fn gains(&self, name: &str, width: usize) -> Result<Vec<f32>, Error> {
         let tensor = format!("{name}.weight");
         let values = self.values(&tensor, &[width])?;
@@ -426,7 +338,7 @@ impl Loader<'_> {
     }
 
     /// A small float tensor, every value finite.
-    fn values(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
+    pub(super) fn values(&self, tensor: &str, shape: &[usize]) -> Result<Vec<f32>, Error> {
         let info = self.info(tensor, shape)?;
         if !keys::is_float(info.kind) {
             return Err(Error::Dtype {
@@ -479,7 +391,7 @@ impl Loader<'_> {
     }
 
     /// A tensor whose shape, outermost dimension first, is the one expected.
-    fn info(&self, tensor: &str, expected: &[usize]) -> Result<&TensorInfo, Error> {
+    pub(super) fn info(&self, tensor: &str, expected: &[usize]) -> Result<&TensorInfo, Error> {
         let info = &self.gguf.tensors[tensor];
         let found: Vec<usize> = info
             .dims
@@ -498,6 +410,6 @@ impl Loader<'_> {
     }
 }
 
-fn bytes_of(info: &TensorInfo) -> usize {
+pub(super) fn bytes_of(info: &TensorInfo) -> usize {
     usize::try_from(info.bytes).expect("sizes were checked against the file")
 }

@@ -15,6 +15,8 @@ mod header;
 mod keys;
 mod kind;
 mod load;
+mod plain;
+mod projection;
 mod reader;
 mod text;
 mod value;

@@ -1,0 +1,163 @@
+//! One ternary projection of a GGUF, from whichever type holds it.
+
+use super::codes::{self, Codes, NotTernary};
+use super::keys;
+use super::load::{Loader, PROJECTIONS, bytes_of};
+use super::plain;
+use super::reader::TensorInfo;
+use crate::model::checks;
+use crate::model::witness::{self, Witness};
+use crate::model::{Error, TernaryMatrix};
+
+/// A projection to read.
+struct Place {
+    /// Name of its weights.
+    tensor: String,
+    /// Rows and columns, as in other formats.
+    shape: [usize; 2],
+    is_permuted: bool,
+    is_witnessed: bool,
+}
+
+impl Loader<'_> {
+    /// The projection of a number, counted through all layers, with what is odd about it.
+    ///
+    /// # Errors
+    /// Every variant of [`Error`] about tensors.
+    pub(super) fn projection(&self, number: usize) -> Result<(TernaryMatrix, Vec<String>), Error> {
+        let (n, index) = (number / PROJECTIONS.len(), number % PROJECTIONS.len());
+        let part = PROJECTIONS[index];
+        let place = Place {
+            tensor: format!("blk.{n}.{part}.weight"),
+            shape: self.shape(part),
+            is_permuted: self.is_permuted && matches!(part, "attn_q" | "attn_k"),
+            is_witnessed: self.witnessed.contains(&number),
+        };
+        let tensor = place.tensor.as_str();
+        let info = self.info(tensor, &place.shape)?;
+        let factor = self.factor(&format!("blk.{n}.{part}.scale"))?;
+        let mut warnings = Vec::new();
+        let matrix = if keys::is_float(info.kind) {
+            let matrix = self.from_floats(&place)?;
+            let scale = matrix.scale() * factor;
+            matrix.with_scale(tensor, scale)?
+        } else if codes::may_be_ternary(info.kind) {
+            let (codes, witness) = self.codes(&place, info)?;
+            if codes.is_rounded {
+                warnings.push(format!(
+                    "{tensor}: 4-bit blocks hold -7/8 of a weight where its opposite is 1; read as ternary"
+                ));
+            }
+            let scale = codes.scale * factor;
+            let mut rows = codes::padded_rows(codes.bytes, place.shape);
+            if place.is_permuted {
+                rows = codes::unpermuted(&rows, place.shape[0], self.config.head_dim);
+            }
+            TernaryMatrix::new(tensor, place.shape, rows, scale)?.with_witness(witness)
+        } else {
+            return Err(Error::Dtype {
+                tensor: place.tensor,
+                expected: "a ternary type, or ternary weights in Q4_0 or a float type: the architecture is BitNet".to_owned(),
+                found: info.kind.to_string(),
+            });
+        };
+        warnings.extend(checks::oddities(tensor, &matrix));
+        Ok((matrix, warnings))
+    }
+
+    /// Rows and columns a projection must have, as in other formats.
+    fn shape(&self, projection: &str) -> [usize; 2] {
+        let config = self.config;
+        let (hidden, inter) = (config.hidden_size, config.intermediate_size);
+        match projection {
+            "attn_q" => [config.q_width(), hidden],
+            "attn_k" | "attn_v" => [config.kv_width(), hidden],
+            "attn_output" => [hidden, config.q_width()],
+            "ffn_gate" | "ffn_up" => [inter, hidden],
+            _ => [hidden, inter],
+        }
+    }
+
+    /// Weights that are stored as floats.
+    fn from_floats(&self, place: &Place) -> Result<TernaryMatrix, Error> {
+        let (tensor, shape) = (place.tensor.as_str(), place.shape);
+        let mut values = self.values(tensor, &shape)?;
+        let witness = self.witness(place, |row, out| {
+            witness::float_row(&values, |w| w, row, out);
+        });
+        if place.is_permuted {
+            values = codes::unpermuted(&values, shape[0], self.config.head_dim).to_vec();
+        }
+        let matrix = TernaryMatrix::from_ternary_floats(tensor, shape, &values, None)?;
+        Ok(matrix.with_witness(witness))
+    }
+
+    /// Codes of a whole tensor, in the order of the file.
+    fn codes(&self, place: &Place, info: &TensorInfo) -> Result<(Codes, Option<Witness>), Error> {
+        let tensor = place.tensor.as_str();
+        let block = codes::block_values(info.kind, self.layout);
+        if !info.n_values().is_multiple_of(block) {
+            return Err(Error::Unsupported {
+                path: self.gguf.path().to_owned(),
+                what: format!(
+                    "tensor `{tensor}` of {} values in blocks of {block}",
+                    info.n_values()
+                ),
+            });
+        }
+        let mut bytes = vec![0; bytes_of(info)];
+        self.gguf.read(tensor, 0, &mut bytes)?;
+        let witness = self.witness(place, |row, out| {
+            plain::signs(info.kind, self.layout, &bytes, row, out);
+        });
+        let codes =
+            codes::extract(info.kind, self.layout, &bytes).map_err(|error| match error {
+                NotTernary::Values { value, .. } => Error::NotTernary {
+                    tensor: tensor.to_owned(),
+                    expected: "0 and one magnitude".to_owned(),
+                    value,
+                },
+                NotTernary::Scales { first, other } => Error::GroupScales {
+                    tensor: tensor.to_owned(),
+                    first,
+                    other,
+                },
+                NotTernary::Scale(value) => Error::Scale {
+                    tensor: tensor.to_owned(),
+                    value,
+                },
+            })?;
+        Ok((codes, witness))
+    }
+
+    /// Sums of the rows of a projection, where it is one that is read a second time.
+    ///
+    /// * `signs`: writes the signs of a row in the order of the file
+    fn witness(&self, place: &Place, signs: impl Fn(usize, &mut [i8])) -> Option<Witness> {
+        place.is_witnessed.then(|| {
+            Witness::new(place.shape, |row, out| {
+                let row = if place.is_permuted {
+                    plain::file_row(row, self.config.head_dim)
+                } else {
+                    row
+                };
+                signs(row, out);
+            })
+        })
+    }
+
+    /// What the weights of a projection are multiplied with besides; 1 where nothing is stored.
+    fn factor(&self, tensor: &str) -> Result<f32, Error> {
+        if !self.gguf.tensors.contains_key(tensor) {
+            return Ok(1.0);
+        }
+        let value = self.values(tensor, &[1])?[0];
+        if value > 0.0 {
+            return Ok(value);
+        }
+        Err(Error::Scale {
+            tensor: tensor.to_owned(),
+            value,
+        })
+    }
+}
