@@ -25,8 +25,8 @@ pub struct Origin {
 pub struct ModelCard {
     /// Model family.
     pub family: Family,
-    /// How the projections are stored: `hf-packed`, `hf-ternary`, `hf-masters`, `gguf-` and a type
-    /// in lower case, or `synthetic`.
+    /// How the projections are stored: `hf-packed`, `hf-ternary`, `hf-masters`, `gguf-masters`,
+    /// `gguf-` and a type in lower case, or `synthetic`.
     pub container: &'static str,
     /// Number of layers.
     pub n_layers: usize,

@@ -144,7 +144,7 @@ pub enum Error {
         column: usize,
     },
     /// A float weight that should be ternary is not.
-    #[error("tensor `{tensor}` should hold {expected}, found {value}")]
+    #[error("tensor `{tensor}` should hold {expected}, found {value}{}", in_block(*.block))]
     NotTernary {
         /// Its name.
         tensor: String,
@@ -152,10 +152,12 @@ pub enum Error {
         expected: String,
         /// The offending value.
         value: f32,
+        /// Number of its block, from 0, where the type has blocks.
+        block: Option<usize>,
     },
     /// Blocks of one tensor with scales of their own.
     #[error(
-        "blocks of tensor `{tensor}` have scales {first} and {other}: group scales are not supported"
+        "blocks of tensor `{tensor}` have scales {first} and {other} (block {block}): group scales are not supported"
     )]
     GroupScales {
         /// Its name.
@@ -164,6 +166,8 @@ pub enum Error {
         first: f32,
         /// Magnitude of a later one.
         other: f32,
+        /// Number of the later one, from 0.
+        block: usize,
     },
     /// Counts of tokens that contradict each other.
     #[error("{origin} announces {n} tokens, the embedding table has {rows} rows")]
@@ -277,6 +281,10 @@ pub enum Error {
     },
 }
 
+fn in_block(block: Option<usize>) -> String {
+    block.map_or_else(String::new, |block| format!(" in block {block}"))
+}
+
 impl Hint for Error {
     fn hint(&self) -> Option<String> {
         let text = match self {
@@ -290,10 +298,13 @@ impl Hint for Error {
                 "newer BitNet variants compute differently; only quant_method, linear_class, quantization_mode, modules_to_not_convert and use_rms_norm = false are understood"
             }
             Self::AlreadyTernary { .. } => {
-                "set quantization_mode to offline in config.json when the weights were quantized before saving"
+                "say quantization_mode = offline when the weights were quantized before saving: in config.json, or in model_options of the manifest"
             }
-            Self::NotTernary { .. } => {
-                "float masters need quantization_mode = online in config.json; a GGUF of a BitNet architecture holds ternary weights"
+            Self::NotTernary { block: Some(_), .. } => {
+                "the blocks before it are ternary, so the file is damaged or mixes quantizers; compare its SHA-256 with the publisher's"
+            }
+            Self::NotTernary { block: None, .. } => {
+                "float masters need quantization_mode = online: in config.json, or for a GGUF in model_options of its manifest"
             }
             Self::Gguf { source, .. } if matches!(**source, FormatError::Parts { .. }) => {
                 "put all parts of the model into one directory, and nothing else of its kind"

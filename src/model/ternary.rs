@@ -160,6 +160,7 @@ impl TernaryMatrix {
             tensor: name.to_owned(),
             expected: expected.to_owned(),
             value,
+            block: None,
         };
         let magnitude =
             single_magnitude(values).map_err(|value| refuse("0 and one magnitude", value))?;

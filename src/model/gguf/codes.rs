@@ -22,8 +22,12 @@ pub(super) struct Codes {
 pub(super) enum NotTernary {
     /// A block with several magnitudes; its number, and a value that is odd.
     Values { block: usize, value: f32 },
-    /// Blocks of different magnitude.
-    Scales { first: f32, other: f32 },
+    /// Blocks of different magnitude; the number of the one that differs from the first.
+    Scales {
+        block: usize,
+        first: f32,
+        other: f32,
+    },
     /// A block scale that is no number, or negative where the type allows none.
     Scale(f32),
 }
@@ -175,7 +179,11 @@ fn scaled<const BYTES: usize, const CODES: usize, const AT: usize>(
     assert!(rest.is_empty(), "blocks are whole");
     let mut out = Slab::zeroed(blocks.len() * CODES);
     let mut bits = None;
-    for (block, out) in blocks.iter().zip(out.as_chunks_mut::<CODES>().0) {
+    for (index, (block, out)) in blocks
+        .iter()
+        .zip(out.as_chunks_mut::<CODES>().0)
+        .enumerate()
+    {
         unpack(block, out);
         let found = u16::from_le_bytes([block[AT], block[AT + 1]]);
         if bits == Some(found) {
@@ -192,6 +200,7 @@ fn scaled<const BYTES: usize, const CODES: usize, const AT: usize>(
             None => bits = Some(found),
             Some(first) => {
                 return Err(NotTernary::Scales {
+                    block: index,
                     first: f16::from_bits(first).to_f32(),
                     other: scale,
                 });
@@ -249,6 +258,7 @@ fn q4_0(bytes: &[u8]) -> Result<Codes, NotTernary> {
             #[expect(clippy::float_cmp, reason = "equal weights repeat the same bits")]
             if first != found.scale {
                 return Err(NotTernary::Scales {
+                    block: index,
                     first,
                     other: found.scale,
                 });

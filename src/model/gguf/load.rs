@@ -10,7 +10,7 @@ use super::keys::{self, Architecture, Keys};
 use super::kind::GgmlType;
 use super::reader::{Gguf, TensorInfo};
 use crate::model::checks;
-use crate::model::config::ModelConfig;
+use crate::model::config::{ModelConfig, Quantization};
 use crate::model::witness;
 use crate::model::{Error, HeadStorage, I2sLayout, LayerWeights, LoadOptions, Table, Weights};
 use crate::units::Sha256;
@@ -19,7 +19,8 @@ use crate::units::Sha256;
 const PIECE_BYTES: usize = 2 << 20;
 
 /// Bytes of a 4-bit tensor that tell whether it is ternary: ordinary weights fail in the first
-/// block.
+/// block. Blocks behind them are looked at when the tensor is read; one that is not ternary is an
+/// error then.
 const PROBE_BYTES: u64 = 64 << 10;
 
 /// Projections of a layer: name here, below `blk.N.`.
@@ -50,9 +51,9 @@ pub(in crate::model) struct Ternary(Architecture);
 pub(in crate::model) struct Loaded {
     pub(in crate::model) config: ModelConfig,
     pub(in crate::model) weights: Weights,
-    /// `gguf-` and the type of the projections.
+    /// `gguf-` and the type of the projections, or `masters`.
     pub(in crate::model) container: &'static str,
-    /// Where the scales stand.
+    /// Where the scales stand, or what asks to compute them.
     pub(in crate::model) scale_source: &'static str,
     /// What decided the activation.
     pub(in crate::model) act_source: &'static str,
@@ -95,7 +96,9 @@ pub(in crate::model) fn detect(gguf: &Gguf, options: &LoadOptions) -> Result<Det
             return Err(keys.unsupported(format!("architecture `{name}`")));
         }
     };
-    let is_ternary = architecture != Architecture::Llama || has_ternary_projections(gguf, options)?;
+    let is_ternary = architecture != Architecture::Llama
+        || options.is_online == Some(true) && has_float_projections(gguf)
+        || has_ternary_projections(gguf, options)?;
     Ok(if is_ternary {
         Detected::Ternary(Ternary(architecture))
     } else {
@@ -116,6 +119,11 @@ fn projections(gguf: &Gguf) -> impl Iterator<Item = (&str, &TensorInfo)> {
         .iter()
         .filter(move |(name, _)| is_projection(name))
         .map(|(name, info)| (name.as_str(), info))
+}
+
+/// Whether every projection is stored as floats, so that it can be a master.
+fn has_float_projections(gguf: &Gguf) -> bool {
+    projections(gguf).all(|(_, info)| keys::is_float(info.kind))
 }
 
 /// Whether every projection is of a ternary type, or of 4 bits with three values only.
@@ -153,10 +161,14 @@ pub(in crate::model) fn load(
     release: &Sha256,
 ) -> Result<Loaded, Error> {
     let keys::Read {
-        config,
+        mut config,
         act_source,
         mut warnings,
     } = keys::config(gguf, architecture)?;
+    let is_online = options.is_online == Some(true);
+    if is_online {
+        config.quantization = Quantization::Online;
+    }
     let loader = Loader {
         gguf,
         config: &config,
@@ -174,17 +186,21 @@ pub(in crate::model) fn load(
                 .to_owned(),
         );
     }
-    let scale_source = if loader.n_scales() == 0 {
-        "blocks"
-    } else {
-        "scale tensors"
+    let scale_source = match loader.n_scales() {
+        _ if is_online => "quantization_mode",
+        0 => "blocks",
+        _ => "scale tensors",
     };
     let mut types: BTreeMap<String, usize> = BTreeMap::new();
     for (_, info) in gguf.tensors.iter().filter(|(name, _)| !is_scale(name)) {
         *types.entry(info.kind.to_string()).or_default() += 1;
     }
     Ok(Loaded {
-        container: container(&kinds, options.i2s_layout),
+        container: if is_online {
+            "gguf-masters"
+        } else {
+            container(&kinds, options.i2s_layout)
+        },
         scale_source,
         act_source,
         types,

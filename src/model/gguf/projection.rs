@@ -6,6 +6,8 @@ use super::load::{Loader, PROJECTIONS, bytes_of};
 use super::plain;
 use super::reader::TensorInfo;
 use crate::model::checks;
+use crate::model::config::Quantization;
+use crate::model::ternary::absmean_reciprocal;
 use crate::model::witness::{self, Witness};
 use crate::model::{Error, TernaryMatrix};
 
@@ -35,9 +37,29 @@ impl Loader<'_> {
         };
         let tensor = place.tensor.as_str();
         let info = self.info(tensor, &place.shape)?;
-        let factor = self.factor(&format!("blk.{n}.{part}.scale"))?;
+        let scale_name = format!("blk.{n}.{part}.scale");
+        let factor = self.factor(&scale_name)?;
         let mut warnings = Vec::new();
-        let matrix = if keys::is_float(info.kind) {
+        let is_float = keys::is_float(info.kind);
+        let matrix = if self.config.quantization == Quantization::Online {
+            if !is_float {
+                return Err(Error::Dtype {
+                    tensor: place.tensor,
+                    expected: "F32, F16 or BF16: quantization_mode `online` announces masters"
+                        .to_owned(),
+                    found: info.kind.to_string(),
+                });
+            }
+            if self.gguf.tensors.contains_key(&scale_name) {
+                return Err(Error::Unsupported {
+                    path: self.gguf.path().to_owned(),
+                    what: format!(
+                        "tensor `{scale_name}` beside masters (quantization_mode `online`)"
+                    ),
+                });
+            }
+            self.from_floats(&place)?
+        } else if is_float {
             let matrix = self.from_floats(&place)?;
             let scale = matrix.scale() * factor;
             matrix.with_scale(tensor, scale)?
@@ -78,18 +100,24 @@ impl Loader<'_> {
         }
     }
 
-    /// Weights that are stored as floats.
+    /// Weights that are stored as floats: masters, or ternary already.
     fn from_floats(&self, place: &Place) -> Result<TernaryMatrix, Error> {
         let (tensor, shape) = (place.tensor.as_str(), place.shape);
-        let mut values = self.values(tensor, &shape)?;
-        let witness = self.witness(place, |row, out| {
-            witness::float_row(&values, |w| w, row, out);
-        });
-        if place.is_permuted {
-            values = codes::unpermuted(&values, shape[0], self.config.head_dim).to_vec();
+        let stored = self.values(tensor, &shape)?;
+        let unpermuted = place
+            .is_permuted
+            .then(|| codes::unpermuted(&stored, shape[0], self.config.head_dim));
+        let values = unpermuted.as_deref().unwrap_or(&stored);
+        if self.config.quantization == Quantization::Online {
+            let matrix = TernaryMatrix::from_masters(tensor, shape, values)?;
+            let reciprocal = place.is_witnessed.then(|| absmean_reciprocal(values));
+            let rounded = |w: f32| (w * reciprocal.unwrap_or(1.0)).round_ties_even();
+            let signs = |row, out: &mut [i8]| witness::float_row(&stored, rounded, row, out);
+            return Ok(matrix.with_witness(self.witness(place, signs)));
         }
-        let matrix = TernaryMatrix::from_ternary_floats(tensor, shape, &values, None)?;
-        Ok(matrix.with_witness(witness))
+        let matrix = TernaryMatrix::from_ternary_floats(tensor, shape, values, None)?;
+        let signs = |row, out: &mut [i8]| witness::float_row(&stored, |w| w, row, out);
+        Ok(matrix.with_witness(self.witness(place, signs)))
     }
 
     /// Codes of a whole tensor, in the order of the file.
@@ -112,15 +140,21 @@ impl Loader<'_> {
         });
         let codes =
             codes::extract(info.kind, self.layout, &bytes).map_err(|error| match error {
-                NotTernary::Values { value, .. } => Error::NotTernary {
+                NotTernary::Values { block, value } => Error::NotTernary {
                     tensor: tensor.to_owned(),
                     expected: "0 and one magnitude".to_owned(),
                     value,
+                    block: Some(block),
                 },
-                NotTernary::Scales { first, other } => Error::GroupScales {
+                NotTernary::Scales {
+                    block,
+                    first,
+                    other,
+                } => Error::GroupScales {
                     tensor: tensor.to_owned(),
                     first,
                     other,
+                    block,
                 },
                 NotTernary::Scale(value) => Error::Scale {
                     tensor: tensor.to_owned(),

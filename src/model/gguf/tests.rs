@@ -660,6 +660,7 @@ fn four_bit_blocks_are_ternary_when_they_hold_one_magnitude() {
     check_four_bits(
         &[q4_0(1.0, [7, 9]), q4_0(2.0, [7, 9])],
         Err(NotTernary::Scales {
+            block: 1,
             first: 1.0,
             other: 2.0,
         }),
