@@ -1,8 +1,8 @@
 //! Rotary position embedding, half-split: value i turns with value i + d/2.
 //!
 //! Source: Su et al. (2021), "RoFormer"; rounding steps as in transformers, whose table is in f32.
-//! One unit in the last place of a frequency moves a cosine by 2.4e-4 at position 4095, so the
-//! steps are part of the definition.
+
+use crate::model::rope::frequencies;
 
 /// Cosines and sines of every position.
 pub(super) struct RopeTable {
@@ -17,12 +17,8 @@ pub(super) struct RopeTable {
 impl RopeTable {
     /// A table without positions yet.
     pub(super) fn new(theta: f64, head_dim: usize) -> Self {
-        let exponent = |i: usize| f64::from((2 * i) as f32 / head_dim as f32);
-        #[expect(clippy::cast_possible_truncation, reason = "the reference rounds here")]
-        let frequency = |i: usize| 1.0 / libm::pow(theta, exponent(i)) as f32;
-        let frequencies = (0..head_dim / 2).map(frequency).collect();
         Self {
-            frequencies,
+            frequencies: frequencies(theta, head_dim),
             cos: Vec::new(),
             sin: Vec::new(),
         }

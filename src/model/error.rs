@@ -213,6 +213,20 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
+    /// Stored rotary frequencies that are not those of the configuration.
+    #[error(
+        "tensor `{tensor}` holds {found} at index {index}, the rope base of the configuration gives {expected}"
+    )]
+    RopeFrequency {
+        /// Its name.
+        tensor: String,
+        /// Index of the pair.
+        index: usize,
+        /// Frequency the engine computes with.
+        expected: f32,
+        /// The value stored.
+        found: f32,
+    },
     /// Norm gains that silence everything.
     #[error("tensor `{tensor}` holds only zeros")]
     AllZero {
@@ -314,6 +328,9 @@ impl Hint for Error {
             | Self::Container { .. }
             | Self::Gguf { .. } => {
                 "the file is damaged or packed in another order; compare its SHA-256 with the publisher's"
+            }
+            Self::RopeFrequency { .. } => {
+                "set rope_theta in config.json to the base these weights were trained with"
             }
             Self::GroupScales { .. } => {
                 "quantize the original checkpoint again, to I2_S or with one scale for each tensor"

@@ -14,7 +14,7 @@ use super::safetensors::Dtype;
 use super::ternary::absmean_reciprocal;
 use super::weights::{LayerWeights, Loaded, Weights};
 use super::witness::{self, Witness};
-use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix};
+use super::{Error, HeadStorage, LoadOptions, Table, TernaryMatrix, rope};
 use crate::artifact::ModelFiles;
 
 /// Bytes of a table or of a float matrix read at a time; a multiple of every element size.
@@ -40,6 +40,7 @@ pub(super) fn load(
     };
     let mut notes = Notes::default();
     let weights = loader.weights(&mut notes)?;
+    loader.check_frequencies(&mut notes)?;
     let known: BTreeSet<&String> = notes.read.iter().collect();
     if let Some(tensor) = loader.checkpoint.names().find(|name| !known.contains(name)) {
         return Err(Error::UnknownTensor {
@@ -72,6 +73,19 @@ impl Notes {
         }
         self.is_packed |= other.is_packed;
         self.warnings.extend(other.warnings);
+    }
+}
+
+/// How far a stored frequency may be from the computed one, relative and absolute: a few units of
+/// f32 for another `pow`, and what rounding to the stored type adds.
+fn frequency_tolerance(dtype: Dtype) -> (f32, f32) {
+    const POW: f32 = 1e-6;
+    match dtype {
+        // 11 bits, and half the distance of subnormal numbers.
+        Dtype::F16 => (POW + 1.0 / 2048.0, 1.0 / 33_554_432.0),
+        // 8 bits.
+        Dtype::BF16 => (POW + 1.0 / 256.0, 0.0),
+        _ => (POW, 0.0),
     }
 }
 
@@ -138,6 +152,33 @@ impl Loader<'_> {
             self.dtype(&format!("model.layers.{n}.input_layernorm.weight"))
                 .map(|_| ())
         })
+    }
+
+    /// Old checkpoints store the rotary frequencies in every layer: nothing is read from them, but
+    /// they must be the ones computed with.
+    fn check_frequencies(&self, notes: &mut Notes) -> Result<(), Error> {
+        let expected = rope::frequencies(self.config.rope_theta, self.config.head_dim);
+        for n in 0..self.config.n_layers {
+            let tensor = format!("model.layers.{n}.self_attn.rotary_emb.inv_freq");
+            if self.checkpoint.info(&tensor).is_none() {
+                continue;
+            }
+            let found = self.float_values(&tensor, &[expected.len()], notes)?;
+            let (relative, absolute) = frequency_tolerance(self.float_dtype(&tensor)?);
+            let is_off = |(_, (found, expected)): &(usize, (&f32, &f32))| {
+                (*found - *expected).abs() > relative * *expected + absolute
+            };
+            let mut pairs = found.iter().zip(&expected).enumerate();
+            if let Some((index, (&found, &expected))) = pairs.find(is_off) {
+                return Err(Error::RopeFrequency {
+                    tensor,
+                    index,
+                    expected,
+                    found,
+                });
+            }
+        }
+        Ok(())
     }
 
     fn layer(

@@ -14,6 +14,7 @@ pub mod detect;
 mod error;
 pub mod gguf;
 mod hf;
+pub mod rope;
 pub mod safetensors;
 pub mod synthetic;
 mod table;

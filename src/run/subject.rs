@@ -188,6 +188,7 @@ fn standing(error: &model::Error) -> Standing {
         | E::Scale { .. }
         | E::NotFinite { .. }
         | E::AllZero { .. }
+        | E::RopeFrequency { .. }
         | E::Shards { .. }
         | E::Tokenizer { .. }
         | E::TokenizerMismatch { .. }

@@ -462,6 +462,52 @@ fn one_bit_names_are_read_as_the_family_they_belong_to() {
     files.check_refused("tensor `model.layers.0.mlp.ffn_sub_norm.weight` fits nothing");
 }
 
+/// A checkpoint that stores the frequencies of every layer, as 1bitLLM does.
+fn with_frequencies(dtype: &str, theta: f64) -> Files {
+    let mut files = Files::of("bitnet-tiny-online");
+    for n in 0..2 {
+        let values = (0..8).map(|i| theta.powf(-f64::from(i) / 8.0));
+        #[expect(clippy::cast_possible_truncation, reason = "stored in f32 or less")]
+        let bytes = values.flat_map(|f| match dtype {
+            "F32" => (f as f32).to_le_bytes().to_vec(),
+            "F16" => half::f16::from_f64(f).to_le_bytes().to_vec(),
+            _ => half::bf16::from_f64(f).to_le_bytes().to_vec(),
+        });
+        let tensor = Tensor {
+            dtype: dtype.to_owned(),
+            shape: vec![8],
+            bytes: bytes.collect(),
+        };
+        let name = format!("model.layers.{n}.self_attn.rotary_emb.inv_freq");
+        files.tensors.push((name, tensor));
+    }
+    files
+}
+
+#[test]
+fn stored_frequencies_are_held_against_the_rope_base_and_ignored() {
+    let plain = Files::of("bitnet-tiny-online").load().unwrap().card;
+    for dtype in ["F32", "F16", "BF16"] {
+        let card = with_frequencies(dtype, 5e5).load().unwrap().card;
+        assert_eq!(card, plain, "{dtype}");
+        with_frequencies(dtype, 1e4)
+            .check_refused("tensor `model.layers.0.self_attn.rotary_emb.inv_freq` holds 0.31");
+    }
+    // What rounding to a narrower type would explain is too much in a wider one.
+    with_frequencies("F16", 5e5 * 1.00005).load().unwrap();
+    with_frequencies("F32", 5e5 * 1.00005).check_refused("at index 1, the rope base");
+
+    let mut files = with_frequencies("F32", 5e5);
+    files
+        .tensor("model.layers.1.self_attn.rotary_emb.inv_freq")
+        .shape = vec![4, 2];
+    files.check_refused("has shape [4, 2], the configuration gives [8]");
+    let mut files = with_frequencies("F32", 5e5);
+    let last = files.tensors.len() - 1;
+    files.tensors[last].0 = "model.layers.2.self_attn.rotary_emb.inv_freq".to_owned();
+    files.check_refused("`model.layers.2.self_attn.rotary_emb.inv_freq` fits nothing");
+}
+
 #[test]
 fn unpacked_integers_with_their_scale_are_the_packed_layers() {
     for fixture in ["bitnet-tiny-direct", "bitnet-tiny-inverse"] {
