@@ -63,15 +63,15 @@ impl fmt::Display for Mismatch {
 pub enum Error {
     /// Nothing stands at the path given for a model.
     #[error(
-        "there is no model at `{}` (looked for a manifest file, or a directory with or without one)",
+        "there is no model at `{}` (looked for a manifest file, a GGUF file, or a directory)",
         shown(.path)
     )]
     NoModel {
         /// The path given.
         path: PathBuf,
     },
-    /// The path names a file that is no manifest.
-    #[error("`{}` is neither a manifest (*.json) nor a directory", shown(.path))]
+    /// The path names a file that is no manifest and holds no model.
+    #[error("`{}` is neither a manifest (*.json) nor a GGUF file nor a directory", shown(.path))]
     NotAModel {
         /// The path given.
         path: PathBuf,

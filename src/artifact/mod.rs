@@ -1,6 +1,7 @@
-//! Turns a manifest's promise, or a bare directory, into files whose bytes were checked.
+//! Turns a manifest's promise, or a bare directory or GGUF file, into files whose bytes were checked.
 //!
-//! In: a [`Release`] and the directory its `repo:` URLs are relative to, or a directory without a manifest. Out: [`ModelFiles`]. Fetches nothing from a network and
+//! In: a [`Release`] and the directory its `repo:` URLs are relative to, a directory without a
+//! manifest, or a GGUF file. Out: [`ModelFiles`]. Fetches nothing from a network and
 //! unpacks nothing.
 
 pub mod digest;
@@ -8,15 +9,26 @@ mod error;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::io;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 pub use digest::VerifiedArtifact;
 pub use error::{Error, Mismatch, Promise};
 
-use crate::durable::shown;
+use crate::durable::{self, shown};
 use crate::manifest::{self, Artifact, DEFAULT_TARGET, Format, Loaded, ModelOptions, Release, Url};
 use crate::units::Sha256;
+
+/// First bytes of a GGUF file.
+const GGUF_MAGIC: &[u8] = b"GGUF";
+
+/// Files that shape prompts and ends, and are read when they stand beside a GGUF file.
+const BESIDE_GGUF: [&str; 4] = [
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "generation_config.json",
+];
 
 /// Files that describe a model to people or tools and change nothing of what it says.
 const DOCUMENTATION: [&str; 3] = [manifest::FILE_NAME, "MODEL_CARD.md", "README.md"];
@@ -26,7 +38,8 @@ const DOCUMENTATION: [&str; 3] = [manifest::FILE_NAME, "MODEL_CARD.md", "README.
 pub struct ModelFiles {
     /// File name (one component, never with directories) → the checked file.
     pub files: BTreeMap<String, VerifiedArtifact>,
-    /// Whether a manifest promised these digests; a bare directory is digested but not pinned.
+    /// Whether a manifest promised these digests; a bare directory or file is digested but not
+    /// pinned.
     pub is_pinned: bool,
     /// Identity of the whole set (lifecycle rule "release digest").
     pub release_digest: Sha256,
@@ -39,9 +52,9 @@ pub struct ModelFiles {
 pub struct Resolved {
     /// Its files.
     pub files: ModelFiles,
-    /// Label: the manifest's `model_name`, or the directory's name.
+    /// Label: the manifest's `model_name`, or the name of the directory or file.
     pub name: String,
-    /// Label of the manifest; `None` for a bare directory.
+    /// Label of the manifest; `None` without one.
     pub version: Option<String>,
     /// What the manifest says of how to read the files; `None` when it says nothing.
     pub options: Option<ModelOptions>,
@@ -52,11 +65,12 @@ pub struct Resolved {
 /// Finds the model at `path` and digests its files.
 ///
 /// * `path`: a manifest (`*.json`), a directory that holds a `model_manifest.json` (read through
-///   it, pinned), or a directory without one (digested as it is, not pinned)
+///   it, pinned), a directory without one (digested as it is, not pinned), or a file that begins
+///   with `GGUF` (digested with what belongs to it, not pinned)
 ///
 /// # Errors
 /// [`Error::NoModel`] and [`Error::NotAModel`] about the path; otherwise as [`verify_release`],
-/// [`digest_directory`] and [`manifest::read`].
+/// [`digest_directory`], [`digest_gguf`] and [`manifest::read`].
 pub fn resolve(path: &Path) -> Result<Resolved, Error> {
     let found = std::fs::metadata(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::NoModel {
@@ -78,12 +92,25 @@ pub fn resolve(path: &Path) -> Result<Resolved, Error> {
         };
     }
     if path.extension() == Some(OsStr::new("json")) {
-        resolve_manifest(path)
-    } else {
-        Err(Error::NotAModel {
-            path: path.to_owned(),
-        })
+        return resolve_manifest(path);
     }
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    if begins_with(path, GGUF_MAGIC).map_err(unreadable)? {
+        return resolve_gguf(path);
+    }
+    Err(Error::NotAModel {
+        path: path.to_owned(),
+    })
+}
+
+fn begins_with(path: &Path, magic: &[u8]) -> io::Result<bool> {
+    let (file, _) = durable::open_regular(path)?;
+    let mut start = Vec::new();
+    file.take(magic.len() as u64).read_to_end(&mut start)?;
+    Ok(start == magic)
 }
 
 fn resolve_manifest(path: &Path) -> Result<Resolved, Error> {
@@ -125,6 +152,49 @@ fn resolve_bare(path: &Path) -> Result<Resolved, Error> {
         options: None,
         warnings: Vec::new(),
     })
+}
+
+fn resolve_gguf(path: &Path) -> Result<Resolved, Error> {
+    let files = digest_gguf(path)?;
+    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = Part::of(&name).map_or(&*name, |part| part.name).to_owned();
+    let manifest_path = beside(path, manifest::FILE_NAME);
+    let warnings = if manifest_path.symlink_metadata().is_ok() {
+        let manifest = shown(&manifest_path);
+        vec![format!(
+            "{manifest} was not read: name it, or its directory, for a pinned model"
+        )]
+    } else {
+        Vec::new()
+    };
+    Ok(Resolved {
+        files,
+        name,
+        version: None,
+        options: None,
+        warnings,
+    })
+}
+
+/// Number of one file of a split GGUF, as its name says it: `NAME-00001-of-00003`.
+struct Part<'a> {
+    name: &'a str,
+    of: &'a str,
+}
+
+impl<'a> Part<'a> {
+    /// * `stem`: file name without `.gguf`
+    fn of(stem: &'a str) -> Option<Self> {
+        let is_number = |text: &str| text.len() == 5 && text.bytes().all(|b| b.is_ascii_digit());
+        let (rest, of) = stem.rsplit_once("-of-")?;
+        let (name, number) = rest.rsplit_once('-')?;
+        (is_number(number) && is_number(of)).then_some(Self { name, of })
+    }
+}
+
+/// The path of a file in the same directory.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    path.with_file_name(name)
 }
 
 /// Checks every file a manifest names.
@@ -240,6 +310,43 @@ pub fn digest_directory(directory: &Path) -> Result<ModelFiles, Error> {
             path: directory.to_owned(),
         });
     }
+    Ok(unpinned(files, directory))
+}
+
+/// Digests a GGUF file with what belongs to it: the other parts where its name says that it is one
+/// part of several, and `tokenizer.json`, `tokenizer_config.json`, `chat_template.jinja` and
+/// `generation_config.json` where they stand beside it.
+///
+/// The identity is that of a directory with these files only.
+///
+/// # Errors
+/// [`Error::NameNotUtf8`], [`Error::Unreadable`].
+pub fn digest_gguf(path: &Path) -> Result<ModelFiles, Error> {
+    let name = path.file_name().and_then(OsStr::to_str);
+    let name = name.ok_or_else(|| Error::NameNotUtf8 {
+        path: path.to_owned(),
+    })?;
+    let mut names = vec![name.to_owned()];
+    names.extend(BESIDE_GGUF.map(str::to_owned));
+    if let Some((stem, end)) = name.rsplit_once('.')
+        && let Some(part) = Part::of(stem)
+    {
+        // Parts that are missing are the loader's to report: it knows how many there must be.
+        let n: u32 = part.of.parse().unwrap_or(0);
+        names.extend((1..=n).map(|i| format!("{}-{i:05}-of-{}.{end}", part.name, part.of)));
+    }
+    let mut files = BTreeMap::new();
+    for other in names {
+        let path = beside(path, &other);
+        if !files.contains_key(&other) && (other == name || path.is_file()) {
+            files.insert(other, digest::digest_file(&path)?);
+        }
+    }
+    Ok(unpinned(files, path))
+}
+
+/// Files that no manifest promised.
+fn unpinned(files: BTreeMap<String, VerifiedArtifact>, origin: &Path) -> ModelFiles {
     let artifacts = files
         .iter()
         .map(|(name, file)| as_artifact(name, file))
@@ -248,12 +355,12 @@ pub fn digest_directory(directory: &Path) -> Result<ModelFiles, Error> {
         artifacts,
         model_options: None,
     };
-    Ok(ModelFiles {
+    ModelFiles {
         files,
         is_pinned: false,
         release_digest: release.digest(),
-        origin: directory.to_owned(),
-    })
+        origin: origin.to_owned(),
+    }
 }
 
 /// The manifest entry that would promise this file.

@@ -195,3 +195,73 @@ fn warnings_of_the_manifest_are_passed_on() {
         resolved.warnings
     );
 }
+
+/// Names of the files of a model.
+fn names(files: &ModelFiles) -> Vec<&str> {
+    files.files.keys().map(String::as_str).collect()
+}
+
+#[test]
+fn a_gguf_file_is_read_with_what_shapes_its_prompts() {
+    let dir = directory(&[
+        ("m.gguf", "GGUF..."),
+        ("other.gguf", "GGUF..."),
+        ("config.json", "{}"),
+        ("tokenizer.json", "{}"),
+        ("generation_config.json", "{}"),
+        ("README.md", "x"),
+    ]);
+    let resolved = resolve(&dir.path().join("m.gguf")).expect("a model");
+    let expected = ["generation_config.json", "m.gguf", "tokenizer.json"];
+    assert_eq!(names(&resolved.files), expected);
+    assert!(!resolved.files.is_pinned);
+    assert_eq!((resolved.name.as_str(), resolved.version), ("m", None));
+    assert!(resolved.warnings.is_empty() && resolved.options.is_none());
+
+    let alone = directory(&expected.map(|name| match name {
+        "m.gguf" => (name, "GGUF..."),
+        _ => (name, "{}"),
+    }));
+    let whole = resolve(alone.path()).expect("a bare directory");
+    assert_eq!(resolved.files.release_digest, whole.files.release_digest);
+}
+
+#[test]
+fn the_name_of_a_gguf_file_says_nothing_and_its_bytes_do() {
+    let dir = directory(&[("weights.bin", "GGUF..."), ("m.gguf", "weights")]);
+    assert!(resolve(&dir.path().join("weights.bin")).is_ok());
+    let error = resolve(&dir.path().join("m.gguf")).expect_err("no model");
+    assert!(matches!(error, Error::NotAModel { .. }), "{error}");
+}
+
+#[test]
+fn one_part_of_a_split_gguf_brings_the_others() {
+    let dir = directory(&[
+        ("m-00001-of-00003.gguf", "GGUF1"),
+        ("m-00002-of-00003.gguf", "GGUF2"),
+        ("m-00003-of-00003.gguf", "GGUF3"),
+        ("m-00001-of-00002.gguf", "GGUF4"),
+        ("n-00002-of-00003.gguf", "GGUF5"),
+    ]);
+    let resolved = resolve(&dir.path().join("m-00001-of-00003.gguf")).expect("a model");
+    let expected = [1, 2, 3].map(|i| format!("m-0000{i}-of-00003.gguf"));
+    assert_eq!(names(&resolved.files), expected);
+    assert_eq!(resolved.name, "m");
+    // Parts that are missing are found out when the model is loaded.
+    let resolved = resolve(&dir.path().join("m-00001-of-00002.gguf")).expect("a model");
+    assert_eq!(names(&resolved.files), ["m-00001-of-00002.gguf"]);
+}
+
+#[test]
+fn a_gguf_file_named_beside_its_manifest_is_unpinned_with_a_warning() {
+    let dir = directory(&[("m.gguf", "GGUF..."), (manifest::FILE_NAME, "{}")]);
+    let resolved = resolve(&dir.path().join("m.gguf")).expect("a model");
+    assert!(!resolved.files.is_pinned);
+    let [warning] = resolved.warnings.as_slice() else {
+        panic!("{:?}", resolved.warnings)
+    };
+    assert!(
+        warning.contains("model_manifest.json was not read"),
+        "{warning}"
+    );
+}

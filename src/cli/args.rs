@@ -40,7 +40,8 @@ Examples:
   vv-eval compare A B --format json > report.json
 
 A MODEL is a manifest file, a directory that holds a model_manifest.json (its files are checked \
-against it), or a bare directory (digested as it is and marked unpinned).";
+against it), a bare directory, or a GGUF file or the first of its parts, with the tokenizer.json \
+beside it (both digested as they are and marked unpinned).";
 
 /// Arguments of `compare`.
 #[derive(Debug, Args)]
@@ -88,13 +89,14 @@ const INSPECT_EXAMPLES: &str = "\
 Examples:
   vv-eval inspect eval-sets/reference-models/1.0.0
   vv-eval inspect models/new --check
+  vv-eval inspect models/ggml-model-i2_s.gguf
   vv-eval inspect models/new --token-ids 1,5,9 --logits logits.json";
 
 /// Arguments of `inspect`.
 #[derive(Debug, Args)]
 #[command(after_help = INSPECT_EXAMPLES)]
 pub struct Inspect {
-    /// Manifest file or model directory.
+    /// Manifest file, model directory or GGUF file.
     #[arg(value_name = "MODEL")]
     pub model: PathBuf,
     /// Token ids to feed, separated by commas.
