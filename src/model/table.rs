@@ -328,6 +328,12 @@ mod tests {
     }
 
     #[test]
+    fn a_half_precision_table_takes_two_bytes_a_value() {
+        let table = Table::from_values(HeadStorage::F16, 64, &[0.5; 640]);
+        assert_eq!((table.bytes(), table.storage()), (1280, HeadStorage::F16));
+    }
+
+    #[test]
     fn eight_bit_rows_are_within_half_a_step() {
         let values: Vec<f32> = (0..100).map(|i| (i as f32 * 0.7).sin() * 3.0).collect();
         let largest = values.iter().fold(0f32, |m, x| m.max(x.abs()));

@@ -7,6 +7,7 @@ mod compare;
 mod docs;
 mod faults;
 mod fuzz_cases;
+mod gguf_files;
 mod inspect;
 #[cfg(target_os = "linux")]
 mod killed;

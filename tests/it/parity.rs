@@ -2,6 +2,7 @@
 //!
 //! A fixture that is missing fails its test: a comparison that compared nothing proves nothing.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -10,7 +11,10 @@ use vv_eval::artifact::digest_directory;
 use vv_eval::engine::bitnet::{Input, Projection, Trace};
 use vv_eval::engine::kernels::quantize::Quantized;
 use vv_eval::engine::{BitNet, DecodeLimits, Engine as _, StopReason, generate_greedy};
-use vv_eval::model::{Family, HeadStorage, I2sLayout, LayerWeights, LoadOptions, ModelBundle};
+use vv_eval::model::safetensors::SafeTensors;
+use vv_eval::model::{
+    Family, HeadStorage, I2sLayout, LayerWeights, LoadOptions, ModelBundle, TernaryMatrix,
+};
 
 /// The promise to users of a loaded model: far below the smallest gap between two best logits in
 /// the fixtures, 0.05.
@@ -119,8 +123,8 @@ fn check_bundle(bundle: ModelBundle, name: &str, trace_of: &str) {
     };
     engine.reset();
     engine.feed_traced(&prompt, &mut comparison).unwrap();
-    // Four inputs and seven products in each of two layers.
-    assert_eq!(comparison.n_compared, 2 * (4 + 7));
+    // Four inputs and seven products in each layer.
+    assert_eq!(comparison.n_compared, config.n_layers * (4 + 7));
 }
 
 /// Compares integers with a trace; they must be exactly equal.
@@ -196,15 +200,31 @@ fn check_gguf(file: &str, layout: I2sLayout, original: &str, container: &str) {
     assert_eq!(bundle.card.container, container);
     assert_eq!(bundle.card.codes_digest, wanted.card.codes_digest);
     check_bundle(load_gguf(file, layout), original, original);
+    let (n_layers, mut n_compared) = (wanted.card.n_layers, 0);
     let layers = |bundle: ModelBundle| bundle.network.into_bitnet().1.layers;
-    let mut n_compared = 0;
     for (a, b) in layers(bundle).iter().zip(&layers(wanted)) {
         for ((name, a), (_, b)) in a.projections().into_iter().zip(b.projections()) {
             assert_eq!(a.scale().to_bits(), b.scale().to_bits(), "{name}");
             n_compared += 1;
         }
     }
-    assert_eq!(n_compared, 14);
+    assert_eq!(n_compared, n_layers * 7);
+    assert_eq!(
+        logits(load_gguf(file, layout), original),
+        logits(load(original), original)
+    );
+}
+
+/// Bits of the logits of a fixture's prompt.
+fn logits(bundle: ModelBundle, name: &str) -> Vec<u32> {
+    let prompt = ids(&json(name, "expected.json")["ids"]);
+    let (config, weights) = bundle.network.into_bitnet();
+    let mut logits = Vec::new();
+    BitNet::new(&config, weights)
+        .feed_all(&prompt, &mut logits)
+        .unwrap();
+    assert!(!logits.is_empty());
+    logits.into_iter().map(f32::to_bits).collect()
 }
 
 // Pitfalls 3, 5, 8 and 9: activation by architecture, head width by its key, type id 36 beside
@@ -219,6 +239,26 @@ fn an_i2_s_file_computes_what_its_checkpoint_computes() {
 fn a_four_bit_file_with_ternary_weights_computes_what_its_checkpoint_computes() {
     let (layout, name) = (I2sLayout::Blocks128, "bitnet-tiny-direct");
     check_gguf("direct-q4_0.gguf", layout, name, "gguf-q4_0");
+}
+
+#[test]
+fn a_packed_model_of_whole_blocks_agrees_with_the_reference() {
+    check_parity("bitnet-wide", "bitnet-wide");
+}
+
+#[test]
+fn ternary_block_files_compute_what_their_checkpoint_computes() {
+    let (layout, name) = (I2sLayout::Blocks128, "bitnet-wide");
+    check_gguf("wide-tq1_0.gguf", layout, name, "gguf-tq1_0");
+    check_gguf("wide-tq2_0.gguf", layout, name, "gguf-tq2_0");
+}
+
+// Pitfall 8: both engines' layouts of id 42.
+#[test]
+fn q2_0_files_of_both_block_sizes_compute_what_their_checkpoint_computes() {
+    let (layout, name) = (I2sLayout::Blocks128, "bitnet-wide");
+    check_gguf("wide-q2_0.gguf", layout, name, "gguf-q2_0");
+    check_gguf("wide-q2_0-128.gguf", layout, name, "gguf-q2_0");
 }
 
 // Pitfall 4: interleaved rope, and q and k permuted, under the architecture `llama`.
@@ -324,6 +364,93 @@ fn both_conventions_give_the_same_codes_and_scales() {
         }
     }
     assert_eq!(n_compared, 14);
+}
+
+// Pitfall 16: the tolerance would not forgive an oracle that rounds to bf16.
+#[test]
+fn the_oracles_are_finer_than_bf16() {
+    for name in ["direct", "inverse", "online", "llama"] {
+        let logits = floats(&json(&format!("bitnet-tiny-{name}"), "expected.json")["logits"]);
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the oracles compute in f32"
+        )]
+        let rounded = |x: f64| f64::from(half::bf16::from_f32(x as f32).to_f32());
+        let farthest = logits.iter().map(|x| (rounded(*x) - x).abs());
+        let farthest = farthest.fold(0.0, f64::max);
+        assert!(farthest > 10.0 * LOGIT_TOLERANCE, "{name}: {farthest}");
+    }
+}
+
+// Pitfall 17: norms hide a wrong scale of v, gate and up from every token, so each projection's
+// scale is held against the bytes of the file.
+#[test]
+fn every_projection_has_the_scale_stored_for_it() {
+    let (_, weights) = load("bitnet-tiny-direct").network.into_bitnet();
+    let path = folder("bitnet-tiny-direct").join("model.safetensors");
+    let file = SafeTensors::open(fs::File::open(path).unwrap()).unwrap();
+    let mut different = BTreeSet::new();
+    for (n, layer) in weights.layers.iter().enumerate() {
+        for (name, matrix) in layer.projections() {
+            let mut stored = [0; 4];
+            let tensor = format!("model.layers.{n}.{name}.weight_scale");
+            file.read_at(&tensor, 0, &mut stored).unwrap();
+            assert_eq!(
+                matrix.scale().to_bits(),
+                u32::from_le_bytes(stored),
+                "{tensor}"
+            );
+            different.insert(stored);
+        }
+    }
+    assert_eq!(different.len(), 14, "no two projections share a scale");
+}
+
+// Pitfall 17.
+#[test]
+fn a_wrong_scale_of_any_projection_changes_the_identity_of_the_layers() {
+    let digest = load("bitnet-tiny-direct").card.layers_digest;
+    for index in 0..7 {
+        let (_, mut weights) = load("bitnet-tiny-direct").network.into_bitnet();
+        let layer = &mut weights.layers[1];
+        let matrix = match index {
+            0 => &mut layer.q,
+            1 => &mut layer.k,
+            2 => &mut layer.v,
+            3 => &mut layer.o,
+            4 => &mut layer.gate,
+            5 => &mut layer.up,
+            _ => &mut layer.down,
+        };
+        let shape = [matrix.n_out(), matrix.n_in()];
+        let codes = matrix.codes().to_vec();
+        *matrix = TernaryMatrix::new("w", shape, codes, 1.0 / matrix.scale()).unwrap();
+        assert_ne!(weights.identity().layers, digest, "projection {index}");
+    }
+}
+
+// Pitfall 18.
+#[test]
+#[should_panic(expected = "bitnet-tiny-absent/expected.json")]
+fn a_comparison_without_its_oracle_fails() {
+    check_bundle(
+        load("bitnet-tiny-direct"),
+        "bitnet-tiny-absent",
+        "bitnet-tiny-direct",
+    );
+}
+
+// Pitfall 18.
+#[test]
+#[should_panic(expected = "the trace lacks model.layers.0.attn_in.q8")]
+fn a_comparison_with_an_empty_trace_fails() {
+    let mut comparison = Comparison {
+        expected: serde_json::json!({}),
+        n_compared: 0,
+    };
+    let (config, weights) = load("bitnet-tiny-direct").network.into_bitnet();
+    let mut engine = BitNet::new(&config, weights);
+    let _ = engine.feed_traced(&[1], &mut comparison);
 }
 
 #[test]
