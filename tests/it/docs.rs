@@ -89,3 +89,76 @@ fn relative_links_lead_to_files() {
         broken.join("\n")
     );
 }
+
+/// Tests named in the table of pitfalls, with the number of the row.
+fn pitfall_tests(markdown: &str) -> Vec<(usize, String)> {
+    let table = markdown.split("## Pitfalls").nth(1).expect("the section");
+    let mut found = Vec::new();
+    for line in table.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = line.split(" | ").collect();
+        let number = cells[0].trim_start_matches("| ").parse();
+        let (Ok(number), Some(tests)) = (number, cells.get(2)) else {
+            continue;
+        };
+        let names = tests.split('`').skip(1).step_by(2);
+        found.extend(names.map(|name| (number, name.to_owned())));
+    }
+    found
+}
+
+/// Whether a test of this path stands in the source.
+fn is_test(path: &str) -> bool {
+    let Some((modules, name)) = path.rsplit_once("::") else {
+        return false;
+    };
+    let Some((package, modules)) = modules.split_once("::") else {
+        return false;
+    };
+    let modules = modules.trim_end_matches("::tests").replace("::", "/");
+    let folder = match package {
+        "it" => "tests/it",
+        "vv_eval" => "src",
+        "train_reference" => "examples/train_reference",
+        _ => return false,
+    };
+    let files = ["{}.rs", "{}_tests.rs", "{}/tests.rs", "{}/mod.rs"];
+    files.iter().any(|file| {
+        let path = root().join(folder).join(file.replace("{}", &modules));
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        let head = format!("fn {name}(");
+        let Some((before, _)) = text.split_once(&head) else {
+            return false;
+        };
+        // Attributes stand between the end of the item before and the name.
+        let attributes = before.rsplit(['}', ';']).next().unwrap_or_default();
+        attributes.contains("#[test]")
+    })
+}
+
+#[test]
+fn every_pitfall_has_tests_that_exist() {
+    let text = std::fs::read_to_string(root().join("docs/formats.md")).expect("a document");
+    let tests = pitfall_tests(&text);
+    let numbers: std::collections::BTreeSet<usize> = tests.iter().map(|(n, _)| *n).collect();
+    assert_eq!(numbers, (1..=20).collect(), "a pitfall has no test");
+    let missing: Vec<&String> = tests
+        .iter()
+        .map(|(_, path)| path)
+        .filter(|path| !is_test(path))
+        .collect();
+    assert!(missing.is_empty(), "no such tests: {missing:#?}");
+}
+
+#[test]
+fn tests_that_do_not_exist_are_noticed() {
+    assert!(is_test("it::docs::tests_that_do_not_exist_are_noticed"));
+    assert!(!is_test("it::docs::is_test"));
+    assert!(!is_test("it::docs::a_test_nobody_wrote"));
+    assert!(!is_test(
+        "vv_eval::docs::tests_that_do_not_exist_are_noticed"
+    ));
+    let row =
+        "## Pitfalls\n\n| nr | pitfall | tests |\n| --- | --- | --- |\n| 7 | x | `a::b` `c::d` |\n";
+    let expected = [(7, "a::b".to_owned()), (7, "c::d".to_owned())];
+    assert_eq!(pitfall_tests(row), expected);
+}
