@@ -10,10 +10,11 @@ use super::settings::load_settings;
 use super::{Failure, progress};
 use crate::artifact::{self, Resolved};
 use crate::durable::{shown, write_atomic};
-use crate::engine::{self, BitNet, Engine as _, Repacked, Setup, paragraphs};
-use crate::model::{self, ModelBundle, ModelCard, Origin};
+use crate::engine::{self, BuildError, paragraphs};
+use crate::model::{self, ModelBundle, ModelCard, Numerics, Origin};
 use crate::report::escape::one_line;
 use crate::run::load_options;
+use crate::units::Sha256;
 
 /// Prints the card, checks the model, or writes the logits asked for.
 pub(super) fn run(args: &args::Inspect) -> Result<(), Failure> {
@@ -51,11 +52,13 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
     let Some(tokenizer) = &bundle.codec.tokenizer else {
         return Err(Failure::invalid(model::Error::NoTokenizer));
     };
-    let (config, weights) = bundle.network.into_bitnet();
-    let mut engine = BitNet::checked(&config, weights, Setup::default()).map_err(broken)?;
-    let readings = paragraphs::read_all(&mut engine, tokenizer).map_err(Failure::invalid)?;
-    let mut text =
-        String::from("\ncheck\n  passed   codes, zero share, scales, norms, vocabulary, packing\n");
+    let passed = match bundle.card.numerics {
+        Numerics::Fixed => "codes, zero share, scales, norms, vocabulary, packing",
+        Numerics::CpuDependent => "names, shapes, scales, norms, vocabulary",
+    };
+    let mut engine = engine::build(bundle.network, None).map_err(not_built)?;
+    let readings = paragraphs::read_all(engine.as_mut(), tokenizer).map_err(Failure::invalid)?;
+    let mut text = format!("\ncheck\n  passed   {passed}\n");
     for reading in &readings {
         let _ = write!(
             text,
@@ -81,9 +84,13 @@ fn check(bundle: ModelBundle, allowed: Option<f64>) -> Result<(), Failure> {
     paragraphs::check(&readings, limit).map_err(Failure::invalid)
 }
 
-/// Not the model's fault, but this program's.
-fn broken(error: Repacked) -> Failure {
-    Failure::invalid(error).with_exit(Exit::Internal)
+/// Repacked weights that are not those of the file are not the model's fault, but this program's.
+fn not_built(error: BuildError) -> Failure {
+    let exit = match error {
+        BuildError::Repacked(_) => Exit::Internal,
+        _ => Exit::Invalid,
+    };
+    Failure::invalid(error).with_exit(exit)
 }
 
 /// Two decimals, or a power of ten where nobody reads the digits.
@@ -97,8 +104,7 @@ fn figure(perplexity: f64) -> String {
 
 /// `{"token_ids": […], "logits": [[…], …]}`, one row of logits for every position.
 fn write_logits(bundle: ModelBundle, ids: &[u32], path: &Path) -> Result<(), Failure> {
-    let (config, weights) = bundle.network.into_bitnet();
-    let mut engine = BitNet::checked(&config, weights, Setup::default()).map_err(broken)?;
+    let mut engine = engine::build(bundle.network, None).map_err(not_built)?;
     let mut logits = Vec::new();
     engine
         .feed_all(ids, &mut logits)
@@ -131,6 +137,10 @@ fn card(found: &Resolved, card: &ModelCard) -> String {
             format!("{}, sha256 {}", origin.source, origin.digest)
         })
     };
+    let digest = |digest: Option<Sha256>| match digest {
+        Some(digest) => format!("sha256 {digest}"),
+        None => "none: the weights are not ternary".to_owned(),
+    };
     let types: Vec<String> = card
         .weight_types
         .iter()
@@ -155,7 +165,10 @@ fn card(found: &Resolved, card: &ModelCard) -> String {
         ("activation", card.act.to_string()),
         ("sub-norms", yes_no(card.sub_norms).to_owned()),
         ("q/k norms", yes_no(card.qk_norms).to_owned()),
-        ("rope", format!("half-split, theta {}", card.rope_theta)),
+        (
+            "rope",
+            format!("{}, theta {}", card.rope_pairs, card.rope_theta),
+        ),
         (
             "scale",
             format!("{} (from {})", card.scale, card.scale_source),
@@ -173,10 +186,22 @@ fn card(found: &Resolved, card: &ModelCard) -> String {
                 stops.join(", ")
             },
         ),
-        ("activations", "8 bit".to_owned()),
-        ("head", card.head.to_string()),
-        ("codes digest", format!("sha256 {}", card.codes_digest)),
-        ("layers digest", format!("sha256 {}", card.layers_digest)),
+        (
+            "activations",
+            match card.numerics {
+                Numerics::Fixed => "8 bit",
+                Numerics::CpuDependent => "as candle rounds them",
+            }
+            .to_owned(),
+        ),
+        ("numerics", card.numerics.to_string()),
+        (
+            "head",
+            card.head
+                .map_or("as stored".to_owned(), |head| head.to_string()),
+        ),
+        ("codes digest", digest(card.codes_digest)),
+        ("layers digest", digest(card.layers_digest)),
     ];
     for (name, value) in rows {
         let _ = writeln!(text, "{name:<16}{}", one_line(&value));

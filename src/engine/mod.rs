@@ -1,24 +1,29 @@
 //! Runs a loaded model: token ids in, logits out.
 //!
-//! In: a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
+//! In: the [`Network`] of a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
 //! decoded from them. Knows nothing of scenes, roles or clocks.
 
 pub mod bitnet;
+mod build;
 pub mod conformance;
 mod generate;
 pub mod kernels;
 pub mod likelihood;
 pub mod paragraphs;
 pub mod planted;
+pub mod quantized;
 mod rope;
 mod sampler;
 
 pub use bitnet::{BitNet, Repacked, Setup};
+pub use build::{BuildError, build};
 pub use generate::{Decoded, generate_all, generate_batch, generate_greedy};
-pub use planted::{Harm, Planted};
+pub use planted::{Harm, NotPlantable, Planted};
+pub use quantized::Quantized;
 pub use sampler::argmax;
 
 use crate::hint::Hint;
+use crate::model::Numerics;
 
 /// Why a forward step could not be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -49,6 +54,12 @@ pub enum Error {
         /// The value found.
         value: f32,
     },
+    /// candle failed on a model that passed its checks. The context is empty then.
+    #[error("candle failed: {reason}")]
+    Library {
+        /// Its words.
+        reason: String,
+    },
 }
 
 impl Hint for Error {
@@ -61,15 +72,16 @@ impl Hint for Error {
                 "token ids of this model run from 0 to {}",
                 vocab_size.saturating_sub(1)
             )),
-            Self::NotFinite { .. } => None,
+            Self::NotFinite { .. } | Self::Library { .. } => None,
         }
     }
 }
 
 /// A model that can be fed tokens one after another.
 ///
-/// Holds one context (keys and values of the tokens fed so far). All calls are deterministic:
-/// the same tokens give bit-identical logits, however they are split between calls.
+/// Holds one context (keys and values of the tokens fed so far). All calls are deterministic: the
+/// same calls after a [`reset`](Engine::reset) give bit-identical logits. With
+/// [`Numerics::Fixed`], so do the same tokens, however they are split between calls.
 pub trait Engine {
     /// Number of logits per position.
     fn vocab_size(&self) -> usize;
@@ -77,13 +89,19 @@ pub trait Engine {
     /// Longest context, in tokens.
     fn context_limit(&self) -> usize;
 
+    /// What is promised of the logits.
+    fn numerics(&self) -> Numerics {
+        Numerics::Fixed
+    }
+
     /// Tokens fed since the last [`reset`](Engine::reset).
     fn position(&self) -> usize;
 
-    /// Forgets the context; keeps every buffer.
+    /// Forgets the context.
     fn reset(&mut self);
 
-    /// Makes room for a context of `tokens` tokens, so that feeding them allocates nothing.
+    /// Makes room for a context of `tokens` tokens, as far as the engine takes memory by itself:
+    /// feeding them to a [`BitNet`] allocates nothing then.
     ///
     /// # Errors
     /// [`Error::ContextFull`] when the model cannot hold that many.
@@ -93,13 +111,13 @@ pub trait Engine {
     ///
     /// # Errors
     /// [`Error::ContextFull`], [`Error::UnknownToken`]; the context is then unchanged.
+    /// [`Error::Library`].
     ///
     /// # Panics
     /// When `ids` is empty: there is no last token then.
     fn feed(&mut self, ids: &[u32]) -> Result<&[f32], Error>;
 
-    /// Feeds `ids` and writes the logits after each of them, `[ids.len(), vocab_size]`, computed
-    /// with the exact float head.
+    /// Feeds `ids` and writes the logits after each of them, `[ids.len(), vocab_size]`.
     ///
     /// # Errors
     /// As [`feed`](Engine::feed).
@@ -107,6 +125,11 @@ pub trait Engine {
 
     /// The engine as one that feeds several contexts together, where it is one.
     fn as_batch(&mut self) -> Option<&mut dyn Batch> {
+        None
+    }
+
+    /// The engine as one that takes tokens back, where it is one.
+    fn as_rewind(&mut self) -> Option<&mut dyn Rewind> {
         None
     }
 }

@@ -9,6 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::{Engine, Error, Rewind};
+use crate::model::Numerics;
 
 /// Memory is touched once per this many bytes: the smallest page size of the platforms supported.
 const PAGE_BYTES: usize = 4096;
@@ -45,6 +46,16 @@ pub enum Harm {
 pub struct UnknownHarm {
     /// The text given.
     pub found: String,
+}
+
+/// A harm that an engine cannot be given.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "harm `{harm}` computes tokens again, which this model's engine cannot: it takes none back"
+)]
+pub struct NotPlantable {
+    /// The harm.
+    pub harm: Harm,
 }
 
 impl FromStr for Harm {
@@ -88,7 +99,7 @@ impl fmt::Display for Harm {
 
 /// An engine with a harm added to it.
 pub struct Planted {
-    inner: Box<dyn Rewind>,
+    inner: Box<dyn Engine>,
     harm: Harm,
     /// Calls that began.
     calls: u64,
@@ -101,7 +112,13 @@ pub struct Planted {
 
 impl Planted {
     /// Plants `harm` in `inner`.
-    pub fn new(inner: Box<dyn Rewind>, harm: Harm) -> Self {
+    ///
+    /// # Errors
+    /// [`NotPlantable`] for [`Harm::Slow`] in an engine that cannot take tokens back.
+    pub fn new(mut inner: Box<dyn Engine>, harm: Harm) -> Result<Self, NotPlantable> {
+        if matches!(harm, Harm::Slow { .. }) && inner.as_rewind().is_none() {
+            return Err(NotPlantable { harm });
+        }
         let spoilt = match harm {
             Harm::NanAfter(_) => vec![0.0; inner.vocab_size()],
             _ => Vec::new(),
@@ -110,14 +127,14 @@ impl Planted {
             Harm::Ballast { mib } => touched(mib as usize * MIB),
             _ => Vec::new(),
         };
-        Self {
+        Ok(Self {
             inner,
             harm,
             calls: 0,
             debt: 0,
             spoilt,
             ballast,
-        }
+        })
     }
 
     /// What is wrong with it.
@@ -151,6 +168,12 @@ impl Planted {
         }
     }
 
+    /// Takes back the last tokens.
+    fn rewind(&mut self, tokens: usize) {
+        let inner: Option<&mut dyn Rewind> = self.inner.as_rewind();
+        inner.expect("only such engines owe tokens").rewind(tokens);
+    }
+
     /// Whole tokens to compute again after `n` tokens, now taken from the debt.
     fn owed(&mut self, n: usize) -> usize {
         let Harm::Slow { percent } = self.harm else {
@@ -176,6 +199,10 @@ impl Engine for Planted {
         self.inner.context_limit()
     }
 
+    fn numerics(&self) -> Numerics {
+        self.inner.numerics()
+    }
+
     fn position(&self) -> usize {
         self.inner.position()
     }
@@ -195,7 +222,7 @@ impl Engine for Planted {
         while owed > 0 {
             self.inner.feed(piece)?;
             piece = &ids[ids.len() - owed.min(ids.len())..];
-            self.inner.rewind(piece.len());
+            self.rewind(piece.len());
             owed -= piece.len();
         }
         let is_spoilt = self.is_spoilt();
@@ -214,7 +241,7 @@ impl Engine for Planted {
         let mut owed = self.owed(ids.len());
         while owed > 0 {
             let piece = &ids[ids.len() - owed.min(ids.len())..];
-            self.inner.rewind(piece.len());
+            self.rewind(piece.len());
             self.inner.feed(piece)?;
             owed -= piece.len();
         }
@@ -253,6 +280,7 @@ mod tests {
             Box::new(BitNet::new(&config, weights)),
             harm.parse().unwrap(),
         )
+        .unwrap()
     }
 
     /// Counts the tokens that reach the engine inside.
@@ -281,6 +309,9 @@ mod tests {
         fn feed_all(&mut self, ids: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
             self.1.set(self.1.get() + ids.len());
             self.0.feed_all(ids, logits)
+        }
+        fn as_rewind(&mut self) -> Option<&mut dyn Rewind> {
+            Some(self)
         }
     }
 
@@ -343,7 +374,7 @@ mod tests {
             );
             let count = std::rc::Rc::default();
             let inner = Counting(BitNet::new(&config, weights), std::rc::Rc::clone(&count));
-            let mut engine = Planted::new(Box::new(inner), Harm::Slow { percent });
+            let mut engine = Planted::new(Box::new(inner), Harm::Slow { percent }).unwrap();
             engine.feed(&[1; 10]).unwrap();
             (0..10).for_each(|id| assert!(engine.feed(&[id]).is_ok()));
             assert_eq!((count.get(), engine.position()), (expected, 20));

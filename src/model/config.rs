@@ -18,6 +18,12 @@ pub enum Family {
     BitNet,
     /// `LlamaForCausalLM` with BitNet projections; no such norms.
     LlamaBitNet,
+    /// Llama as it is, of any quantization but ternary.
+    Llama,
+    /// Qwen 2 and 2.5: biases beside q, k and v.
+    Qwen2,
+    /// Qwen 3: norms on every head of q and k.
+    Qwen3,
 }
 
 impl fmt::Display for Family {
@@ -25,6 +31,9 @@ impl fmt::Display for Family {
         f.write_str(match self {
             Self::BitNet => "bitnet",
             Self::LlamaBitNet => "llama-bitnet",
+            Self::Llama => "llama",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
         })
     }
 }
@@ -77,7 +86,8 @@ pub enum Quantization {
     },
     /// Float masters, quantized once at load.
     Online,
-    /// No `quantization_config`: only float weights that are ternary already.
+    /// No `quantization_config`: a ternary family holds float weights that are ternary already;
+    /// others are run as stored.
     Unstated,
 }
 

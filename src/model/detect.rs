@@ -20,6 +20,26 @@ pub struct Origin {
     pub digest: Sha256,
 }
 
+/// What is promised of the numbers a model computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Numerics {
+    /// The same bits on every machine, with any number of threads, however the tokens are split
+    /// between calls.
+    Fixed,
+    /// The same bits when the same calls are made on the same machine with as many threads;
+    /// elsewhere sums have another order, and activations may be rounded in other blocks.
+    CpuDependent,
+}
+
+impl fmt::Display for Numerics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fixed => "fixed",
+            Self::CpuDependent => "cpu-dependent",
+        })
+    }
+}
+
 /// Description of a loaded model; a changed card is shown when two models are compared.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelCard {
@@ -40,9 +60,11 @@ pub struct ModelCard {
     pub act_source: &'static str,
     /// Whether norms stand before the output and down projections.
     pub sub_norms: bool,
-    /// Whether queries and keys are normed per head; none of the families read has this.
+    /// Whether queries and keys are normed per head.
     pub qk_norms: bool,
-    /// Base of the rotary frequencies; pairs are half a head apart, without scaling.
+    /// Which values of a head rotate together: `half-split` or `interleaved`.
+    pub rope_pairs: &'static str,
+    /// Base of the rotary frequencies, without scaling.
     pub rope_theta: f64,
     /// Scale convention or quantization rule.
     pub scale: &'static str,
@@ -60,18 +82,20 @@ pub struct ModelCard {
     pub template: Option<Origin>,
     /// Ids that end an output, ascending.
     pub stop_ids: Vec<u32>,
-    /// How the output head is kept in memory.
-    pub head: HeadStorage,
-    /// Identity of the ternary codes.
-    pub codes_digest: Sha256,
-    /// Identity of the ternary codes with their scales.
-    pub layers_digest: Sha256,
+    /// How the output head is kept in memory; `None` where it stays as stored.
+    pub head: Option<HeadStorage>,
+    /// Identity of the ternary codes; `None` of other weights.
+    pub codes_digest: Option<Sha256>,
+    /// Identity of the ternary codes with their scales; `None` of other weights.
+    pub layers_digest: Option<Sha256>,
+    /// What is promised of the numbers it computes.
+    pub numerics: Numerics,
     /// Whatever is odd but not wrong.
     pub warnings: Vec<String>,
 }
 
 impl ModelCard {
-    /// The card of weights with this configuration, nothing known of text.
+    /// The card of ternary weights with this configuration, nothing known of text.
     pub(super) fn new(config: &ModelConfig, n_parameters: usize, identity: Identity) -> Self {
         let (scale, scale_source) = match config.quantization {
             Quantization::Offline {
@@ -92,6 +116,19 @@ impl ModelCard {
             Quantization::Unstated => ("max", "no quantization_config"),
         };
         Self {
+            scale,
+            scale_source,
+            head: Some(HeadStorage::default()),
+            codes_digest: Some(identity.codes),
+            layers_digest: Some(identity.layers),
+            numerics: Numerics::Fixed,
+            ..Self::plain(config, n_parameters)
+        }
+    }
+
+    /// The card of weights that stay as stored, nothing known of text.
+    pub(super) fn plain(config: &ModelConfig, n_parameters: usize) -> Self {
+        Self {
             family: config.family,
             container: "synthetic",
             n_layers: config.n_layers,
@@ -100,19 +137,27 @@ impl ModelCard {
             act: config.act,
             act_source: STATED,
             sub_norms: config.has_sub_norms(),
-            qk_norms: false,
+            qk_norms: config.family == Family::Qwen3,
+            rope_pairs: match config.family {
+                // Ternary rows are brought to the order of the checkpoint, plain ones stay.
+                Family::Llama => "interleaved",
+                Family::BitNet | Family::LlamaBitNet | Family::Qwen2 | Family::Qwen3 => {
+                    "half-split"
+                }
+            },
             rope_theta: config.rope_theta,
-            scale,
-            scale_source,
+            scale: "per block",
+            scale_source: "tensor types",
             weight_types: BTreeMap::new(),
             n_parameters,
             vocab_size: config.vocab_size,
             tokenizer: None,
             template: None,
             stop_ids: Vec::new(),
-            head: HeadStorage::default(),
-            codes_digest: identity.codes,
-            layers_digest: identity.layers,
+            head: None,
+            codes_digest: None,
+            layers_digest: None,
+            numerics: Numerics::CpuDependent,
             warnings: Vec::new(),
         }
     }
@@ -136,7 +181,10 @@ impl fmt::Display for ModelCard {
         } else {
             " · no sub-norms"
         })?;
-        write!(f, " · rope half-split {:e}", self.rope_theta)?;
+        if self.qk_norms {
+            f.write_str(" · q/k norms")?;
+        }
+        write!(f, " · rope {} {:e}", self.rope_pairs, self.rope_theta)?;
         write!(f, " · scale {} ({})", self.scale, self.scale_source)?;
         for (i, (kind, n)) in self.weight_types.iter().enumerate() {
             write!(f, "{}{n} {kind}", if i == 0 { " · " } else { " + " })?;
@@ -150,12 +198,15 @@ impl fmt::Display for ModelCard {
             None => f.write_str(" · no template")?,
         }
         let stops: Vec<String> = self.stop_ids.iter().map(ToString::to_string).collect();
-        write!(
-            f,
-            " · stop {} · head {} · act 8 bit",
-            stops.join(","),
-            self.head
-        )
+        write!(f, " · stop {}", stops.join(","))?;
+        match self.head {
+            Some(head) => write!(f, " · head {head}")?,
+            None => f.write_str(" · head as stored")?,
+        }
+        match self.numerics {
+            Numerics::Fixed => f.write_str(" · act 8 bit"),
+            Numerics::CpuDependent => write!(f, " · numerics {}", self.numerics),
+        }
     }
 }
 

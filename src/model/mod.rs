@@ -30,8 +30,9 @@ use std::path::{Path, PathBuf};
 
 pub use codec::Codec;
 pub use config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
-pub use detect::{ModelCard, Origin};
+pub use detect::{ModelCard, Numerics, Origin};
 pub use error::Error;
+pub use gguf::PlainModel;
 pub use table::{HeadStorage, Rows, Table, TablePiece, UnknownHeadStorage};
 pub use template::ChatTemplate;
 pub use ternary::TernaryMatrix;
@@ -76,6 +77,8 @@ pub enum Network {
         /// Weights; the engine takes them over.
         weights: Weights,
     },
+    /// Ordinary quantized weights, run through candle.
+    Plain(PlainModel),
 }
 
 impl Network {
@@ -86,6 +89,7 @@ impl Network {
     pub fn into_bitnet(self) -> (ModelConfig, Weights) {
         match self {
             Self::BitNet { config, weights } => (config, weights),
+            Self::Plain(model) => panic!("a {} model is not ternary", model.config.family),
         }
     }
 }
@@ -140,10 +144,9 @@ impl ModelBundle {
         };
         card.weight_types = loaded.types;
         card.warnings = loaded.warnings;
-        card.head = options.head;
-        let vocabulary = Vocabulary::from(&config);
-        let network = Network::BitNet { config, weights };
-        Self::with_text(files, &vocabulary, None, options, network, card)
+        card.head = Some(options.head);
+        let text = Text::read(files, &Vocabulary::from(&config), None, options, &mut card)?;
+        Ok(text.with(Network::BitNet { config, weights }, card))
     }
 
     fn load_gguf(
@@ -154,11 +157,8 @@ impl ModelBundle {
         let gguf = Gguf::open_parts(paths)?;
         let ternary = match gguf::detect(&gguf, options)? {
             gguf::Detected::Ternary(ternary) => ternary,
-            gguf::Detected::Plain => {
-                return Err(Error::Unsupported {
-                    path: gguf.path().to_owned(),
-                    what: "a quantized model whose weights are not ternary".to_owned(),
-                });
+            gguf::Detected::Plain(family) => {
+                return Self::load_plain(files, gguf, family, options);
             }
         };
         let loaded = gguf::load(&gguf, ternary, options, &files.release_digest)?;
@@ -169,30 +169,28 @@ impl ModelBundle {
         card.act_source = loaded.act_source;
         card.weight_types = loaded.types;
         card.warnings = loaded.warnings;
-        card.head = options.head;
+        card.head = Some(options.head);
         let vocabulary = Vocabulary::from(&config);
-        let network = Network::BitNet { config, weights };
-        Self::with_text(files, &vocabulary, Some(&gguf), options, network, card)
+        let text = Text::read(files, &vocabulary, Some(&gguf), options, &mut card)?;
+        Ok(text.with(Network::BitNet { config, weights }, card))
     }
 
-    /// The last steps of every way to load: tokenizer, template and ends.
-    fn with_text(
+    fn load_plain(
         files: &ModelFiles,
-        vocabulary: &Vocabulary,
-        gguf: Option<&Gguf>,
+        gguf: Gguf,
+        family: Family,
         options: &LoadOptions,
-        network: Network,
-        mut card: ModelCard,
     ) -> Result<Self, Error> {
-        let codec = Codec::read(files, vocabulary, gguf, &mut card)?;
-        let stop_ids = codec.stop_ids(files, vocabulary, &options.stop_ids, &mut card)?;
-        card.stop_ids.clone_from(&stop_ids);
-        Ok(Self {
-            network,
-            codec,
-            stop_ids,
-            card,
-        })
+        let checked = gguf::check_plain(&gguf, family)?;
+        let config = checked.config;
+        let mut card = ModelCard::plain(&config, checked.n_parameters);
+        card.container = checked.container;
+        card.act_source = checked.act_source;
+        card.weight_types = checked.types;
+        card.warnings = checked.warnings;
+        let vocabulary = Vocabulary::from(&config);
+        let text = Text::read(files, &vocabulary, Some(&gguf), options, &mut card)?;
+        Ok(text.with(Network::Plain(PlainModel::new(config, gguf)), card))
     }
 
     /// As [`Codec::encode_prompt`].
@@ -211,6 +209,37 @@ impl ModelBundle {
     /// The chat template, where there is one.
     pub fn template(&self) -> Option<&ChatTemplate> {
         self.codec.template.as_ref()
+    }
+}
+
+/// The part of a model that reads and writes text.
+struct Text {
+    codec: Codec,
+    stop_ids: Vec<u32>,
+}
+
+impl Text {
+    /// The last steps of every way to load: tokenizer, template and ends.
+    fn read(
+        files: &ModelFiles,
+        vocabulary: &Vocabulary,
+        gguf: Option<&Gguf>,
+        options: &LoadOptions,
+        card: &mut ModelCard,
+    ) -> Result<Self, Error> {
+        let codec = Codec::read(files, vocabulary, gguf, card)?;
+        let stop_ids = codec.stop_ids(files, vocabulary, &options.stop_ids, card)?;
+        card.stop_ids.clone_from(&stop_ids);
+        Ok(Self { codec, stop_ids })
+    }
+
+    fn with(self, network: Network, card: ModelCard) -> ModelBundle {
+        ModelBundle {
+            network,
+            codec: self.codec,
+            stop_ids: self.stop_ids,
+            card,
+        }
     }
 }
 

@@ -316,6 +316,7 @@ fn from_engine(error: &engine::Error) -> Refusal {
         engine::Error::ContextFull { .. } | engine::Error::UnknownToken { .. } => {
             RefusalKind::PromptRefused
         }
+        engine::Error::Library { .. } => RefusalKind::Internal,
     };
     Refusal {
         kind,

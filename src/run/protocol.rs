@@ -372,7 +372,7 @@ pub enum RefusalKind {
     PromptRefused,
     /// Logits were NaN or infinite.
     NotFinite,
-    /// The worker could not read its own clocks or memory.
+    /// The worker could not read its own clocks or memory, or a library it computes with failed.
     Internal,
 }
 

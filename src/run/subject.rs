@@ -5,8 +5,7 @@ use super::protocol::{FileRequest, LoadRequest};
 use super::worker::{LoadRefused, Loaded, Subject, chain};
 use crate::artifact::digest::digest_file;
 use crate::artifact::{ModelFiles, VerifiedArtifact};
-use crate::engine::bitnet::Setup;
-use crate::engine::{BitNet, Engine, Harm, Planted, paragraphs};
+use crate::engine::{self, BuildError, Engine, Harm, Planted, paragraphs};
 use crate::hint::Hint;
 use crate::model::gguf::FormatError;
 use crate::model::{self, Codec, I2sLayout, LoadOptions, ModelBundle};
@@ -50,35 +49,30 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         return Err(refused(&model::Error::NoTokenizer));
     };
     let tokenizer_sha256 = tokenizer.digest;
-    let (config, weights) = network.into_bitnet();
-    let setup = Setup {
-        n_threads: request.threads.clamp(1, MAX_THREADS),
-        ..Setup::default()
-    };
-    let mut engine = BitNet::checked(&config, weights, setup).map_err(|error| LoadRefused {
-        is_evidence: false,
-        message: error.to_string(),
-        hint: error.hint(),
-    })?;
+    let n_threads = request.threads.clamp(1, MAX_THREADS);
+    let engine = engine::build(network, Some(n_threads));
+    let mut engine = engine.map_err(|error| not_built(&error))?;
     let reading = Stopwatch::start();
     if let (Some(allowed), Some(tokenizer)) =
         (request.settings.max_load_perplexity, &codec.tokenizer)
     {
-        paragraphs::read_all(&mut engine, tokenizer)
+        paragraphs::read_all(engine.as_mut(), tokenizer)
             .and_then(|readings| paragraphs::check(&readings, allowed))
             .map_err(|error| evidence(&error))?;
     }
     let read = reading.stop(0);
     let engine: Box<dyn Engine> = match harm {
-        Some(harm) => Box::new(Planted::new(Box::new(engine), harm)),
-        None => Box::new(engine),
+        Some(harm) => {
+            Box::new(Planted::new(engine, harm).map_err(|error| not_judgeable(error.to_string()))?)
+        }
+        None => engine,
     };
     let subject = Real {
         codec,
         stop_ids,
         card: card.to_string(),
         tokenizer_sha256,
-        n_threads: setup.n_threads,
+        n_threads,
         engine,
     };
     Ok(Loaded {
@@ -145,6 +139,24 @@ fn refused(error: &model::Error) -> LoadRefused {
     match standing(error) {
         Standing::Evidence => evidence(error),
         Standing::Unsupported | Standing::Unreadable => LoadRefused {
+            is_evidence: false,
+            message: chain(error),
+            hint: error.hint(),
+        },
+    }
+}
+
+/// What it says of a model that passed its checks and yet became no engine.
+fn not_built(error: &BuildError) -> LoadRefused {
+    match error {
+        // Its weights are numbers, what they compute is none.
+        BuildError::First(engine::Error::NotFinite { .. }) => evidence(error),
+        BuildError::Files(_)
+        | BuildError::Refused { .. }
+        | BuildError::Unused { .. }
+        | BuildError::Threads { .. }
+        | BuildError::Repacked(_)
+        | BuildError::First(_) => LoadRefused {
             is_evidence: false,
             message: chain(error),
             hint: error.hint(),

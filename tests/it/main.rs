@@ -14,3 +14,4 @@ mod killed;
 mod layering;
 mod model_files;
 mod parity;
+mod plain;

@@ -426,6 +426,10 @@ impl Engine for BitNet {
     fn as_batch(&mut self) -> Option<&mut dyn Batch> {
         Some(self)
     }
+
+    fn as_rewind(&mut self) -> Option<&mut dyn Rewind> {
+        Some(self)
+    }
 }
 
 impl Batch for BitNet {

@@ -49,6 +49,34 @@ pub fn decode(kind: GgmlType, bytes: &[u8], out: &mut [f32]) {
     }
 }
 
+/// The first scale in whole blocks that is not finite, with the number of its block.
+///
+/// A value of a block is a small integer times its scale, less a small integer times its minimum:
+/// finite wherever both are.
+///
+/// * `bytes`: blocks of a quantized `kind` with scales in half precision, one after the other
+///
+/// # Panics
+/// When the type is no such kind or the bytes are not whole blocks.
+pub(super) fn odd_scale(kind: GgmlType, bytes: &[u8]) -> Option<(usize, f32)> {
+    let places: &[usize] = match kind {
+        GgmlType::Q4_0 | GgmlType::Q5_0 | GgmlType::Q8_0 => &[0],
+        GgmlType::Q4_1 | GgmlType::Q5_1 | GgmlType::Q4K | GgmlType::Q5K => &[0, 2],
+        GgmlType::Q2K => &[80, 82],
+        GgmlType::Q3K => &[108],
+        GgmlType::Q6K => &[208],
+        other => panic!("{other} has no scales of this kind"),
+    };
+    let (_, size) = kind.block().expect("the type has blocks");
+    let blocks = bytes.chunks_exact(usize::try_from(size).expect("a block is short"));
+    assert!(blocks.remainder().is_empty(), "blocks are whole");
+    blocks.enumerate().find_map(|(n, block)| {
+        let mut scales = places.iter().map(|at| half_at(block, *at));
+        let odd = scales.find(|scale| !scale.is_finite())?;
+        Some((n, odd))
+    })
+}
+
 fn singles<const N: usize>(bytes: &[u8], out: &mut [f32], value: impl Fn([u8; N]) -> f32) {
     let (values, rest) = bytes.as_chunks::<N>();
     assert!(

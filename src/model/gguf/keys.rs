@@ -8,15 +8,17 @@ use super::value::Value;
 use crate::model::Error;
 use crate::model::config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
 
-/// Architectures of which ternary weights are read.
+/// Architectures that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
     /// `bitnet`, written by converters of 2024 and of 2026 for different activations.
     BitNet,
     /// `bitnet-b1.58` and `bitnet-25`, the published 2B-4T files.
     BitNet2B4T,
-    /// `llama`, without norms before the output and down projections.
+    /// `llama` with ternary weights, without norms before the output and down projections.
     Llama,
+    /// One whose weights are not ternary.
+    Plain(Family),
 }
 
 /// Typed access to metadata, with errors that name file and key.
@@ -46,11 +48,11 @@ impl<'a> Keys<'a> {
     }
 
     /// The full name of a key of this architecture.
-    fn own(&self, key: &str) -> String {
+    pub(super) fn own(&self, key: &str) -> String {
         format!("{}.{key}", self.architecture)
     }
 
-    fn get(&self, key: &str) -> Option<&'a Value> {
+    pub(super) fn get(&self, key: &str) -> Option<&'a Value> {
         self.gguf.metadata.get(key)
     }
 
@@ -105,7 +107,7 @@ impl<'a> Keys<'a> {
     }
 
     /// A whole number above 0, where present. Sizes stay below 2^31, so products of two fit u64.
-    fn count(&self, key: &str) -> Result<Option<usize>, Error> {
+    pub(super) fn count(&self, key: &str) -> Result<Option<usize>, Error> {
         let key = self.own(key);
         let read = |value: &Value| {
             value
@@ -142,7 +144,7 @@ pub(super) struct Read {
     pub(super) warnings: Vec<String>,
 }
 
-/// Hyper-parameters of a ternary model.
+/// Hyper-parameters of a model.
 ///
 /// # Errors
 /// [`Error::MissingKey`], [`Error::BadKey`], [`Error::Unsupported`], [`Error::MissingTensor`],
@@ -178,6 +180,7 @@ pub(super) fn config(gguf: &Gguf, architecture: Architecture) -> Result<Read, Er
         family: match architecture {
             Architecture::BitNet | Architecture::BitNet2B4T => Family::BitNet,
             Architecture::Llama => Family::LlamaBitNet,
+            Architecture::Plain(family) => family,
         },
         vocab_size,
         hidden_size,
@@ -195,9 +198,14 @@ pub(super) fn config(gguf: &Gguf, architecture: Architecture) -> Result<Read, Er
         max_positions: keys.needed_count("context_length")?,
         rope_theta,
         is_head_tied: !gguf.tensors.contains_key("output.weight"),
-        quantization: Quantization::Offline {
-            convention: ScaleConvention::Direct,
-            is_stated: true,
+        quantization: match architecture {
+            Architecture::Plain(_) => Quantization::Unstated,
+            Architecture::BitNet | Architecture::BitNet2B4T | Architecture::Llama => {
+                Quantization::Offline {
+                    convention: ScaleConvention::Direct,
+                    is_stated: true,
+                }
+            }
         },
         bos_id: keys.id("tokenizer.ggml.bos_token_id")?,
         eos_ids,
@@ -253,8 +261,9 @@ fn head_dim(keys: &Keys<'_>, hidden_size: usize, n_heads: usize) -> Result<usize
     }
     for other in ["attention.value_length", "rope.dimension_count"] {
         if let Some(n) = keys.count(other)?.filter(|n| *n != width) {
-            let expected = format!("{width}, the width of a head");
-            return Err(keys.bad(&keys.own(other), &expected, &n));
+            // Other engines run such models, so it speaks against nobody.
+            let key = keys.own(other);
+            return Err(keys.unsupported(format!("`{key}` of {n} beside heads of {width}")));
         }
     }
     Ok(width)
@@ -286,7 +295,9 @@ fn activation(
             );
             (Activation::Relu2, "shape of 2B-4T")
         }
-        Architecture::BitNet | Architecture::Llama => (Activation::Silu, "architecture"),
+        Architecture::BitNet | Architecture::Llama | Architecture::Plain(_) => {
+            (Activation::Silu, "architecture")
+        }
     })
 }
 

@@ -10,13 +10,13 @@ use super::keys::{self, Architecture, Keys};
 use super::kind::GgmlType;
 use super::reader::{Gguf, TensorInfo};
 use crate::model::checks;
-use crate::model::config::{ModelConfig, Quantization};
+use crate::model::config::{Family, ModelConfig, Quantization};
 use crate::model::witness;
 use crate::model::{Error, HeadStorage, I2sLayout, LayerWeights, LoadOptions, Table, Weights};
 use crate::units::Sha256;
 
 /// Bytes of a table read at a time by one thread.
-const PIECE_BYTES: usize = 2 << 20;
+pub(super) const PIECE_BYTES: usize = 2 << 20;
 
 /// Bytes of a 4-bit tensor that tell whether it is ternary: ordinary weights fail in the first
 /// block. Blocks behind them are looked at when the tensor is read; one that is not ternary is an
@@ -39,8 +39,8 @@ pub(super) const PROJECTIONS: [&str; 7] = [
 pub(in crate::model) enum Detected {
     /// Every projection ternary, run by the project's own kernels.
     Ternary(Ternary),
-    /// An ordinary quantized model.
-    Plain,
+    /// An ordinary quantized model of a family, run through candle.
+    Plain(Family),
 }
 
 /// A ternary model of an architecture.
@@ -84,7 +84,10 @@ pub(in crate::model) fn detect(gguf: &Gguf, options: &LoadOptions) -> Result<Det
             let is_ternary_only =
                 |kind: GgmlType| codes::may_be_ternary(kind) && kind != GgmlType::Q4_0;
             return match projections(gguf).find(|(_, info)| is_ternary_only(info.kind)) {
-                None => Ok(Detected::Plain),
+                None => Ok(Detected::Plain(match name {
+                    "qwen2" => Family::Qwen2,
+                    _ => Family::Qwen3,
+                })),
                 Some((_, info)) => Err(keys.unsupported(format!(
                     "architecture `{name}` with ternary weights ({})",
                     info.kind
@@ -102,12 +105,12 @@ pub(in crate::model) fn detect(gguf: &Gguf, options: &LoadOptions) -> Result<Det
     Ok(if is_ternary {
         Detected::Ternary(Ternary(architecture))
     } else {
-        Detected::Plain
+        Detected::Plain(Family::Llama)
     })
 }
 
 /// The projections that are there.
-fn projections(gguf: &Gguf) -> impl Iterator<Item = (&str, &TensorInfo)> {
+pub(super) fn projections(gguf: &Gguf) -> impl Iterator<Item = (&str, &TensorInfo)> {
     let is_projection = |name: &str| {
         let part = name.strip_prefix("blk.").and_then(|name| {
             let (_, part) = name.split_once('.')?;
@@ -211,7 +214,7 @@ pub(in crate::model) fn load(
 }
 
 /// The card's name of the container.
-fn container(kinds: &BTreeSet<GgmlType>, layout: I2sLayout) -> &'static str {
+pub(super) fn container(kinds: &BTreeSet<GgmlType>, layout: I2sLayout) -> &'static str {
     let mut kinds = kinds.iter();
     match (kinds.next(), kinds.next(), layout) {
         (Some(GgmlType::I2S), None, I2sLayout::Blocks128) => "gguf-i2_s",
@@ -220,6 +223,15 @@ fn container(kinds: &BTreeSet<GgmlType>, layout: I2sLayout) -> &'static str {
         (Some(GgmlType::TQ2_0), None, _) => "gguf-tq2_0",
         (Some(GgmlType::Q2_0 | GgmlType::Q2_0Wide), None, _) => "gguf-q2_0",
         (Some(GgmlType::Q4_0), None, _) => "gguf-q4_0",
+        (Some(GgmlType::Q4_1), None, _) => "gguf-q4_1",
+        (Some(GgmlType::Q5_0), None, _) => "gguf-q5_0",
+        (Some(GgmlType::Q5_1), None, _) => "gguf-q5_1",
+        (Some(GgmlType::Q8_0), None, _) => "gguf-q8_0",
+        (Some(GgmlType::Q2K), None, _) => "gguf-q2_k",
+        (Some(GgmlType::Q3K), None, _) => "gguf-q3_k",
+        (Some(GgmlType::Q4K), None, _) => "gguf-q4_k",
+        (Some(GgmlType::Q5K), None, _) => "gguf-q5_k",
+        (Some(GgmlType::Q6K), None, _) => "gguf-q6_k",
         (Some(GgmlType::F32 | GgmlType::F16 | GgmlType::BF16), None, _) => "gguf-float",
         _ => "gguf-mixed",
     }
@@ -409,12 +421,7 @@ impl Loader<'_> {
     /// A tensor whose shape, outermost dimension first, is the one expected.
     pub(super) fn info(&self, tensor: &str, expected: &[usize]) -> Result<&TensorInfo, Error> {
         let info = &self.gguf.tensors[tensor];
-        let found: Vec<usize> = info
-            .dims
-            .iter()
-            .rev()
-            .map(|n| usize::try_from(*n).unwrap_or(usize::MAX))
-            .collect();
+        let found = info.shape();
         if found == expected {
             return Ok(info);
         }
@@ -423,6 +430,18 @@ impl Loader<'_> {
             expected: expected.to_owned(),
             found,
         })
+    }
+}
+
+/// Rows and columns a projection must have, as in other formats.
+pub(super) fn shape_of(config: &ModelConfig, projection: &str) -> [usize; 2] {
+    let (hidden, inter) = (config.hidden_size, config.intermediate_size);
+    match projection {
+        "attn_q" => [config.q_width(), hidden],
+        "attn_k" | "attn_v" => [config.kv_width(), hidden],
+        "attn_output" => [hidden, config.q_width()],
+        "ffn_gate" | "ffn_up" => [inter, hidden],
+        _ => [hidden, inter],
     }
 }
 

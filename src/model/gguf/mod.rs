@@ -1,7 +1,7 @@
 //! Reads models in GGUF containers.
 //!
 //! In: one file or the parts of a split one. Out: metadata, tensors and, for the model loader, a
-//! checked ternary model with its tokenizer. The reader is strict and its own: it maps nothing into
+//! checked ternary or plain model with its tokenizer. The reader is strict and its own: it maps nothing into
 //! memory, allocates no more than the file has bytes, and knows the type ids on which engines
 //! disagree.
 //!
@@ -10,6 +10,7 @@
 
 pub mod blocks;
 mod codes;
+mod definition;
 mod error;
 mod header;
 mod keys;
@@ -24,10 +25,12 @@ mod value;
 pub use error::FormatError;
 pub use header::{Header, MAX_HEADER_BYTES, RawTensor};
 pub use kind::GgmlType;
+pub use plain::{MAX_POSITIONS, PlainModel};
 pub use reader::{Gguf, TensorInfo};
 pub use value::{Array, Strings, Value};
 
 pub(super) use load::{Detected, detect, load};
+pub(super) use plain::check as check_plain;
 pub(super) use text::{template, tokenizer};
 
 #[cfg(test)]

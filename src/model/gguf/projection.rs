@@ -1,9 +1,9 @@
 //! One ternary projection of a GGUF, from whichever type holds it.
 
 use super::codes::{self, Codes, NotTernary};
+use super::definition;
 use super::keys;
-use super::load::{Loader, PROJECTIONS, bytes_of};
-use super::plain;
+use super::load::{Loader, PROJECTIONS, bytes_of, shape_of};
 use super::reader::TensorInfo;
 use crate::model::checks;
 use crate::model::config::Quantization;
@@ -31,7 +31,7 @@ impl Loader<'_> {
         let part = PROJECTIONS[index];
         let place = Place {
             tensor: format!("blk.{n}.{part}.weight"),
-            shape: self.shape(part),
+            shape: shape_of(self.config, part),
             is_permuted: self.is_permuted && matches!(part, "attn_q" | "attn_k"),
             is_witnessed: self.witnessed.contains(&number),
         };
@@ -87,19 +87,6 @@ impl Loader<'_> {
         Ok((matrix, warnings))
     }
 
-    /// Rows and columns a projection must have, as in other formats.
-    fn shape(&self, projection: &str) -> [usize; 2] {
-        let config = self.config;
-        let (hidden, inter) = (config.hidden_size, config.intermediate_size);
-        match projection {
-            "attn_q" => [config.q_width(), hidden],
-            "attn_k" | "attn_v" => [config.kv_width(), hidden],
-            "attn_output" => [hidden, config.q_width()],
-            "ffn_gate" | "ffn_up" => [inter, hidden],
-            _ => [hidden, inter],
-        }
-    }
-
     /// Weights that are stored as floats: masters, or ternary already.
     fn from_floats(&self, place: &Place) -> Result<TernaryMatrix, Error> {
         let (tensor, shape) = (place.tensor.as_str(), place.shape);
@@ -136,7 +123,7 @@ impl Loader<'_> {
         let mut bytes = vec![0; bytes_of(info)];
         self.gguf.read(tensor, 0, &mut bytes)?;
         let witness = self.witness(place, |row, out| {
-            plain::signs(info.kind, self.layout, &bytes, row, out);
+            definition::signs(info.kind, self.layout, &bytes, row, out);
         });
         let codes =
             codes::extract(info.kind, self.layout, &bytes).map_err(|error| match error {
@@ -171,7 +158,7 @@ impl Loader<'_> {
         place.is_witnessed.then(|| {
             Witness::new(place.shape, |row, out| {
                 let row = if place.is_permuted {
-                    plain::file_row(row, self.config.head_dim)
+                    definition::file_row(row, self.config.head_dim)
                 } else {
                     row
                 };

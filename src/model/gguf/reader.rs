@@ -33,6 +33,12 @@ impl TensorInfo {
     pub fn n_values(&self) -> u64 {
         self.dims.iter().product()
     }
+
+    /// Dimensions, outermost first, as other formats write them.
+    pub fn shape(&self) -> Vec<usize> {
+        let size = |n: &u64| usize::try_from(*n).unwrap_or(usize::MAX);
+        self.dims.iter().rev().map(size).collect()
+    }
 }
 
 /// One file of a model.
