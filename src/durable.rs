@@ -4,7 +4,7 @@
 
 use std::fs::{File, Metadata, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::hint::Hint;
@@ -29,6 +29,9 @@ impl Hint for Error {
             }
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
                 Some("choose a directory this user may write to".into())
+            }
+            io::ErrorKind::AlreadyExists => {
+                Some("choose a path where nothing is yet; nothing is ever overwritten".into())
             }
             _ => None,
         }
@@ -56,10 +59,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), Error> {
             source,
         }
     };
-    let directory = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let directory = directory_of(path);
     match std::fs::metadata(path) {
         Ok(found) if !found.is_file() => {
             return Err(failed("replace")(not_regular(&found)));
@@ -101,6 +101,162 @@ pub fn reserve_directory(path: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(path).map_err(failed("make the directory"))?;
     tempfile::tempfile_in(path).map_err(failed("write to"))?;
     Ok(())
+}
+
+/// A directory that appears under its name complete, or never.
+///
+/// It is filled under a hidden name beside the wanted one, `.NAME.vv-eval-partial`, and renamed at
+/// the end. Dropped before that, it is removed. A process that is killed leaves the hidden
+/// directory behind; the next one that makes the same directory removes it.
+#[derive(Debug)]
+pub struct NewDirectory {
+    wanted: PathBuf,
+    hidden: PathBuf,
+    /// Held while the process lives: a hidden directory without a holder was left behind.
+    _lock: File,
+    is_complete: bool,
+}
+
+impl NewDirectory {
+    /// Makes the hidden directory.
+    ///
+    /// # Errors
+    /// [`Error`] when something stands at `wanted`, when its parent cannot be written to, and when
+    /// another process is making the same directory.
+    pub fn create(wanted: &Path) -> Result<Self, Error> {
+        let failed = |operation| {
+            move |source| Error {
+                operation,
+                path: wanted.to_owned(),
+                source,
+            }
+        };
+        let make = "make the directory";
+        match std::fs::symlink_metadata(wanted) {
+            Ok(_) => return Err(failed(make)(io::ErrorKind::AlreadyExists.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed("look at")(error)),
+        }
+        let Some(name) = wanted.file_name() else {
+            return Err(failed(make)(io::ErrorKind::InvalidInput.into()));
+        };
+        let mut hidden_name = std::ffi::OsString::from(".");
+        hidden_name.push(name);
+        hidden_name.push(".vv-eval-partial");
+        let hidden = directory_of(wanted).join(hidden_name);
+        let lock = claim(&hidden).map_err(failed(make))?;
+        Ok(Self {
+            wanted: wanted.to_owned(),
+            hidden,
+            _lock: lock,
+            is_complete: false,
+        })
+    }
+
+    /// Where to put the files.
+    pub fn path(&self) -> &Path {
+        &self.hidden
+    }
+
+    /// Gives the directory its name, once all its files reached the disk.
+    ///
+    /// # Errors
+    /// [`Error`] with the operation that failed; the directory is gone then.
+    pub fn complete(mut self) -> Result<(), Error> {
+        let wanted = self.wanted.clone();
+        let failed = |operation| {
+            let path = wanted.clone();
+            move |source| Error {
+                operation,
+                path,
+                source,
+            }
+        };
+        for entry in std::fs::read_dir(&self.hidden).map_err(failed("read back"))? {
+            entry
+                .and_then(|entry| File::open(entry.path())?.sync_all())
+                .map_err(failed("flush the files of"))?;
+        }
+        let parent = directory_of(&wanted);
+        File::open(&self.hidden)
+            .and_then(|hidden| hidden.sync_all())
+            .map_err(failed("flush"))?;
+        rename_new(&self.hidden, &wanted).map_err(failed("give its name to"))?;
+        self.is_complete = true;
+        File::open(parent)
+            .and_then(|parent| parent.sync_all())
+            .map_err(failed("flush the directory of"))
+    }
+}
+
+impl Drop for NewDirectory {
+    fn drop(&mut self) {
+        if !self.is_complete {
+            // Nothing can be said from here; what stays is hidden and removed by the next run.
+            let _ = std::fs::remove_dir_all(&self.hidden);
+        }
+    }
+}
+
+/// The directory a path stands in.
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Makes an empty directory and holds it, or takes over one that a dead process left.
+fn claim(hidden: &Path) -> io::Result<File> {
+    loop {
+        match std::fs::create_dir(hidden) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        }
+        let directory = match File::open(hidden) {
+            // Its holder finished between the two steps.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        if directory.try_lock().is_err() {
+            return Err(io::Error::new(
+                io::ErrorKind::ResourceBusy,
+                "another process is making it",
+            ));
+        }
+        let is_still_there = std::fs::metadata(hidden)
+            .is_ok_and(|found| is_same(&found, directory.metadata().as_ref().ok()));
+        if is_still_there {
+            empty(hidden)?;
+            return Ok(directory);
+        }
+    }
+}
+
+fn is_same(a: &Metadata, b: Option<&Metadata>) -> bool {
+    b.is_some_and(|b| (a.dev(), a.ino()) == (b.dev(), b.ino()))
+}
+
+fn empty(directory: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(directory)? {
+        std::fs::remove_file(entry?.path())?;
+    }
+    Ok(())
+}
+
+/// Renames a directory to a name that must be free.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+        // Some file systems cannot do both at once; then only an empty directory could be lost.
+        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOSYS) => {
+            if to.symlink_metadata().is_ok() {
+                return Err(io::ErrorKind::AlreadyExists.into());
+            }
+            std::fs::rename(from, to)
+        }
+        done => Ok(done?),
+    }
 }
 
 /// Opens a regular file for reading and gives its metadata too.
@@ -180,6 +336,53 @@ mod tests {
         let error = write_atomic(&missing, b"x").expect_err("the directory is missing");
         assert_eq!(error.source.kind(), io::ErrorKind::NotFound);
         assert_eq!(names(dir.path()), ["report.md"]);
+    }
+
+    #[test]
+    fn a_directory_appears_complete_or_not_at_all() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let wanted = dir.path().join("model");
+        let new = NewDirectory::create(&wanted).expect("made");
+        std::fs::write(new.path().join("a"), b"1").expect("written");
+        assert!(!wanted.exists());
+        drop(new);
+        assert!(names(dir.path()).is_empty());
+
+        let new = NewDirectory::create(&wanted).expect("made");
+        std::fs::write(new.path().join("a"), b"1").expect("written");
+        new.complete().expect("renamed");
+        assert_eq!(names(dir.path()), ["model"]);
+        assert_eq!(names(&wanted), ["a"]);
+        let error = NewDirectory::create(&wanted).expect_err("it is there");
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+    }
+
+    #[test]
+    fn a_name_taken_meanwhile_is_not_overwritten() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let wanted = dir.path().join("model");
+        let new = NewDirectory::create(&wanted).expect("made");
+        std::fs::create_dir(&wanted).expect("made by someone else");
+        let error = new.complete().expect_err("the name is taken");
+        assert_eq!(error.source.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(names(dir.path()), ["model"]);
+        assert!(names(&wanted).is_empty());
+    }
+
+    #[test]
+    fn what_a_dead_process_left_is_taken_over_and_what_a_live_one_holds_is_not() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let wanted = dir.path().join("model");
+        let left = dir.path().join(".model.vv-eval-partial");
+        std::fs::create_dir(&left).expect("made");
+        std::fs::write(left.join("half"), b"1").expect("written");
+        let new = NewDirectory::create(&wanted).expect("taken over");
+        assert!(names(new.path()).is_empty());
+        let error = NewDirectory::create(&wanted).expect_err("it is held");
+        assert_eq!(error.source.kind(), io::ErrorKind::ResourceBusy);
+        assert!(left.exists(), "the holder's directory stays");
+        new.complete().expect("renamed");
+        assert_eq!(names(dir.path()), ["model"]);
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::model::convert;
+
 /// Decides whether a candidate BitNet model may replace the baseline pinned in
 /// `model_manifest.json`: both answer the same scenes on this machine, and the verdict says
 /// whether the candidate is shown to be no worse.
@@ -28,6 +30,12 @@ pub enum Command {
     Compare(Compare),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
+    /// Work on the files of a model.
+    Model {
+        /// What to do.
+        #[command(subcommand)]
+        command: Model,
+    },
     /// The isolated process that owns a model; started by `compare`.
     #[command(name = "__worker", hide = true)]
     Worker,
@@ -122,6 +130,74 @@ pub struct Inspect {
     /// Values per block of `I2_S` tensors (default: the manifest's word, else 128).
     #[arg(long, value_enum, value_name = "VALUES")]
     pub i2s_layout: Option<I2sBlock>,
+}
+
+/// What can be done with the files of a model.
+#[derive(Debug, Subcommand)]
+pub enum Model {
+    /// Write the same weights in another container.
+    Convert(Convert),
+}
+
+const CONVERT_EXAMPLES: &str = "\
+Examples:
+  vv-eval model convert models/new models/new-q4_0 --to gguf-q4_0
+  vv-eval model convert models/bitnet-gguf models/bitnet-hf --to hf-packed
+
+Codes, scales, embeddings and norms keep their values, bit for bit; what was written is read back \
+and compared before it gets its name. DST must not exist.
+
+Exit codes besides those of other commands: 40 no disk space · 41 cannot write · 42 not permitted.";
+
+/// Arguments of `model convert`.
+#[derive(Debug, Args)]
+#[command(after_help = CONVERT_EXAMPLES)]
+pub struct Convert {
+    /// Manifest file or model directory.
+    #[arg(value_name = "SRC")]
+    pub source: PathBuf,
+    /// Directory to make.
+    #[arg(value_name = "DST")]
+    pub destination: PathBuf,
+    /// The container to write.
+    #[arg(long, value_enum, value_name = "CONTAINER")]
+    pub to: Form,
+    /// Values per block of the source's `I2_S` tensors (default: the manifest's word, else 128).
+    #[arg(long, value_enum, value_name = "VALUES")]
+    pub i2s_layout: Option<I2sBlock>,
+}
+
+/// A container that can be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Form {
+    /// Hugging Face directory, four codes to a byte.
+    #[value(name = "hf-packed")]
+    HfPacked,
+    /// GGUF of bitnet.cpp, 2 bits a weight.
+    #[value(name = "gguf-i2_s")]
+    GgufI2S,
+    /// GGUF, 1.69 bits a weight; rows of a multiple of 256.
+    #[value(name = "gguf-tq1_0")]
+    GgufTq1_0,
+    /// GGUF, 2.06 bits a weight; rows of a multiple of 256.
+    #[value(name = "gguf-tq2_0")]
+    GgufTq2_0,
+    /// GGUF, 4.5 bits a weight; rows of a multiple of 32.
+    #[value(name = "gguf-q4_0")]
+    GgufQ4_0,
+}
+
+impl Form {
+    /// The container meant.
+    pub fn form(self) -> convert::Form {
+        match self {
+            Self::HfPacked => convert::Form::HfPacked,
+            Self::GgufI2S => convert::Form::GgufI2S,
+            Self::GgufTq1_0 => convert::Form::GgufTq1_0,
+            Self::GgufTq2_0 => convert::Form::GgufTq2_0,
+            Self::GgufQ4_0 => convert::Form::GgufQ4_0,
+        }
+    }
 }
 
 /// How an output head is kept in memory.

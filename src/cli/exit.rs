@@ -17,6 +17,12 @@ pub enum Exit {
     Invalid,
     /// A bug of vv-eval, panics included.
     Internal,
+    /// A `model` command found no space on the disk.
+    NoSpace,
+    /// A `model` command could not write for another reason.
+    Io,
+    /// A `model` command may not write there.
+    Permission,
 }
 
 impl Exit {
@@ -28,6 +34,9 @@ impl Exit {
             Self::Inconclusive => 2,
             Self::Invalid => 3,
             Self::Internal => 4,
+            Self::NoSpace => 40,
+            Self::Io => 41,
+            Self::Permission => 42,
         }
     }
 }

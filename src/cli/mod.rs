@@ -6,6 +6,7 @@ pub mod args;
 mod compare;
 pub mod exit;
 mod inspect;
+mod model;
 mod output;
 mod progress;
 mod settings;
@@ -98,6 +99,7 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
+        Command::Model { command } => model::run(&command).map(|()| Exit::Pass),
     };
     done.unwrap_or_else(|failure| {
         explain(&failure);

@@ -131,6 +131,7 @@ fn record(role: Role) -> RunRecord {
             }],
             card: Some("bitnet 1.2M".into()),
             tokenizer_sha256: Some(Sha256::of(b"tokenizer")),
+            layers_sha256: Some(Sha256::of(version.as_bytes())),
         },
         scenes: SceneSetIdentity {
             name: "cenas-pt".into(),

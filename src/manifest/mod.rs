@@ -11,6 +11,7 @@ mod options;
 mod reader;
 mod url;
 mod wire;
+mod write;
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 pub(crate) use finding::quoted;
 pub use finding::{Class, Error, Finding, Position, Warning};
 pub use url::{Scheme, Url};
+pub use write::Local;
 
 use crate::durable;
 use crate::units::{Bytes, Hasher, Sha256};

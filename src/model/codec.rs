@@ -6,12 +6,15 @@ use serde_json::{Map, Value};
 
 use super::config::{Family, Keys};
 use super::gguf::{self, Gguf};
-use super::{ChatTemplate, Error, ModelCard, ModelConfig, Origin, Tokenizer, optional};
+use super::{ChatTemplate, Error, ModelConfig, Origin, Tokenizer, optional};
 use crate::artifact::ModelFiles;
 use crate::units::Sha256;
 
 /// The token that ends a turn in Llama-3 vocabularies, which published files do not declare.
 const END_OF_TURN: &str = "<|eot_id|>";
+
+/// Source of a template that only a GGUF holds.
+pub(super) const TEMPLATE_IN_METADATA: &str = "gguf metadata";
 
 /// The template of 2B-4T, whose GGUF files hold a placeholder instead.
 const BUILT_IN: &str = concat!(
@@ -29,7 +32,7 @@ pub struct Codec {
     /// Absent for models that continue plain text.
     pub template: Option<ChatTemplate>,
     /// Beginning-of-sequence id and its spelling.
-    bos: Option<(u32, String)>,
+    pub(super) bos: Option<(u32, String)>,
 }
 
 impl Codec {
@@ -72,6 +75,17 @@ impl Codec {
     }
 }
 
+/// What shaped the text side of a model, for its card.
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    /// The tokenizer, where there is one.
+    pub(super) tokenizer: Option<Origin>,
+    /// The chat template, where there is one.
+    pub(super) template: Option<Origin>,
+    /// Whatever is odd but not wrong.
+    pub(super) warnings: Vec<String>,
+}
+
 /// What the weights say about the ids they know.
 pub(super) struct Vocabulary {
     /// Rows of the embedding table.
@@ -107,10 +121,10 @@ impl Codec {
         files: &ModelFiles,
         vocabulary: &Vocabulary,
         gguf: Option<&Gguf>,
-        card: &mut ModelCard,
+        facts: &mut Facts,
     ) -> Result<Self, Error> {
         let settings = Settings::read(files, "tokenizer_config.json")?;
-        let tokenizer = tokenizer(files, vocabulary, gguf, card)?;
+        let tokenizer = tokenizer(files, vocabulary, gguf, facts)?;
         let special = |key: &str| settings.as_ref().map_or(Ok(None), |s| s.special_token(key));
         let spelling = |id: Option<u32>| tokenizer.as_ref()?.token(id?);
         let bos_token = special("bos_token")?.or_else(|| spelling(vocabulary.bos_id));
@@ -127,7 +141,7 @@ impl Codec {
         }
         let template = source
             .map(|(origin, text)| {
-                card.template = Some(Origin {
+                facts.template = Some(Origin {
                     source: origin.to_owned(),
                     digest: Sha256::of(text.as_bytes()),
                 });
@@ -135,7 +149,8 @@ impl Codec {
             })
             .transpose()?;
         if tokenizer.is_some() && template.is_none() {
-            card.warnings
+            facts
+                .warnings
                 .push("no chat template: prompts are fed as plain text".to_owned());
         }
         Ok(Self {
@@ -156,7 +171,7 @@ impl Codec {
         files: &ModelFiles,
         vocabulary: &Vocabulary,
         added: &[u32],
-        card: &mut ModelCard,
+        facts: &mut Facts,
     ) -> Result<Vec<u32>, Error> {
         let mut ids = vocabulary.eos_ids.clone();
         if let Some(generation) = Settings::read(files, "generation_config.json")? {
@@ -168,7 +183,7 @@ impl Codec {
         ids.extend_from_slice(added);
         ids.sort_unstable();
         ids.dedup();
-        self.check_special_ids(vocabulary, &ids, card)?;
+        self.check_special_ids(vocabulary, &ids, facts)?;
         if ids.is_empty() && self.tokenizer.is_some() {
             return Err(Error::NoStop {
                 origin: files.origin.clone(),
@@ -181,7 +196,7 @@ impl Codec {
         &self,
         vocabulary: &Vocabulary,
         stop_ids: &[u32],
-        card: &mut ModelCard,
+        facts: &mut Facts,
     ) -> Result<(), Error> {
         let vocab_size = vocabulary.n_rows;
         let stops = stop_ids.iter().map(|&id| ("stop id", id));
@@ -202,7 +217,7 @@ impl Codec {
             if self.tokenizer.is_some() {
                 return Err(error);
             }
-            card.warnings.push(error.to_string());
+            facts.warnings.push(error.to_string());
         }
         Ok(())
     }
@@ -213,12 +228,12 @@ fn tokenizer(
     files: &ModelFiles,
     vocabulary: &Vocabulary,
     gguf: Option<&Gguf>,
-    card: &mut ModelCard,
+    facts: &mut Facts,
 ) -> Result<Option<Tokenizer>, Error> {
     let (path, tokenizer) = match (optional(files, "tokenizer.json")?, gguf) {
         (Some((path, bytes)), _) => {
             let tokenizer = Tokenizer::parse(&path, &bytes)?;
-            card.tokenizer = Some(Origin {
+            facts.tokenizer = Some(Origin {
                 source: "tokenizer.json".to_owned(),
                 digest: Sha256::of(&bytes),
             });
@@ -229,8 +244,8 @@ fn tokenizer(
             let Some(embedded) = gguf::tokenizer(gguf)? else {
                 return Ok(None);
             };
-            card.tokenizer = Some(embedded.origin);
-            card.warnings.extend(embedded.warnings);
+            facts.tokenizer = Some(embedded.origin);
+            facts.warnings.extend(embedded.warnings);
             (gguf.path().to_owned(), embedded.tokenizer)
         }
     };
@@ -243,7 +258,8 @@ fn tokenizer(
         });
     }
     if rows > limit as usize {
-        card.warnings
+        facts
+            .warnings
             .push(format!("{rows} embedding rows for {limit} token ids"));
     }
     Ok(Some(tokenizer))
@@ -270,7 +286,7 @@ fn template_source(
         return Ok(Some(("tokenizer_config.json", text.to_owned())));
     }
     let text = gguf.map(gguf::template).transpose()?.flatten();
-    Ok(text.map(|text| ("gguf metadata", text)))
+    Ok(text.map(|text| (TEMPLATE_IN_METADATA, text)))
 }
 
 /// A small JSON file that holds an object.

@@ -23,6 +23,12 @@ const PIECE_BYTES: usize = 1 << 20;
 /// Projections of a layer.
 const N_PROJECTIONS: usize = 7;
 
+/// Names of the norm before the output projection: the usual one, and that of 1bitLLM.
+pub(super) const ATTN_SUB_NORM: [&str; 2] = ["self_attn.attn_sub_norm", "self_attn.inner_attn_ln"];
+
+/// Names of the norm before the down projection, likewise.
+pub(super) const FFN_SUB_NORM: [&str; 2] = ["mlp.ffn_sub_norm", "mlp.ffn_layernorm"];
+
 /// Reads every tensor of a checkpoint.
 ///
 /// # Errors
@@ -32,22 +38,16 @@ pub(super) fn load(
     config: &ModelConfig,
     options: &LoadOptions,
 ) -> Result<Loaded, Error> {
+    let checkpoint = Checkpoint::open(files)?;
     let loader = Loader {
-        checkpoint: Checkpoint::open(files)?,
-        head: options.head,
+        checkpoint: &checkpoint,
         witnessed: witness::chosen(&files.release_digest, config.n_layers * N_PROJECTIONS),
         config,
     };
     let mut notes = Notes::default();
-    let weights = loader.weights(&mut notes)?;
+    let weights = loader.weights(options.head, &mut notes)?;
     loader.check_frequencies(&mut notes)?;
-    let known: BTreeSet<&String> = notes.read.iter().collect();
-    if let Some(tensor) = loader.checkpoint.names().find(|name| !known.contains(name)) {
-        return Err(Error::UnknownTensor {
-            tensor: tensor.clone(),
-            family: config.family.to_string(),
-        });
-    }
+    loader.check_unread(&notes)?;
     Ok(Loaded {
         weights,
         types: notes.types,
@@ -58,11 +58,11 @@ pub(super) fn load(
 
 /// What was learned while reading some of the tensors.
 #[derive(Default)]
-struct Notes {
+pub(super) struct Notes {
     read: Vec<String>,
-    types: BTreeMap<String, usize>,
-    is_packed: bool,
-    warnings: Vec<String>,
+    pub(super) types: BTreeMap<String, usize>,
+    pub(super) is_packed: bool,
+    pub(super) warnings: Vec<String>,
 }
 
 impl Notes {
@@ -90,11 +90,11 @@ fn frequency_tolerance(dtype: Dtype) -> (f32, f32) {
 }
 
 /// A projection to read.
-struct Place<'a> {
+pub(super) struct Place<'a> {
     /// Without `.weight`.
-    name: &'a str,
-    shape: [usize; 2],
-    is_witnessed: bool,
+    pub(super) name: &'a str,
+    pub(super) shape: [usize; 2],
+    pub(super) is_witnessed: bool,
 }
 
 impl Place<'_> {
@@ -103,25 +103,34 @@ impl Place<'_> {
     }
 }
 
-struct Loader<'a> {
-    checkpoint: Checkpoint,
-    head: HeadStorage,
+/// Reads tensors as the configuration expects them.
+pub(super) struct Loader<'a> {
+    pub(super) checkpoint: &'a Checkpoint,
     /// Numbers of the projections that are read a second time.
-    witnessed: Vec<usize>,
-    config: &'a ModelConfig,
+    pub(super) witnessed: Vec<usize>,
+    pub(super) config: &'a ModelConfig,
 }
 
-impl Loader<'_> {
-    fn weights(&self, notes: &mut Notes) -> Result<Weights, Error> {
+impl<'a> Loader<'a> {
+    /// One that reads nothing a second time.
+    pub(super) fn plain(checkpoint: &'a Checkpoint, config: &'a ModelConfig) -> Self {
+        Self {
+            checkpoint,
+            witnessed: Vec::new(),
+            config,
+        }
+    }
+
+    fn weights(&self, head_storage: HeadStorage, notes: &mut Notes) -> Result<Weights, Error> {
         let config = self.config;
         self.check_layers()?;
         let table = [config.vocab_size, config.hidden_size];
-        let embedding_storage = checks::embedding_storage(config, self.head);
+        let embedding_storage = checks::embedding_storage(config, head_storage);
         let embedding = self.table("model.embed_tokens.weight", table, embedding_storage, notes)?;
         let head = if config.is_head_tied {
             None
         } else {
-            Some(self.table("lm_head.weight", table, self.head, notes)?)
+            Some(self.table("lm_head.weight", table, head_storage, notes)?)
         };
         let final_norm = self.gains("model.norm", config.hidden_size, notes)?;
         let read: Vec<_> = (0..config.n_layers)
@@ -147,7 +156,7 @@ impl Loader<'_> {
     }
 
     /// A configuration that announces more layers than there are must not make work for them.
-    fn check_layers(&self) -> Result<(), Error> {
+    pub(super) fn check_layers(&self) -> Result<(), Error> {
         (0..self.config.n_layers).try_for_each(|n| {
             self.dtype(&format!("model.layers.{n}.input_layernorm.weight"))
                 .map(|_| ())
@@ -156,7 +165,7 @@ impl Loader<'_> {
 
     /// Old checkpoints store the rotary frequencies in every layer: nothing is read from them, but
     /// they must be the ones computed with.
-    fn check_frequencies(&self, notes: &mut Notes) -> Result<(), Error> {
+    pub(super) fn check_frequencies(&self, notes: &mut Notes) -> Result<(), Error> {
         let expected = rope::frequencies(self.config.rope_theta, self.config.head_dim);
         for n in 0..self.config.n_layers {
             let tensor = format!("model.layers.{n}.self_attn.rotary_emb.inv_freq");
@@ -181,6 +190,26 @@ impl Loader<'_> {
         Ok(())
     }
 
+    /// No tensor is left that nothing asked for.
+    pub(super) fn check_unread(&self, notes: &Notes) -> Result<(), Error> {
+        let known: BTreeSet<&String> = notes.read.iter().collect();
+        match self.checkpoint.names().find(|name| !known.contains(name)) {
+            None => Ok(()),
+            Some(tensor) => Err(Error::UnknownTensor {
+                tensor: tensor.clone(),
+                family: self.config.family.to_string(),
+            }),
+        }
+    }
+
+    /// Name of a norm inside a layer. 1bitLLM checkpoints have another; both at once are too many.
+    pub(super) fn sub_norm_name(&self, n: usize, [part, other]: [&str; 2]) -> String {
+        let name = |part: &str| format!("model.layers.{n}.{part}");
+        let other = name(other);
+        let is_other = self.checkpoint.info(&format!("{other}.weight")).is_some();
+        if is_other { other } else { name(part) }
+    }
+
     fn layer(
         &self,
         n: usize,
@@ -195,18 +224,14 @@ impl Loader<'_> {
         let (q_width, kv_width) = (self.config.q_width(), self.config.kv_width());
         let has_sub_norms = self.config.has_sub_norms();
         let name = |part: &str| format!("model.layers.{n}.{part}");
-        // 1bitLLM checkpoints have other names for the norms inside; both at once are too many.
-        let mut sub_norm = |part: &str, other: &str, width| {
-            let other = name(other);
-            let is_other = self.checkpoint.info(&format!("{other}.weight")).is_some();
-            let norm = if is_other { other } else { name(part) };
+        let mut sub_norm = |names: [&str; 2], width| {
+            let norm = self.sub_norm_name(n, names);
             has_sub_norms
                 .then(|| self.gains(&norm, width, notes))
                 .transpose()
         };
-        let (attn, ffn) = ("self_attn.attn_sub_norm", "mlp.ffn_sub_norm");
-        let attn_sub_norm = sub_norm(attn, "self_attn.inner_attn_ln", q_width)?;
-        let ffn_sub_norm = sub_norm(ffn, "mlp.ffn_layernorm", inter)?;
+        let attn_sub_norm = sub_norm(ATTN_SUB_NORM, q_width)?;
+        let ffn_sub_norm = sub_norm(FFN_SUB_NORM, inter)?;
         let input_norm = self.gains(&name("input_layernorm"), hidden, notes)?;
         let post_norm = self.gains(&name("post_attention_layernorm"), hidden, notes)?;
         let mut number = n * N_PROJECTIONS;
@@ -236,7 +261,7 @@ impl Loader<'_> {
     }
 
     /// One ternary projection from whichever storage holds it.
-    fn projection(
+    pub(super) fn projection(
         &self,
         place: &Place<'_>,
         buffer: &mut Vec<u8>,
@@ -320,7 +345,12 @@ impl Loader<'_> {
     }
 
     /// Gains of a norm.
-    fn gains(&self, name: &str, width: usize, notes: &mut Notes) -> Result<Vec<f32>, Error> {
+    pub(super) fn gains(
+        &self,
+        name: &str,
+        width: usize,
+        notes: &mut Notes,
+    ) -> Result<Vec<f32>, Error> {
         let tensor = format!("{name}.weight");
         let values = self.float_values(&tensor, &[width], notes)?;
         self.count(&tensor, notes)?;
@@ -335,9 +365,7 @@ impl Loader<'_> {
         storage: HeadStorage,
         notes: &mut Notes,
     ) -> Result<Table, Error> {
-        let dtype = self.float_dtype(tensor)?;
-        self.begin(tensor, &shape, notes)?;
-        self.count(tensor, notes)?;
+        let dtype = self.begin_table(tensor, shape, notes)?;
         let [n_rows, width] = shape;
         let row_bytes = width * dtype.size();
         let mut table = Table::zeroed(storage, n_rows, width);
@@ -362,6 +390,19 @@ impl Loader<'_> {
             .collect();
         read.into_iter().collect::<Result<(), Error>>()?;
         Ok(table)
+    }
+
+    /// Checks type and shape of a table and marks it as used.
+    pub(super) fn begin_table(
+        &self,
+        tensor: &str,
+        shape: [usize; 2],
+        notes: &mut Notes,
+    ) -> Result<Dtype, Error> {
+        let dtype = self.float_dtype(tensor)?;
+        self.begin(tensor, &shape, notes)?;
+        self.count(tensor, notes)?;
+        Ok(dtype)
     }
 
     /// A float tensor as f32, every value finite.

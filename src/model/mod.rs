@@ -10,12 +10,14 @@ mod checkpoint;
 mod checks;
 mod codec;
 pub mod config;
+pub mod convert;
 pub mod detect;
 mod error;
 pub mod gguf;
 mod hf;
 pub mod rope;
 pub mod safetensors;
+mod source;
 pub mod synthetic;
 mod table;
 mod template;
@@ -41,7 +43,7 @@ pub use weights::{Identity, LayerWeights, Weights};
 pub use witness::Witness;
 
 use crate::artifact::ModelFiles;
-use codec::Vocabulary;
+use codec::{Facts, Vocabulary};
 use gguf::Gguf;
 
 /// How the values of an `I2_S` tensor stand in its bytes; the file does not say it.
@@ -227,8 +229,12 @@ impl Text {
         options: &LoadOptions,
         card: &mut ModelCard,
     ) -> Result<Self, Error> {
-        let codec = Codec::read(files, vocabulary, gguf, card)?;
-        let stop_ids = codec.stop_ids(files, vocabulary, &options.stop_ids, card)?;
+        let mut facts = Facts::default();
+        let codec = Codec::read(files, vocabulary, gguf, &mut facts)?;
+        let stop_ids = codec.stop_ids(files, vocabulary, &options.stop_ids, &mut facts)?;
+        card.tokenizer = facts.tokenizer;
+        card.template = facts.template;
+        card.warnings.extend(facts.warnings);
         card.stop_ids.clone_from(&stop_ids);
         Ok(Self { codec, stop_ids })
     }

@@ -244,6 +244,34 @@ impl TernaryMatrix {
         &self.codes
     }
 
+    /// `T + 1` of one row, one a byte.
+    ///
+    /// * `out`: `[n_in]`
+    pub(super) fn unpack_row(&self, row: usize, out: &mut [u8]) {
+        assert_eq!(out.len(), self.n_in, "one place per column");
+        for (out, byte) in out.chunks_mut(4).zip(self.row(row)) {
+            for (slot, out) in out.iter_mut().enumerate() {
+                *out = byte >> (2 * slot) & 3;
+            }
+        }
+    }
+
+    /// The bytes [`from_packed`](Self::from_packed) reads, `[ceil(n_out / 4), n_in]`; the places
+    /// of rows that do not exist are 0.
+    pub(super) fn packed(&self) -> Vec<u8> {
+        let groups = self.n_out.div_ceil(4);
+        let mut packed = vec![0; groups * self.n_in];
+        let mut codes = vec![0; self.n_in];
+        for row in 0..self.n_out {
+            self.unpack_row(row, &mut codes);
+            let (p, shift) = (row % groups, 2 * (row / groups));
+            for (byte, code) in packed[p * self.n_in..][..self.n_in].iter_mut().zip(&codes) {
+                *byte |= code << shift;
+            }
+        }
+        packed
+    }
+
     /// Identity of the codes, independent of the container they came in and of the scale.
     ///
     /// sha256 over `"vv-ternary-1"`, `n_out` and `n_in` as u64 little-endian, and the codes.
@@ -388,6 +416,13 @@ mod tests {
         // The unused top bits of both bytes hold code 3.
         let packed = [0b11_10_01_00, 0b11_00_01_10];
         assert!(TernaryMatrix::from_packed("w", [6, 1], &packed, 1.0).is_ok());
+    }
+
+    #[test]
+    fn packed_bytes_come_back() {
+        let packed = [0b00_10_01_00, 0b00_00_01_10];
+        let matrix = TernaryMatrix::from_packed("w", [6, 1], &packed, 1.0).unwrap();
+        assert_eq!(matrix.packed(), packed);
     }
 
     #[test]

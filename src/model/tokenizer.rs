@@ -82,6 +82,14 @@ impl Tokenizer {
             .map_or(0, |id| id.saturating_add(1))
     }
 
+    /// The tokenizer as a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// [`Error::Encode`] with the library's words.
+    pub(super) fn to_json(&self) -> Result<String, Error> {
+        contained(|| self.inner.to_string(true)).map_err(failed)
+    }
+
     /// Number of tokens, added ones included.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

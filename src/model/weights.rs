@@ -59,6 +59,29 @@ pub struct Identity {
     pub layers: Sha256,
 }
 
+impl Identity {
+    /// The identity of matrices in any order.
+    ///
+    /// * `matrices`: name of the tensor in a checkpoint, codes digest, direct scale
+    pub(super) fn of(mut matrices: Vec<(String, Sha256, f32)>) -> Self {
+        matrices.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        let (mut codes, mut layers) = (Hasher::default(), Hasher::default());
+        layers.update(b"vv-layers-1");
+        for (name, digest, scale) in matrices {
+            for hasher in [&mut codes, &mut layers] {
+                hasher.update(name.as_bytes());
+                hasher.update(&[0]);
+                hasher.update(digest.as_bytes());
+            }
+            layers.update(&scale.to_le_bytes());
+        }
+        Self {
+            codes: codes.finish(),
+            layers: layers.finish(),
+        }
+    }
+}
+
 impl LayerWeights {
     /// The projections with their names in the checkpoint, below `model.layers.N.`.
     pub fn projections(&self) -> [(&'static str, &TernaryMatrix); 7] {
@@ -89,22 +112,12 @@ impl Weights {
                 matrices.push((format!("model.layers.{n}.{name}.weight"), matrix));
             }
         }
-        matrices.sort_unstable_by(|a, b| a.0.cmp(&b.0));
-        let digests: Vec<Sha256> = matrices.par_iter().map(|(_, m)| m.codes_digest()).collect();
-        let (mut codes, mut layers) = (Hasher::default(), Hasher::default());
-        layers.update(b"vv-layers-1");
-        for ((name, matrix), digest) in matrices.iter().zip(digests) {
-            for hasher in [&mut codes, &mut layers] {
-                hasher.update(name.as_bytes());
-                hasher.update(&[0]);
-                hasher.update(digest.as_bytes());
-            }
-            layers.update(&matrix.scale().to_le_bytes());
-        }
-        Identity {
-            codes: codes.finish(),
-            layers: layers.finish(),
-        }
+        Identity::of(
+            matrices
+                .par_iter()
+                .map(|(name, matrix)| (name.clone(), matrix.codes_digest(), matrix.scale()))
+                .collect(),
+        )
     }
 
     /// Number of weights, norm gains included.

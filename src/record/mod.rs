@@ -90,6 +90,10 @@ pub struct ModelIdentity {
     pub card: Option<String>,
     /// Digest of the tokenizer file; equal digests mean equal token ids.
     pub tokenizer_sha256: Option<Sha256>,
+    /// Identity of the ternary codes with their scales, whatever container they came in; absent
+    /// when the model never loaded, and in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layers_sha256: Option<Sha256>,
 }
 
 /// One file of a model.
@@ -180,6 +184,7 @@ mod tests {
                 }],
                 card: Some("bitnet".to_owned()),
                 tokenizer_sha256: Some(digest),
+                layers_sha256: Some(digest),
             },
             scenes: SceneSetIdentity {
                 name: "set".to_owned(),

@@ -310,6 +310,7 @@ fn tested(file: &ReportFile) -> Vec<String> {
         model("candidate", &file.candidate),
         model("baseline", &file.baseline),
     ];
+    lines.extend(same_layers(&file.baseline, &file.candidate));
     if let Some(scenes) = &file.scenes {
         lines.push(format!(
             "scenes {}@{} {} · prompt {} · lexicon {} · {}",
@@ -329,6 +330,24 @@ fn tested(file: &ReportFile) -> Vec<String> {
         ));
     }
     lines
+}
+
+/// What equal digests of the layers prove of two models that are not the same files.
+fn same_layers(baseline: &ModelIdentity, candidate: &ModelIdentity) -> Option<String> {
+    let layers = baseline.layers_sha256.as_ref()?;
+    if candidate.layers_sha256.as_ref() != Some(layers)
+        || baseline.release_digest == candidate.release_digest
+    {
+        return None;
+    }
+    // The container is the second part of a card.
+    let container = |model: &ModelIdentity| {
+        let mut parts = model.card.as_deref()?.split(" · ");
+        parts.nth(1).map(str::to_owned)
+    };
+    let containers = container(baseline).zip(container(candidate));
+    let containers = containers.filter(|(a, b)| a != b);
+    Some(wording::same_layers(&digest(layers), containers.as_ref()))
 }
 
 fn digest(digest: &Sha256) -> String {

@@ -181,6 +181,40 @@ fn a_planted_harm_is_announced_below_the_verdict() {
     assert!(markdown::render(&report).contains("**This verdict does not count"));
 }
 
+/// What is said of the layers, where anything is.
+fn layers_line(edit: impl FnOnce(&mut ModelIdentity, &mut ModelIdentity)) -> Option<String> {
+    let (mut base, mut cand) = roles();
+    base.record.model.layers_sha256 = Some(Sha256::of(b"layers"));
+    cand.record.model.layers_sha256 = Some(Sha256::of(b"layers"));
+    base.record.model.card = Some("bitnet 1.2M · hf-packed · 4x192/512".into());
+    cand.record.model.card = Some("bitnet 1.2M · gguf-q4_0 · 4x192/512".into());
+    edit(&mut base.record.model, &mut cand.record.model);
+    same_layers(&base.record.model, &cand.record.model)
+}
+
+#[test]
+fn equal_layers_are_the_same_weights_whatever_holds_them() {
+    let line = layers_line(|_, _| ()).expect("the layers are equal");
+    assert!(
+        line.starts_with("same weights, other container: hf-packed and gguf-q4_0 hold the same"),
+        "{line}"
+    );
+    let line = layers_line(|base, cand| cand.card.clone_from(&base.card));
+    assert!(
+        line.expect("equal")
+            .starts_with("same ternary layers in both roles")
+    );
+    let other = layers_line(|_, cand| cand.layers_sha256 = Some(Sha256::of(b"other")));
+    assert_eq!(other, None);
+    let unknown = layers_line(|base, cand| {
+        base.layers_sha256 = None;
+        cand.layers_sha256 = None;
+    });
+    assert_eq!(unknown, None, "two unknowns are not equal");
+    let identical = layers_line(|base, cand| cand.release_digest = base.release_digest);
+    assert_eq!(identical, None);
+}
+
 #[test]
 fn identical_artifacts_need_no_run() {
     let (base, _) = roles();

@@ -139,6 +139,18 @@ pub fn error_rates(confidence: Confidence) -> String {
     )
 }
 
+/// Equal ternary layers in both roles.
+///
+/// * `containers`: of the baseline and of the candidate, where they differ
+pub fn same_layers(digest: &str, containers: Option<&(String, String)>) -> String {
+    match containers {
+        Some((baseline, candidate)) => format!(
+            "same weights, other container: {baseline} and {candidate} hold the same ternary layers, {digest}"
+        ),
+        None => format!("same ternary layers in both roles, {digest}"),
+    }
+}
+
 /// Whether digests were promised by a manifest.
 pub fn pinned(is_pinned: bool) -> &'static str {
     if is_pinned { "pinned" } else { "unpinned" }

@@ -261,6 +261,7 @@ pub fn identity(files: &ModelFiles, name: &str, version: Option<&str>) -> ModelI
         files: identities.collect(),
         card: None,
         tokenizer_sha256: None,
+        layers_sha256: None,
     }
 }
 
@@ -304,6 +305,7 @@ impl<'a> Run<'a> {
         let record = self.records.of_mut(role);
         record.model.card = Some(answer.card.clone());
         record.model.tokenizer_sha256 = Some(answer.tokenizer_sha256);
+        record.model.layers_sha256 = answer.layers_sha256;
         record.workers.push(WorkerFacts {
             pass: pass.to_owned(),
             kernel: session.hello().kernel.clone(),

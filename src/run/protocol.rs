@@ -243,6 +243,9 @@ pub struct LoadAnswer {
     pub card: String,
     /// Digest of the tokenizer file.
     pub tokenizer_sha256: Sha256,
+    /// Identity of the ternary codes with their scales; absent for a model without any.
+    #[serde(default)]
+    pub layers_sha256: Option<Sha256>,
     /// Longest context, in tokens.
     pub context_limit: usize,
     /// Threads that compute.

@@ -18,6 +18,7 @@ struct Real {
     stop_ids: Vec<u32>,
     card: String,
     tokenizer_sha256: Sha256,
+    layers_sha256: Option<Sha256>,
     n_threads: usize,
     engine: Box<dyn Engine>,
 }
@@ -72,6 +73,7 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
         stop_ids,
         card: card.to_string(),
         tokenizer_sha256,
+        layers_sha256: card.layers_digest,
         n_threads,
         engine,
     };
@@ -274,6 +276,10 @@ impl Subject for Real {
 
     fn tokenizer_sha256(&self) -> Sha256 {
         self.tokenizer_sha256
+    }
+
+    fn layers_sha256(&self) -> Option<Sha256> {
+        self.layers_sha256
     }
 
     fn threads(&self) -> usize {

@@ -53,6 +53,9 @@ pub trait Subject {
     /// Digest of the tokenizer file.
     fn tokenizer_sha256(&self) -> Sha256;
 
+    /// Identity of the ternary codes with their scales, where there are any.
+    fn layers_sha256(&self) -> Option<Sha256>;
+
     /// Threads that compute.
     fn threads(&self) -> usize;
 
@@ -261,6 +264,7 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
             verify_ns: loaded.verify_ns,
             card: subject.card(),
             tokenizer_sha256: subject.tokenizer_sha256(),
+            layers_sha256: subject.layers_sha256(),
             context_limit: subject.engine().context_limit(),
             threads: subject.threads(),
             anon_bytes: memory.anon,

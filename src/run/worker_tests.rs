@@ -124,6 +124,10 @@ impl Subject for Digits {
         Sha256::of(b"digits")
     }
 
+    fn layers_sha256(&self) -> Option<Sha256> {
+        None
+    }
+
     fn threads(&self) -> usize {
         1
     }

@@ -4,6 +4,7 @@ mod arena;
 mod bad_input;
 mod common;
 mod compare;
+mod convert;
 mod docs;
 mod faults;
 mod fuzz_cases;

@@ -85,5 +85,5 @@ fn candle_is_told_what_was_checked() {
     assert_eq!(count("general.dtype"), 0, "the rotary table is in f32");
     assert_eq!(content.tensor_infos.len(), gguf.tensors.len());
     let embedding = &content.tensor_infos["token_embd.weight"];
-    assert_eq!(embedding.shape.dims(), [272, 32]);
+    assert_eq!(embedding.shape.dims(), [272, 64]);
 }

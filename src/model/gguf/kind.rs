@@ -173,6 +173,17 @@ impl GgmlType {
             .map(|&(_, _, _, values, bytes)| (values, bytes))
     }
 
+    /// Bytes of a row of `n` values.
+    ///
+    /// # Panics
+    /// When the type has no blocks or the row is not whole ones.
+    pub(in crate::model) fn row_bytes(self, n: usize) -> usize {
+        let (values, bytes) = self.block().expect("the type has blocks");
+        let n = n as u64;
+        assert!(n.is_multiple_of(values), "rows are whole blocks");
+        usize::try_from(n / values * bytes).expect("a row fits in memory")
+    }
+
     /// Number in the file.
     pub fn id(self) -> u32 {
         match self {

@@ -45,7 +45,7 @@ pub(in crate::model) enum Detected {
 
 /// A ternary model of an architecture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::model) struct Ternary(Architecture);
+pub(in crate::model) struct Ternary(pub(super) Architecture);
 
 /// A model with what was learned while reading it.
 pub(in crate::model) struct Loaded {
@@ -245,7 +245,7 @@ fn is_scale(name: &str) -> bool {
     last == Some("scale")
 }
 
-/// Reads the tensors of one file.
+/// Reads tensors as the configuration expects them.
 pub(super) struct Loader<'a> {
     pub(super) gguf: &'a Gguf,
     pub(super) config: &'a ModelConfig,
@@ -258,7 +258,7 @@ pub(super) struct Loader<'a> {
 
 impl Loader<'_> {
     /// Every expected tensor is there, and no other.
-    fn check_names(&self) -> Result<(), Error> {
+    pub(super) fn check_names(&self) -> Result<(), Error> {
         let mut unread: BTreeSet<&str> = self.gguf.tensors.keys().map(String::as_str).collect();
         let mut need = |name: &str| {
             if unread.remove(name) {
@@ -297,7 +297,7 @@ impl Loader<'_> {
         }
     }
 
-    fn projection_kinds(&self) -> BTreeSet<GgmlType> {
+    pub(super) fn projection_kinds(&self) -> BTreeSet<GgmlType> {
         projections(self.gguf).map(|(_, info)| info.kind).collect()
     }
 
@@ -352,7 +352,7 @@ impl Loader<'_> {
         })
     }
 
-    fn gains(&self, name: &str, width: usize) -> Result<Vec<f32>, Error> {
+    pub(super) fn gains(&self, name: &str, width: usize) -> Result<Vec<f32>, Error> {
         let tensor = format!("{name}.weight");
         let values = self.values(&tensor, &[width])?;
         checks::gains(&tensor, values)
@@ -383,19 +383,25 @@ impl Loader<'_> {
         Ok(values)
     }
 
+    /// Place and type of a table that can be decoded.
+    pub(super) fn table_info(&self, tensor: &str) -> Result<&TensorInfo, Error> {
+        let shape = [self.config.vocab_size, self.config.hidden_size];
+        let info = self.info(tensor, &shape)?;
+        if blocks::is_decodable(info.kind) {
+            return Ok(info);
+        }
+        Err(Error::Dtype {
+            tensor: tensor.to_owned(),
+            expected: "F32, F16, BF16, Q4_0, Q8_0, Q4_K or Q6_K".to_owned(),
+            found: info.kind.to_string(),
+        })
+    }
+
     /// A table of rows; pieces of a few MiB are read and decoded by all threads, so the whole
     /// never exists as floats.
     fn table(&self, tensor: &str, storage: HeadStorage) -> Result<Table, Error> {
-        let shape = [self.config.vocab_size, self.config.hidden_size];
-        let info = self.info(tensor, &shape)?;
-        if !blocks::is_decodable(info.kind) {
-            return Err(Error::Dtype {
-                tensor: tensor.to_owned(),
-                expected: "F32, F16, BF16, Q4_0, Q8_0, Q4_K or Q6_K".to_owned(),
-                found: info.kind.to_string(),
-            });
-        }
-        let [n_rows, width] = shape;
+        let info = self.table_info(tensor)?;
+        let (n_rows, width) = (self.config.vocab_size, self.config.hidden_size);
         let row_bytes = bytes_of(info) / n_rows;
         let mut table = Table::zeroed(storage, n_rows, width);
         table

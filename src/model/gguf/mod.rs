@@ -11,6 +11,7 @@
 pub mod blocks;
 mod codes;
 mod definition;
+mod encode;
 mod error;
 mod header;
 mod keys;
@@ -19,8 +20,11 @@ mod load;
 mod plain;
 mod projection;
 mod reader;
+mod stream;
 mod text;
 mod value;
+mod vocabulary;
+pub(super) mod write;
 
 pub use error::FormatError;
 pub use header::{Header, MAX_HEADER_BYTES, RawTensor};
@@ -29,9 +33,12 @@ pub use plain::{MAX_POSITIONS, PlainModel};
 pub use reader::{Gguf, TensorInfo};
 pub use value::{Array, Strings, Value};
 
+pub(super) use encode::{block_values, encode, encoded_len, has_scale_tensor};
 pub(super) use load::{Detected, detect, load};
 pub(super) use plain::check as check_plain;
-pub(super) use text::{template, tokenizer};
+pub(super) use stream::Streamed;
+pub(super) use text::{HUGGING_FACE, template, tokenizer};
+pub(super) use vocabulary::keys_of;
 
 #[cfg(test)]
 mod tests;

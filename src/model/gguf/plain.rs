@@ -225,6 +225,13 @@ fn check_tensors(gguf: &Gguf, config: &ModelConfig, expected: &[Expected]) -> Re
             ),
             Role::Gains | Role::Bias => (keys::is_float(info.kind), "F32, F16 or BF16"),
         };
+        let row = info.dims[0];
+        if *role == Role::Matrix && takes_pairs(info.kind) && !row.is_multiple_of(64) {
+            return Err(Error::Unsupported {
+                path: gguf.path().to_owned(),
+                what: format!("tensor `{name}` of {} in rows of {row} values", info.kind),
+            });
+        }
         if !fits {
             return Err(Error::Dtype {
                 tensor: name.clone(),
@@ -240,6 +247,11 @@ fn check_tensors(gguf: &Gguf, config: &ModelConfig, expected: &[Expected]) -> Re
             family: config.family.to_string(),
         }),
     }
+}
+
+/// Whether candle multiplies blocks of this type in pairs only, and panics at an odd one.
+fn takes_pairs(kind: GgmlType) -> bool {
+    matches!(kind, GgmlType::Q4_1 | GgmlType::Q5_0 | GgmlType::Q5_1)
 }
 
 /// Some whole blocks of a tensor.

@@ -58,9 +58,9 @@ impl Loader<'_> {
                     ),
                 });
             }
-            self.from_floats(&place)?
+            self.float_matrix(&place)?
         } else if is_float {
-            let matrix = self.from_floats(&place)?;
+            let matrix = self.float_matrix(&place)?;
             let scale = matrix.scale() * factor;
             matrix.with_scale(tensor, scale)?
         } else if codes::may_be_ternary(info.kind) {
@@ -88,7 +88,7 @@ impl Loader<'_> {
     }
 
     /// Weights that are stored as floats: masters, or ternary already.
-    fn from_floats(&self, place: &Place) -> Result<TernaryMatrix, Error> {
+    fn float_matrix(&self, place: &Place) -> Result<TernaryMatrix, Error> {
         let (tensor, shape) = (place.tensor.as_str(), place.shape);
         let stored = self.values(tensor, &shape)?;
         let unpermuted = place

@@ -10,7 +10,7 @@ use serde_json::Value as Json;
 use super::codes::{self, NotTernary};
 use super::*;
 use crate::hint::Hint as _;
-use crate::model::{Error, I2sLayout};
+use crate::model::{Error, I2sLayout, TernaryMatrix};
 
 /// A GGUF written field by field, so that any field can be wrong.
 #[derive(Clone)]
@@ -524,6 +524,25 @@ fn texts_become_the_ids_that_llama_cpp_gives_them() {
     check_tokens("qwen2");
 }
 
+/// A tokenizer built from metadata, written as `tokenizer.json`, gives the same metadata.
+#[track_caller]
+fn check_vocabulary(pre: &str) {
+    let gguf = vocabulary(pre);
+    let json = text::tokenizer(&gguf).unwrap().unwrap().tokenizer.to_json();
+    let n = gguf.metadata["tokenizer.ggml.tokens"].as_strings().unwrap();
+    let keys = super::keys_of(json.unwrap().as_bytes(), n.len()).unwrap();
+    assert_eq!(keys.len(), 5);
+    for (key, value) in keys {
+        assert_eq!(Some(&value), gguf.metadata.get(&key), "{key}");
+    }
+}
+
+#[test]
+fn a_vocabulary_becomes_a_file_and_the_file_the_vocabulary() {
+    check_vocabulary("llama-bpe");
+    check_vocabulary("qwen2");
+}
+
 // Pitfall 10.
 #[test]
 fn a_vocabulary_without_a_known_rule_is_refused() {
@@ -717,4 +736,127 @@ fn rows_of_odd_width_are_padded_and_heads_regain_their_order() {
     // Two heads of width 4: file rows 0 1 2 3 are rows 0 2 1 3 of the original.
     let original = codes::unpermuted(&[0u8, 2, 1, 3, 4, 6, 5, 7], 8, 4);
     assert_eq!(*original, [0, 1, 2, 3, 4, 5, 6, 7]);
+}
+
+/// Codes of the signs in a file of vectors.
+fn unsigned(list: &Json) -> Vec<u8> {
+    signs(list)
+        .iter()
+        .map(|t| (t + 1).cast_unsigned())
+        .collect()
+}
+
+#[track_caller]
+fn check_encoded(kind: GgmlType, codes: &[u8], scale: f32, expected: &[u8]) {
+    let mut found = vec![7];
+    super::encode(kind, codes, scale, &mut found);
+    assert_eq!(&found[1..], expected, "{kind}");
+    assert_eq!(super::encoded_len(kind, codes.len()), expected.len());
+}
+
+#[test]
+fn codes_become_the_bytes_of_the_reference() {
+    let golden = golden("encoded.json");
+    let codes = unsigned(&golden["ternary"]);
+    for (kind, name) in [
+        (GgmlType::TQ1_0, "tq1_0"),
+        (GgmlType::TQ2_0, "tq2_0"),
+        (GgmlType::Q4_0, "q4_0"),
+        (GgmlType::I2S, "i2_s"),
+    ] {
+        check_encoded(kind, &codes, 0.3, &bytes(&golden[name]));
+    }
+}
+
+#[test]
+fn packed_codes_are_those_of_the_reference() {
+    let golden = golden("encoded.json");
+    let (packed, shape) = (bytes(&golden["packed"]), [6, 512]);
+    let matrix = TernaryMatrix::from_packed("w", shape, &packed, 0.3).unwrap();
+    let read = |row| (0..512).map(move |column| (row, column));
+    let found: Vec<i8> = (0..6)
+        .flat_map(read)
+        .map(|(row, column)| matrix.sign(row, column))
+        .collect();
+    assert_eq!(found, signs(&golden["ternary"]));
+    assert_eq!(matrix.packed(), packed);
+}
+
+// Other engines made these bytes; their scale is the block's own.
+#[test]
+fn published_blocks_are_written_again_but_for_their_scale() {
+    let golden = golden("blocks.json");
+    let codes = unsigned(&golden["ternary_512"]);
+    for (kind, name, at, size) in [
+        (GgmlType::TQ1_0, "TQ1_0", 52, 54),
+        (GgmlType::TQ2_0, "TQ2_0", 64, 66),
+    ] {
+        let mut expected = bytes(&golden["formats"][name]["bytes_hex"]);
+        for block in expected.chunks_exact_mut(size) {
+            block[at..at + 2].copy_from_slice(&half::f16::ONE.to_le_bytes());
+        }
+        check_encoded(kind, &codes, 1.0, &expected);
+    }
+    let i2_s = bytes(&golden["formats"]["I2_S"]["bytes_hex"]);
+    let scale = f32::from_le_bytes(i2_s[128..132].try_into().unwrap());
+    check_encoded(GgmlType::I2S, &codes, scale, &i2_s);
+}
+
+proptest! {
+    #[test]
+    fn what_is_encoded_is_decoded(draws in proptest::collection::vec(0u8..3, 512), scale in 1e-3f32..3.0) {
+        for kind in [GgmlType::TQ1_0, GgmlType::TQ2_0, GgmlType::Q4_0, GgmlType::I2S] {
+            let mut bytes = Vec::new();
+            super::encode(kind, &draws, scale, &mut bytes);
+            let (found, read) = ternary(kind, I2sLayout::Blocks128, &bytes).unwrap();
+            let wanted: Vec<i8> = draws.iter().map(|code| code.cast_signed() - 1).collect();
+            prop_assert_eq!(&found, &wanted);
+            let held = if kind == GgmlType::I2S { scale } else { 1.0 };
+            prop_assert_eq!(read.to_bits(), held.to_bits());
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_read(text in ".{0,20}", n in any::<u64>(), x in any::<i8>(), tokens in proptest::collection::vec(".{0,5}", 0..4)) {
+        let list: Strings = tokens.iter().map(String::as_str).collect();
+        let values = [
+            Value::U8(n.to_le_bytes()[0]),
+            Value::I8(x),
+            Value::U16(n.to_le_bytes()[0].into()),
+            Value::I16(x.into()),
+            Value::U32(7),
+            Value::I32(x.into()),
+            Value::F32(0.5),
+            Value::Bool(x > 0),
+            Value::String(text),
+            Value::Array(Array::Strings(list)),
+            Value::U64(n),
+            Value::I64(x.into()),
+            Value::F64(0.25),
+            Value::Array(Array::I32(vec![1, x.into()])),
+            Value::Array(Array::F32(vec![0.5])),
+            Value::Array(Array::Bool(vec![true, x > 0])),
+            Value::Array(Array::U8(vec![1, 2])),
+            Value::Array(Array::F64(Vec::new())),
+        ];
+        let metadata: Vec<(String, Value)> = values
+            .into_iter()
+            .enumerate()
+            .map(|(i, value)| (format!("key.{i:02}"), value))
+            .collect();
+        let tensors = [
+            super::write::Listed { name: "a".to_owned(), dims: vec![3], kind: GgmlType::F32, bytes: 12 },
+            super::write::Listed { name: "b".to_owned(), dims: vec![32, 2], kind: GgmlType::Q4_0, bytes: 36 },
+        ];
+        let mut file = Vec::new();
+        super::write::header(&mut file, &metadata, &tensors).unwrap();
+        prop_assert_eq!(file.len() % 32, 0);
+        let header = Header::read(file.as_slice(), file.len() as u64 + 96).unwrap();
+        prop_assert_eq!(header.metadata.into_iter().collect::<Vec<_>>(), metadata);
+        prop_assert_eq!(header.data_offset, file.len() as u64);
+        let offsets: Vec<u64> = header.tensors.iter().map(|tensor| tensor.offset).collect();
+        prop_assert_eq!(offsets, [0, 32]);
+        prop_assert_eq!(&header.tensors[1].dims, &[32, 2]);
+        prop_assert_eq!(header.tensors[1].type_id, GgmlType::Q4_0.id());
+    }
 }

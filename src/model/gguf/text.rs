@@ -18,15 +18,18 @@ use crate::model::{Error, Origin, Tokenizer};
 use crate::units::{Hasher, Sha256};
 
 /// Text is cut like this before merging, in Llama 3; digits in threes.
-const LLAMA_3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const LLAMA_3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// The same in Qwen 2; digits one by one.
-const QWEN_2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+pub(super) const QWEN_2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
 /// Type of a token that stands for something no text spells.
-const CONTROL: i64 = 3;
+pub(super) const CONTROL: i64 = 3;
 /// Type of a token that is matched in text before anything is cut.
-const USER_DEFINED: i64 = 4;
+pub(super) const USER_DEFINED: i64 = 4;
+
+/// Key of a whole `tokenizer.json`, which wins over the other keys.
+pub(in crate::model) const HUGGING_FACE: &str = "tokenizer.huggingface.json";
 
 /// A rule for cutting text, with what goes with it.
 struct Pre {
@@ -65,11 +68,11 @@ pub(in crate::model) struct Embedded {
 /// [`Error::BadKey`], [`Error::Tokenizer`].
 pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error> {
     let keys = Keys::of(gguf)?;
-    if let Some(json) = keys.text("tokenizer.huggingface.json")? {
+    if let Some(json) = keys.text(HUGGING_FACE)? {
         return Ok(Some(Embedded {
             tokenizer: Tokenizer::parse(gguf.path(), json.as_bytes())?,
             origin: Origin {
-                source: "tokenizer.huggingface.json".to_owned(),
+                source: HUGGING_FACE.to_owned(),
                 digest: Sha256::of(json.as_bytes()),
             },
             warnings: Vec::new(),
