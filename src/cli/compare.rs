@@ -112,7 +112,7 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
 fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
     let input = |scene: &crate::scene::Scene| SceneInput {
         id: scene.id.clone(),
-        prompt_text: set.template.render(&scene.analytic),
+        prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
     };
     set.scenes.iter().map(input).collect()

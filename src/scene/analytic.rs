@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Detections of one video.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Analytic {
     /// Path of the video on the recording host; informative.
     pub source_video_path: String,
@@ -17,7 +17,7 @@ pub struct Analytic {
     /// Length of the video in seconds, > 0.
     pub duration_seconds: f64,
     /// Number of frames the detector looked at.
-    pub frames_analyzed: u64,
+    pub frames_analyzed: Option<u64>,
     /// Detections, in no particular order.
     pub events: Vec<Event>,
 }
@@ -130,7 +130,7 @@ mod tests {
             source_video_hash_sha256: "0".repeat(64),
             processing_timestamp_utc: "2026-11-01T00:00:00Z".into(),
             duration_seconds,
-            frames_analyzed: 1,
+            frames_analyzed: Some(1),
             events: vec![Event {
                 frame_timestamp_seconds: time,
                 event_type: "object_detection".into(),

@@ -2,6 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde::{Deserialize, Serialize};
+
+use super::Scene;
 use super::analytic::Analytic;
 use super::lexicon::Lexicon;
 
@@ -23,9 +26,75 @@ pub struct LabelFacts {
     pub max_at_once: u32,
 }
 
+/// Feasible number of objects of a label.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountRange {
+    /// Least.
+    pub lo: u32,
+    /// Most; `None` is unbounded.
+    pub hi: Option<u32>,
+}
+
+/// How times in a text are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(tag = "mode", rename_all = "lowercase")]
+pub enum TimeBase {
+    /// From the start.
+    #[default]
+    Offset,
+    /// Of the day.
+    WallClock {
+        /// Start in seconds of the day.
+        start_s: u32,
+    },
+}
+
+/// What is known beyond the detections.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KnownFacts {
+    /// By label.
+    #[serde(default)]
+    pub labels: BTreeMap<String, KnownLabel>,
+    /// Replaces salient.
+    #[serde(default)]
+    pub required: Option<Vec<String>>,
+    /// Added to supported.
+    #[serde(default)]
+    pub allowed: Vec<String>,
+    /// Feasible counts.
+    #[serde(default)]
+    pub counts: BTreeMap<String, [u32; 2]>,
+    /// Informative.
+    #[serde(default)]
+    pub order: Vec<String>,
+}
+
+/// Known of a label.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct KnownLabel {
+    /// Objects.
+    pub tracks: Option<u32>,
+    /// First.
+    pub first: Option<f64>,
+    /// Last.
+    pub last: Option<f64>,
+    /// At once.
+    pub max_simultaneous: Option<u32>,
+    /// Frames.
+    pub frames: Option<u32>,
+}
+
 /// What a scene supports.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Facts {
+    /// Length.
+    pub duration_s: f64,
+    /// Times.
+    pub time_base: TimeBase,
+    /// Frames.
+    pub frames_s: Vec<f64>,
+    /// Counts.
+    pub counts: BTreeMap<String, CountRange>,
     /// Labels detected with at least [`PRESENT`], by COCO key.
     pub labels: BTreeMap<String, LabelFacts>,
     /// Labels that must be mentioned: seen in two frames, or in all if there are fewer.
@@ -68,6 +137,8 @@ impl Facts {
                 *boxes.entry((label.to_owned(), at_ms)).or_default() += 1;
             }
         }
+        facts.duration_s = analytic.duration_seconds;
+        facts.frames_s = frames.iter().map(|ms| *ms as f64 / 1000.0).collect();
         for ((label, at_ms), n) in boxes {
             let at_s = at_ms as f64 / 1000.0;
             let seen = facts.labels.entry(label).or_insert(LabelFacts {
@@ -103,6 +174,17 @@ impl Facts {
         facts
     }
 
+    /// With known facts.
+    pub fn of_scene(scene: &Scene, lexicon: &Lexicon) -> Self {
+        let mut facts = Self::of(&scene.analytic, lexicon);
+        facts.time_base = scene.time_base;
+        if let Some(required) = &scene.facts.required {
+            facts.salient = required.iter().cloned().collect();
+        }
+        facts.supported.extend(scene.facts.allowed.iter().cloned());
+        facts
+    }
+
     /// Whether no frame holds a detection of at least [`PRESENT`].
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
@@ -133,7 +215,7 @@ mod tests {
             source_video_hash_sha256: "0".repeat(64),
             processing_timestamp_utc: "2026-11-01T00:00:00Z".into(),
             duration_seconds: 60.0,
-            frames_analyzed: 60,
+            frames_analyzed: Some(60),
             events: events.iter().map(event).collect(),
         };
         Facts::of(&analytic, &BUILT_IN)

@@ -3,13 +3,19 @@
 //! In: a scene-set directory. Out: a [`SceneSet`] whose digests were checked. Knows no model.
 
 pub mod analytic;
+pub mod canonical;
+pub mod dice;
 pub mod facts;
 pub mod generate;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;
 pub mod set;
+pub mod slice;
+pub mod synthetic;
+pub mod telling;
 pub mod text;
+pub mod world;
 
 pub use analytic::Analytic;
 pub use facts::Facts;

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 
 use super::facts::{Facts, LabelFacts};
-use super::generate::Dice;
+use super::dice::Dice;
 use super::lexicon::{Gender, Lexicon};
 use super::prompt::clock;
 

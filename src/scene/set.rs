@@ -15,7 +15,7 @@ use crate::hint::{Hint, did_you_mean};
 use crate::units::Sha256;
 
 /// One benchmark scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
     /// The detections, as the pipeline writes them.
@@ -24,6 +24,15 @@ pub struct Scene {
     pub id: String,
     /// Summaries a person agreed to; empty means overlap scores are absent.
     pub references: Vec<String>,
+    /// How times are meant.
+    #[serde(default)]
+    pub time_base: super::facts::TimeBase,
+    /// Known facts.
+    #[serde(default)]
+    pub facts: super::facts::KnownFacts,
+    /// Keywords.
+    #[serde(default)]
+    pub keywords: Vec<String>,
     /// Named subsets the scene belongs to.
     #[serde(default)]
     pub slices: Vec<String>,
@@ -475,6 +484,7 @@ mod tests {
             references: vec!["Nada.".into(), "O local ficou vazio.".into()],
             slices: vec!["mixed".into()],
             source: BTreeMap::new(),
+            ..Scene::default()
         };
         let generator = Generator {
             name: "test".into(),
