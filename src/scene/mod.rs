@@ -5,6 +5,7 @@
 pub mod analytic;
 pub mod facts;
 pub mod generate;
+pub mod json;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;
