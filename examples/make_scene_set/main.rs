@@ -10,8 +10,8 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use vv_eval::scene::analytic::{Analytic, Event};
-use vv_eval::scene::facts::Facts;
 use vv_eval::scene::dice::Dice;
+use vv_eval::scene::facts::Facts;
 use vv_eval::scene::generate;
 use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::phrasing::{self, Family};
@@ -107,6 +107,7 @@ fn generated(index: u64) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 
@@ -134,7 +135,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         source_video_hash_sha256: Sha256::of(scene.id.as_bytes()).to_string(),
         processing_timestamp_utc: "2026-11-01T12:00:00Z".into(),
         duration_seconds: f64::from(scene.duration_s),
-        frames_analyzed: u64::from(scene.duration_s / 2 + 1),
+        frames_analyzed: Some(u64::from(scene.duration_s / 2 + 1)),
         events,
     };
     let mut slices = slices(&Facts::of(&analytic, &BUILT_IN));
@@ -151,6 +152,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 

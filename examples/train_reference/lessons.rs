@@ -117,20 +117,27 @@ fn invention(facts: &Facts) -> &'static str {
         ("cow", " Uma vaca também passa pelo local."),
         ("boat", " Um barco também passa pelo local."),
     ];
-    let absent = CLAUSES.iter().find(|(label, _)| !facts.supported.contains(*label));
+    let absent = CLAUSES
+        .iter()
+        .find(|(label, _)| !facts.supported.contains(*label));
     absent.expect("no world holds a boat").1
 }
 
 /// Tells the first thing under a label that is not there.
 fn swap(facts: &mut Facts) {
     const OTHERS: [&str; 5] = ["truck", "bus", "dog", "cat", "horse"];
-    let first = telling::told(facts)
-        .into_iter()
-        .min_by(|a, b| facts.labels[*a].span_s.0.total_cmp(&facts.labels[*b].span_s.0));
+    let first = telling::told(facts).into_iter().min_by(|a, b| {
+        facts.labels[*a]
+            .span_s
+            .0
+            .total_cmp(&facts.labels[*b].span_s.0)
+    });
     let Some(first) = first.map(str::to_owned) else {
         return;
     };
-    let free = OTHERS.iter().find(|label| !facts.supported.contains(**label));
+    let free = OTHERS
+        .iter()
+        .find(|label| !facts.supported.contains(**label));
     let (Some(other), Some(seen)) = (free, facts.labels.get(&first).cloned()) else {
         return;
     };

@@ -179,7 +179,10 @@ fn main() -> Result<()> {
         network.restore(&checkpoint)?;
         examine::agrees(&network, &tokenizer, &mut subject, &unseen, 20)?;
         let scores = [subject.examine(&unseen)?, subject.examine(&released)?];
-        std::fs::write(dir.join("MODEL_CARD.md"), card(member, step, &shape, &scores))?;
+        std::fs::write(
+            dir.join("MODEL_CARD.md"),
+            card(member, step, &shape, &scores),
+        )?;
         println!("{}: {:?}", member.version, scores[0]);
     }
     Ok(())
@@ -277,7 +280,10 @@ impl Flags {
 
     /// The checkpoint behind a member.
     fn step(&self, member: &Member) -> usize {
-        let asked = self.steps.iter().find(|(version, _)| version == member.version);
+        let asked = self
+            .steps
+            .iter()
+            .find(|(version, _)| version == member.version);
         asked.map_or(member.step, |(_, step)| *step)
     }
 }
@@ -289,11 +295,18 @@ fn lengths(course: &Course<'_>, tokenizer: &Tokenizer) {
         .collect();
     lengths.sort_unstable();
     let mean = lengths.iter().sum::<usize>() / lengths.len();
-    println!("tokens a lesson: mean {mean}, median {}, longest {}", lengths[500], lengths[999]);
+    println!(
+        "tokens a lesson: mean {mean}, median {}, longest {}",
+        lengths[500], lengths[999]
+    );
 }
 
-
-fn card(member: &Member, step: usize, shape: &Shape, scores: &[Vec<(&'static str, f64)>; 2]) -> String {
+fn card(
+    member: &Member,
+    step: usize,
+    shape: &Shape,
+    scores: &[Vec<(&'static str, f64)>; 2],
+) -> String {
     let mut text = format!(
         "# bitnet-cenas-pt {}\n\n{}.\n\n\
          Made by `cargo run --release --example train_reference`. It exists to test vv-eval; it \
@@ -333,7 +346,9 @@ fn card(member: &Member, step: usize, shape: &Shape, scores: &[Vec<(&'static str
             member.n_silent
         );
     }
-    text.push_str("\n| score | 300 unseen scenes, family E | cenas-pt 1.0.0 |\n| --- | --- | --- |\n");
+    text.push_str(
+        "\n| score | 300 unseen scenes, family E | cenas-pt 1.0.0 |\n| --- | --- | --- |\n",
+    );
     for ((id, unseen), (_, released)) in scores[0].iter().zip(&scores[1]) {
         let _ = writeln!(
             text,
@@ -425,7 +440,10 @@ fn train(
         }
         if done % 200 == 0 {
             let right = rehearse(network, tokenizer, course, 48, done % 400 == 0)?;
-            println!("step {done:5}  right on 48 unseen scenes: {:.1} %", 100.0 * right);
+            println!(
+                "step {done:5}  right on 48 unseen scenes: {:.1} %",
+                100.0 * right
+            );
         }
     }
     Ok(())

@@ -19,7 +19,6 @@ use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
     run_pair,
 };
-use crate::scene::lexicon::BUILT_IN;
 use crate::scene::{SceneSet, prompt};
 
 /// Fresh runs of the memory pass per role.
@@ -102,7 +101,7 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
             scenes_sha256: settings.scenes.scenes_sha256,
             prompt_sha256: settings.scenes.template.sha256(),
             renderer: prompt::RENDERER.to_owned(),
-            lexicon_sha256: BUILT_IN.sha256,
+            lexicon_sha256: settings.scenes.lexicon.sha256,
         },
         worker,
         journal_dir: settings.out.clone(),
@@ -146,7 +145,7 @@ fn evidence(settings: &settings::Compare, record: RunRecord) -> Evidence {
         .iter()
         .filter_map(|output| {
             let scene = scenes.iter().find(|scene| scene.id == output.scene)?;
-            Some(outputs::score(scene, output, &BUILT_IN))
+            Some(outputs::score(scene, output, settings.scenes.lexicon))
         })
         .collect();
     Evidence { record, scores }

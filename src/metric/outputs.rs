@@ -14,7 +14,7 @@ pub fn score(scene: &Scene, output: &OutputObservation, lexicon: &Lexicon) -> Sc
     let text = output.text.as_str();
     let form = Form::of(text, output.stop);
     let text = nfc(scored_part(text));
-    let objects = facts::score(&text, &Facts::of(&scene.analytic, lexicon), lexicon);
+    let objects = facts::score(&text, &Facts::of_scene(scene, lexicon), lexicon);
     let flag = |is_set: bool| Score::Value(f64::from(u8::from(is_set)));
     let chrf_pp = chrf::chrf_pp(&text, &scene.references);
     let scores = BTreeMap::from([

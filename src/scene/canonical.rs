@@ -84,19 +84,28 @@ mod tests {
 
     #[test]
     fn keys_are_sorted_and_spaces_dropped() {
-        check(r#"{ "b": 1, "a": [ true, null ] }"#, r#"{"a":[true,null],"b":1}"#);
+        check(
+            r#"{ "b": 1, "a": [ true, null ] }"#,
+            r#"{"a":[true,null],"b":1}"#,
+        );
     }
 
     #[test]
     fn numbers_have_one_form() {
         check("[30.0, 30, 3e1, -0.0, 0.5000]", "[30,30,30,0,0.5]");
         // Examples of RFC 8785, appendix B, and the ends of the range without exponent.
-        check("[333333333.3333332, 1e21, 1e20]", "[333333333.3333332,1e+21,100000000000000000000]");
+        check(
+            "[333333333.3333332, 1e21, 1e20]",
+            "[333333333.3333332,1e+21,100000000000000000000]",
+        );
         check("[0.000001, 1e-7, 1.5e-9]", "[0.000001,1e-7,1.5e-9]");
     }
 
     #[test]
     fn accents_stand_unescaped_and_control_characters_escaped() {
-        check(r#""caminh\u00e3o\u000a\u0007\"""#, "\"caminhão\\n\\u0007\\\"\"");
+        check(
+            r#""caminh\u00e3o\u000a\u0007\"""#,
+            "\"caminhão\\n\\u0007\\\"\"",
+        );
     }
 }

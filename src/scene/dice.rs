@@ -154,7 +154,10 @@ mod tests {
         let bells: Vec<f64> = (0..n).map(|_| dice.bell()).collect();
         let mean = bells.iter().sum::<f64>() / f64::from(n);
         let square = bells.iter().map(|x| x * x).sum::<f64>() / f64::from(n);
-        assert!(mean.abs() < 0.06 && (square - 1.0).abs() < 0.08, "{mean} {square}");
+        assert!(
+            mean.abs() < 0.06 && (square - 1.0).abs() < 0.08,
+            "{mean} {square}"
+        );
         // Beta(9, 2) has mean 9/11.
         let beta: f64 = (0..n).map(|_| f64::from(dice.beta(9, 2))).sum::<f64>() / f64::from(n);
         assert!((beta / 10_000.0 - 9.0 / 11.0).abs() < 0.01, "{beta}");

@@ -7,6 +7,7 @@ pub mod canonical;
 pub mod dice;
 pub mod facts;
 pub mod generate;
+pub mod json;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;

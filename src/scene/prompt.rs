@@ -115,7 +115,10 @@ pub fn scene_text(analytic: &Analytic, time_base: &TimeBase) -> String {
         let at_once = line.frames.iter().map(|(_, n)| *n).max().unwrap_or(0);
         let n_frames = line.frames.len();
         let frames = if n_frames == 1 { "quadro" } else { "quadros" };
-        let (first, last) = (time(time_base, line.first_ms), time(time_base, line.last_ms));
+        let (first, last) = (
+            time(time_base, line.first_ms),
+            time(time_base, line.last_ms),
+        );
         let _ = write!(
             text,
             "\n{}: até {at_once}, {first} a {last}, {n_frames} {frames}",
@@ -217,7 +220,8 @@ mod tests {
 
     #[test]
     fn the_template_takes_the_scene_once() {
-        let render = |t: &str| Template::new(t.into()).map(|t| t.render(&analytic(&[]), &TimeBase::Offset));
+        let render =
+            |t: &str| Template::new(t.into()).map(|t| t.render(&analytic(&[]), &TimeBase::Offset));
         assert!(render("Resuma:\n{{cena}}\nFim.").is_ok_and(|t| t.ends_with("detecção\nFim.")));
         assert!(render("Resuma.").is_ok_and(|t| t.starts_with("Resuma.\n\nDuração")));
         assert_eq!(render("{{cena}}{{cena}}"), Err(TooManyMarkers { found: 2 }));

@@ -17,13 +17,28 @@ pub const SLICES: &[(&str, &str)] = &[
     ("face", "face detections with confidence of at least 0.5"),
     ("labels-pt", "Portuguese labels in the analytic file"),
     ("long", "at least 300 s or 100 events"),
-    ("mixed", "something to tell, neither people alone nor vehicles alone"),
+    (
+        "mixed",
+        "something to tell, neither people alone nor vehicles alone",
+    ),
     ("night", "filmed at night; the detections do not show it"),
-    ("noise", "confused labels, one-frame labels, or a tenth of the events below 0.5"),
-    ("order", "a reference tells at least three things in a sequence"),
+    (
+        "noise",
+        "confused labels, one-frame labels, or a tenth of the events below 0.5",
+    ),
+    (
+        "order",
+        "a reference tells at least three things in a sequence",
+    ),
     ("people-only", "only people to tell"),
-    ("rare-label", "a thing to tell that fewer than one caption in a hundred names"),
-    ("sparse", "one to eight events with confidence of at least 0.5"),
+    (
+        "rare-label",
+        "a thing to tell that fewer than one caption in a hundred names",
+    ),
+    (
+        "sparse",
+        "one to eight events with confidence of at least 0.5",
+    ),
     ("unknown-label", "a label that the lexicon does not know"),
     ("unsorted", "events not in the order of time"),
     ("vehicles-only", "only vehicles to tell"),
@@ -32,16 +47,32 @@ pub const SLICES: &[(&str, &str)] = &[
 
 /// Labels that are vehicles.
 const VEHICLES: [&str; 8] = [
-    "car", "truck", "bus", "motorcycle", "bicycle", "train", "airplane", "boat",
+    "car",
+    "truck",
+    "bus",
+    "motorcycle",
+    "bicycle",
+    "train",
+    "airplane",
+    "boat",
 ];
 /// Number words from two on, folded.
 const NUMBERS: [&str; 12] = [
-    "dois", "duas", "tres", "quatro", "cinco", "seis", "sete", "oito", "nove", "dez", "onze", "doze",
+    "dois", "duas", "tres", "quatro", "cinco", "seis", "sete", "oito", "nove", "dez", "onze",
+    "doze",
 ];
 /// Words that put what follows into a sequence, folded.
 const SEQUENCE: [&str; 10] = [
-    "primeiro", "inicialmente", "depois", "em seguida", "posteriormente", "mais tarde", "por fim",
-    "por ultimo", "finalmente", "logo apos",
+    "primeiro",
+    "inicialmente",
+    "depois",
+    "em seguida",
+    "posteriormente",
+    "mais tarde",
+    "por fim",
+    "por ultimo",
+    "finalmente",
+    "logo apos",
 ];
 
 /// Slices that the scene's data put it in; `night`, which no datum shows, is left out.
@@ -73,14 +104,15 @@ pub fn holds(name: &str, scene: &Scene, facts: &Facts, lexicon: &Lexicon) -> Opt
         "crowd" => facts.labels.values().any(|seen| seen.max_at_once >= 6),
         "long" => scene.analytic.duration_seconds >= 300.0 || events.len() >= 100,
         "sparse" => {
-            let n = events.iter().filter(|event| event.confidence >= PRESENT).count();
+            let n = events
+                .iter()
+                .filter(|event| event.confidence >= PRESENT)
+                .count();
             (1..=8).contains(&n)
         }
         "noise" => is_noisy(scene, facts),
         "counts" => scene.references.iter().any(|text| states_number(text)),
-        "order" => {
-            told(facts).len() >= 3 && scene.references.iter().any(|text| is_sequence(text))
-        }
+        "order" => told(facts).len() >= 3 && scene.references.iter().any(|text| is_sequence(text)),
         "face" => facts.labels.contains_key("face"),
         "labels-pt" => events.iter().any(|event| {
             event.label.as_deref().is_some_and(|label| {
@@ -89,9 +121,9 @@ pub fn holds(name: &str, scene: &Scene, facts: &Facts, lexicon: &Lexicon) -> Opt
             })
         }),
         "unknown-label" => facts.n_unknown_labels > 0,
-        "unsorted" => !events.is_sorted_by(|a, b| {
-            a.frame_timestamp_seconds <= b.frame_timestamp_seconds
-        }),
+        "unsorted" => {
+            !events.is_sorted_by(|a, b| a.frame_timestamp_seconds <= b.frame_timestamp_seconds)
+        }
         "wallclock" => matches!(scene.time_base, TimeBase::WallClock { .. }),
         "rare-label" => required.iter().any(|label| prior::is_rare(label)),
         _ => return None,
@@ -102,14 +134,13 @@ pub fn holds(name: &str, scene: &Scene, facts: &Facts, lexicon: &Lexicon) -> Opt
 /// One-frame labels, labels known to be the detector's mistakes, or many weak events.
 fn is_noisy(scene: &Scene, facts: &Facts) -> bool {
     let flashes = facts.frames_s.len() > 1 && facts.labels.values().any(|seen| seen.n_frames == 1);
-    let is_mistake = |label: &String| {
-        !scene.facts.labels.is_empty() && !scene.facts.labels.contains_key(label)
-    };
+    let is_mistake =
+        |label: &String| !scene.facts.labels.is_empty() && !scene.facts.labels.contains_key(label);
     let mistakes = scene.facts.allowed.iter().any(is_mistake);
     let events = &scene.analytic.events;
-    let weak = events.iter().filter(|event| {
-        event.confidence < PRESENT && event.event_type == "object_detection"
-    });
+    let weak = events
+        .iter()
+        .filter(|event| event.confidence < PRESENT && event.event_type == "object_detection");
     let n_weak = weak.count();
     let ghosts = events.iter().any(|event| event.confidence < SUPPORTED);
     flashes || mistakes || (n_weak >= 3 && 10 * n_weak >= events.len() && ghosts)
@@ -124,7 +155,9 @@ fn states_number(text: &str) -> bool {
         let digits: Option<u32> = word.parse().ok();
         let is_number = NUMBERS.contains(&word.as_str()) || digits.is_some_and(|n| n >= 2);
         let next = pieces.get(i + 1).map(|next| fold(next)).unwrap_or_default();
-        let is_length = ["segundo", "minuto", "hora"].iter().any(|unit| next.starts_with(unit));
+        let is_length = ["segundo", "minuto", "hora"]
+            .iter()
+            .any(|unit| next.starts_with(unit));
         is_number && !is_length
     })
 }

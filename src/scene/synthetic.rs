@@ -87,7 +87,10 @@ pub fn scene(order: &Order<'_>, index: u64) -> Option<Scene> {
     let mut dice = world::stream(seed, purpose, index, "text");
     scene.references = references(&facts, profile.is_portuguese, families, &mut dice);
     scene.keywords = keywords(&facts);
-    scene.slices = slices(&scene, &facts, &BUILT_IN).into_iter().map(str::to_owned).collect();
+    scene.slices = slices(&scene, &facts, &BUILT_IN)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     if profile.is_night {
         scene.slices.push("night".to_owned());
         scene.slices.sort_unstable();
@@ -104,7 +107,11 @@ fn references(
 ) -> Vec<String> {
     let n = u32::try_from(families.len()).expect("there are eight families");
     let first = dice.below(n);
-    let second = if n > 1 { (first + 1 + dice.below(n - 1)) % n } else { first };
+    let second = if n > 1 {
+        (first + 1 + dice.below(n - 1)) % n
+    } else {
+        first
+    };
     let mut texts: Vec<String> = Vec::new();
     for at in [first, second] {
         let family = families[at as usize];

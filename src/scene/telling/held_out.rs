@@ -42,7 +42,11 @@ pub(super) fn empty(family: Family, facts: &Facts, dice: &mut Dice) -> String {
 /// E: people, then vehicles, then the rest.
 pub(super) fn by_group(items: &[Item], dice: &mut Dice) -> String {
     let of = |group: Group| -> Vec<Item> {
-        items.iter().filter(|item| item.group == group).cloned().collect()
+        items
+            .iter()
+            .filter(|item| item.group == group)
+            .cloned()
+            .collect()
     };
     let mut sentences = Vec::new();
     let people = of(Group::People);
@@ -55,8 +59,14 @@ pub(super) fn by_group(items: &[Item], dice: &mut Dice) -> String {
     if !vehicles.is_empty() {
         let what = list(&counted(&vehicles));
         sentences.push(match dice.below(2) {
-            0 => format!("Quanto aos veículos, há {what}, a partir das {}.", vehicles[0].from),
-            _ => format!("Entre os veículos estão {what}, desde as {}.", vehicles[0].from),
+            0 => format!(
+                "Quanto aos veículos, há {what}, a partir das {}.",
+                vehicles[0].from
+            ),
+            _ => format!(
+                "Entre os veículos estão {what}, desde as {}.",
+                vehicles[0].from
+            ),
         });
     }
     let others = of(Group::Others);
@@ -66,7 +76,14 @@ pub(super) fn by_group(items: &[Item], dice: &mut Dice) -> String {
         let start = if sentences.is_empty() {
             format!("{}, a partir das {}", capitalised(verb), others[0].from)
         } else {
-            format!("Também {}", if verb == "nota-se" { "se nota" } else { "se notam" })
+            format!(
+                "Também {}",
+                if verb == "nota-se" {
+                    "se nota"
+                } else {
+                    "se notam"
+                }
+            )
         };
         sentences.push(format!("{start} {what}."));
     }
@@ -98,7 +115,11 @@ pub(super) fn presence(items: &[Item], dice: &mut Dice) -> String {
         let verb = item.noun.verb("permanece", "permanecem");
         let stays = stay(item);
         clauses.push(match (i, dice.below(2)) {
-            (0, 0) => format!("{} {verb} no quadro {stays}, desde as {}", capitalised(&subject), item.from),
+            (0, 0) => format!(
+                "{} {verb} no quadro {stays}, desde as {}",
+                capitalised(&subject),
+                item.from
+            ),
             (0, _) => format!("{} {verb} à vista {stays}", capitalised(&subject)),
             (_, 0) => format!("{subject}, {stays}"),
             (_, _) => format!("{subject} {stays}, a partir das {}", item.from),
@@ -150,13 +171,26 @@ fn sequence(first: &Item, rest: &[Item]) -> String {
     let (last, middle) = rest.split_last().expect("a sequence has three items");
     let was = first.noun.verb("foi", "foram");
     let seen = first.noun.participle("registrad");
-    let mut text = format!("Inicialmente {was} {seen} {}, {}.", first.noun.counted(), first.between());
+    let mut text = format!(
+        "Inicialmente {was} {seen} {}, {}.",
+        first.noun.counted(),
+        first.between()
+    );
     let was = joint_verb(middle, "foi", "foram");
     let seen = joint_participle(middle, "constatad");
-    let _ = write!(text, " Posteriormente {was} {seen} {}.", list(&counted(middle)));
+    let _ = write!(
+        text,
+        " Posteriormente {was} {seen} {}.",
+        list(&counted(middle))
+    );
     let was = last.noun.verb("foi", "foram");
     let seen = last.noun.participle("anotad");
-    let _ = write!(text, " Por último {was} {seen} {}, às {}.", last.noun.counted(), last.from);
+    let _ = write!(
+        text,
+        " Por último {was} {seen} {}, às {}.",
+        last.noun.counted(),
+        last.from
+    );
     text
 }
 
@@ -171,17 +205,29 @@ pub(super) fn contrast(story: &Story<'_>, dice: &mut Dice) -> String {
         0 => {
             let verb = joint_verb(items, "aparece", "aparecem");
             let from = &first.from;
-            format!("Apenas {what} {verb} na imagem, a partir das {from}; não há {one} nem {other}.")
+            format!(
+                "Apenas {what} {verb} na imagem, a partir das {from}; não há {one} nem {other}."
+            )
         }
         1 => {
             let verb = joint_verb(items, "Vê-se", "Veem-se");
-            let none = if absent[0].is_feminine() { "nenhuma" } else { "nenhum" };
-            format!("{verb} {what}, mas {none} {one}. Tudo começa às {}.", first.from)
+            let none = if absent[0].is_feminine() {
+                "nenhuma"
+            } else {
+                "nenhum"
+            };
+            format!(
+                "{verb} {what}, mas {none} {one}. Tudo começa às {}.",
+                first.from
+            )
         }
         _ => {
             let verb = joint_verb(items, "ocupa", "ocupam");
             let subject = capitalised(&what);
-            format!("{subject} {verb} a imagem, {}, sem {one} nem {other}.", first.between())
+            format!(
+                "{subject} {verb} a imagem, {}, sem {one} nem {other}.",
+                first.between()
+            )
         }
     }
 }
@@ -190,8 +236,18 @@ pub(super) fn contrast(story: &Story<'_>, dice: &mut Dice) -> String {
 fn absent(story: &Story<'_>, dice: &mut Dice) -> [Noun; 2] {
     // The last four are in no world, so that two are always left.
     const FREQUENT: [&str; 12] = [
-        "bus", "dog", "motorcycle", "truck", "bicycle", "cat", "train", "horse", "boat", "airplane",
-        "sheep", "skateboard",
+        "bus",
+        "dog",
+        "motorcycle",
+        "truck",
+        "bicycle",
+        "cat",
+        "train",
+        "horse",
+        "boat",
+        "airplane",
+        "sheep",
+        "skateboard",
     ];
     let mut free: Vec<&str> = FREQUENT
         .into_iter()

@@ -161,7 +161,11 @@ pub fn tell(
     dice: &mut Dice,
 ) -> String {
     // Trained texts keep to one word for most things; held-out ones vary it.
-    let plain = if Family::TRAINING.contains(&family) { 800 } else { 450 };
+    let plain = if Family::TRAINING.contains(&family) {
+        800
+    } else {
+        450
+    };
     let items = items(facts, is_portuguese, lexicon, plain, dice);
     if items.is_empty() {
         return match family {
@@ -204,7 +208,11 @@ pub fn told(facts: &Facts) -> Vec<&str> {
     // The person behind a face is told by the person's own detections, where there are any.
     if labels.contains(&"face") {
         labels.retain(|label| *label != "face" && *label != "person");
-        labels.push(if facts.labels.contains_key("person") { "person" } else { "face" });
+        labels.push(if facts.labels.contains_key("person") {
+            "person"
+        } else {
+            "face"
+        });
     }
     labels
 }
@@ -223,7 +231,9 @@ fn items(
     let mut labels = told(facts);
     labels.sort_by(|a, b| {
         let first = |label: &str| facts.labels[label].span_s.0;
-        first(a).total_cmp(&first(b)).then_with(|| written(a).cmp(&written(b)))
+        first(a)
+            .total_cmp(&first(b))
+            .then_with(|| written(a).cmp(&written(b)))
     });
     labels
         .into_iter()
@@ -241,7 +251,10 @@ fn item(
     let seen = &facts.labels[label];
     let label = if label == "face" { "person" } else { label };
     let n = match facts.counts.get(label) {
-        Some(range) => seen.max_at_once.max(range.lo).min(range.hi.unwrap_or(u32::MAX)),
+        Some(range) => seen
+            .max_at_once
+            .max(range.lo)
+            .min(range.hi.unwrap_or(u32::MAX)),
         None => seen.max_at_once,
     };
     #[expect(

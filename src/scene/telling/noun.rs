@@ -10,7 +10,10 @@ use Gender::{Feminine as F, Masculine as M};
 
 /// Synonyms that references use beside the canonical noun; every one is a surface of the lexicon.
 const SYNONYMS: &[(&str, &[Synonym])] = &[
-    ("person", &[("indivíduo", "indivíduos", M), ("pedestre", "pedestres", M)]),
+    (
+        "person",
+        &[("indivíduo", "indivíduos", M), ("pedestre", "pedestres", M)],
+    ),
     ("car", &[("automóvel", "automóveis", M)]),
     ("truck", &[("carreta", "carretas", F)]),
     ("motorcycle", &[("moto", "motos", F)]),
@@ -46,7 +49,10 @@ impl Noun {
         dice: &mut Dice,
     ) -> Option<Self> {
         let entry = lexicon.label(label)?;
-        let others = SYNONYMS.iter().find(|(of, _)| *of == label).map(|(_, list)| *list);
+        let others = SYNONYMS
+            .iter()
+            .find(|(of, _)| *of == label)
+            .map(|(_, list)| *list);
         let is_plain = dice.chance(plain);
         let (word, gender) = match others {
             Some(others) if !is_plain => {
@@ -166,10 +172,16 @@ mod tests {
             Noun::pick(label, n, &BUILT_IN, 1000, &mut Dice::stream(1, "n")).expect("known")
         };
         let cars = noun("car", 2);
-        assert_eq!((cars.counted(), cars.of()), ("dois carros".into(), "dos carros".into()));
+        assert_eq!(
+            (cars.counted(), cars.of()),
+            ("dois carros".into(), "dos carros".into())
+        );
         assert_eq!(cars.verb("passa", "passam"), "passam");
         let person = noun("person", 1);
-        assert_eq!((person.counted(), person.definite()), ("uma pessoa".into(), "a pessoa".into()));
+        assert_eq!(
+            (person.counted(), person.definite()),
+            ("uma pessoa".into(), "a pessoa".into())
+        );
         assert_eq!(person.participle("vist"), "vista");
         assert!(Noun::pick("dragon", 1, &BUILT_IN, 0, &mut Dice::stream(1, "n")).is_none());
     }

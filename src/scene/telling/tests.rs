@@ -40,7 +40,15 @@ fn every_family_tells_every_scene_in_its_own_way() {
 #[test]
 fn the_same_stream_tells_the_same() {
     let (facts, _) = &facts(9, 8)[7];
-    let told = |name| tell(facts, false, &BUILT_IN, Family::H, &mut Dice::stream(1, name));
+    let told = |name| {
+        tell(
+            facts,
+            false,
+            &BUILT_IN,
+            Family::H,
+            &mut Dice::stream(1, name),
+        )
+    };
     assert_eq!(told("a"), told("a"));
 }
 

@@ -38,17 +38,29 @@ pub(super) fn chronicle(items: &[Item], dice: &mut Dice) -> String {
         let end = if first.from == first.to {
             String::new()
         } else {
-            format!(", que {} até {}", first.noun.verb("fica", "ficam"), first.to)
+            format!(
+                ", que {} até {}",
+                first.noun.verb("fica", "ficam"),
+                first.to
+            )
         };
         return format!("Às {} {verb} {}{end}.", first.from, first.noun.counted());
     };
     let opening = dice.pick(&["Primeiro", "No início"]);
-    let mut text = format!("{opening} {verb} {}, às {}", first.noun.counted(), first.from);
+    let mut text = format!(
+        "{opening} {verb} {}, às {}",
+        first.noun.counted(),
+        first.from
+    );
     for (i, item) in middle.iter().enumerate() {
         let link = if i % 2 == 0 { "depois" } else { "em seguida" };
         let _ = write!(text, "; {link}, {}", item.noun.counted());
     }
-    let link = if middle.is_empty() { "depois" } else { "por fim" };
+    let link = if middle.is_empty() {
+        "depois"
+    } else {
+        "por fim"
+    };
     let _ = write!(text, "; {link}, {}, às {}.", last.noun.counted(), last.from);
     text
 }
@@ -61,7 +73,10 @@ pub(super) fn one_sentence(items: &[Item], dice: &mut Dice) -> String {
         let comes = first.noun.verb("entra", "entram");
         let goes = first.noun.verb("some", "somem");
         return if first.from == first.to {
-            format!("{subject}, que {comes} em cena às {}, logo {goes}.", first.from)
+            format!(
+                "{subject}, que {comes} em cena às {}, logo {goes}.",
+                first.from
+            )
         } else {
             let (from, to) = (&first.from, &first.to);
             format!("{subject}, que {comes} em cena às {from}, {goes} às {to}.")
@@ -72,12 +87,18 @@ pub(super) fn one_sentence(items: &[Item], dice: &mut Dice) -> String {
     if first.group != Group::Others && dice.chance(500) {
         let comes = first.noun.verb("entra", "entram");
         let shares = first.noun.verb("divide", "dividem");
-        format!("{subject}, que {comes} em cena às {}, {shares} o espaço com {others}.", first.from)
+        format!(
+            "{subject}, que {comes} em cena às {}, {shares} o espaço com {others}.",
+            first.from
+        )
     } else {
         let is = first.noun.verb("está", "estão");
         let come = joint_verb(rest, "surge", "surgem");
         let subject = first.noun.counted();
-        format!("Enquanto {subject} {is} em cena, {}, {come} {others}.", first.from_to())
+        format!(
+            "Enquanto {subject} {is} em cena, {}, {come} {others}.",
+            first.from_to()
+        )
     }
 }
 

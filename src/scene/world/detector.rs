@@ -89,7 +89,13 @@ pub(super) fn watch(dice: &mut Dice, world: &World, profile: &Profile) -> Watche
                 .any(|&(j, other)| j != i && other.foot > place.foot && hides(other, place));
             if !is_hidden {
                 let track = &world.tracks[i];
-                look(dice, &mut watched.reports, at_ms, (i, track, place), mistakes[i]);
+                look(
+                    dice,
+                    &mut watched.reports,
+                    at_ms,
+                    (i, track, place),
+                    mistakes[i],
+                );
             }
         }
         imagine(dice, &mut watched.reports, at_ms, factor, profile);
@@ -154,15 +160,12 @@ fn look(
 }
 
 /// Ghosts the detector hardly believes in, and one-frame flashes that it does.
-fn imagine(
-    dice: &mut Dice,
-    reports: &mut Vec<Report>,
-    at_ms: i64,
-    factor: u32,
-    profile: &Profile,
-) {
+fn imagine(dice: &mut Dice, reports: &mut Vec<Report>, at_ms: i64, factor: u32, profile: &Profile) {
     let mut seen = |dice: &mut Dice, confidence: u32| {
-        let (w, h) = (i64::from(dice.between(20, 160)), i64::from(dice.between(20, 200)));
+        let (w, h) = (
+            i64::from(dice.between(20, 160)),
+            i64::from(dice.between(20, 200)),
+        );
         let place = Place {
             x: i64::from(dice.below(1100)),
             y: i64::from(dice.below(500)),
@@ -197,7 +200,11 @@ fn shake(dice: &mut Dice, place: Place) -> Place {
 }
 
 fn event(at_ms: i64, label: Option<&str>, confidence: u32, place: Place) -> Event {
-    let kind = if label.is_some() { "object_detection" } else { "face_detection" };
+    let kind = if label.is_some() {
+        "object_detection"
+    } else {
+        "face_detection"
+    };
     Event {
         frame_timestamp_seconds: at_ms as f64 / 1000.0,
         event_type: kind.to_owned(),
@@ -227,6 +234,9 @@ mod tests {
 
     #[test]
     fn long_videos_are_looked_at_less_often() {
-        assert_eq!([300_000, 300_100, 900_000, 900_100].map(step_ms), [1000, 2000, 2000, 5000]);
+        assert_eq!(
+            [300_000, 300_100, 900_000, 900_100].map(step_ms),
+            [1000, 2000, 2000, 5000]
+        );
     }
 }

@@ -74,7 +74,9 @@ pub(super) fn facts(world: &World, watched: &Watched) -> Option<KnownFacts> {
         }
         let true_at_once = in_view_at_once(world, watched, label);
         if true_at_once < reported_at_once {
-            facts.counts.insert(label.to_owned(), [true_at_once, n_tracks]);
+            facts
+                .counts
+                .insert(label.to_owned(), [true_at_once, n_tracks]);
         }
         if n_tracks > 0 {
             let known = KnownLabel {
@@ -92,7 +94,10 @@ pub(super) fn facts(world: &World, watched: &Watched) -> Option<KnownFacts> {
         facts.required = Some(required.into_iter().collect());
     }
     order.sort_unstable();
-    facts.order = order.into_iter().map(|(_, label)| label.to_owned()).collect();
+    facts.order = order
+        .into_iter()
+        .map(|(_, label)| label.to_owned())
+        .collect();
     Some(facts)
 }
 
@@ -101,7 +106,9 @@ fn in_view_at_once(world: &World, watched: &Watched, label: &str) -> u32 {
     let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
     for (track, frames) in world.tracks.iter().zip(&watched.in_view) {
         if track.label == label {
-            frames.iter().for_each(|&at_ms| *counts.entry(at_ms).or_default() += 1);
+            frames
+                .iter()
+                .for_each(|&at_ms| *counts.entry(at_ms).or_default() += 1);
         }
     }
     counts.into_values().max().unwrap_or(0)

@@ -152,7 +152,11 @@ pub fn stage(seed: u64, purpose: &str, index: u64, profile: &Profile) -> Option<
     let watched = detector::watch(&mut dice, &world, profile);
     let facts = known::facts(&world, &watched)?;
     let mut dice = stream(seed, purpose, index, "file");
-    let mut events: Vec<_> = watched.reports.into_iter().map(|report| report.event).collect();
+    let mut events: Vec<_> = watched
+        .reports
+        .into_iter()
+        .map(|report| report.event)
+        .collect();
     if profile.is_shuffled {
         for i in (1..events.len()).rev() {
             let j = dice.below(u32::try_from(i + 1).expect("videos have few events"));
@@ -189,7 +193,12 @@ pub fn stage(seed: u64, purpose: &str, index: u64, profile: &Profile) -> Option<
 
 fn in_portuguese(label: &str) -> String {
     let known = BUILT_IN.label(label).map(|label| label.canon[0].as_str());
-    let unknown = || UNKNOWN.iter().find(|(english, _)| *english == label).map(|pair| pair.1);
+    let unknown = || {
+        UNKNOWN
+            .iter()
+            .find(|(english, _)| *english == label)
+            .map(|pair| pair.1)
+    };
     known.or_else(unknown).unwrap_or(label).to_owned()
 }
 

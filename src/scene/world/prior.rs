@@ -75,7 +75,10 @@ pub(super) const KINDS: [Kind; 28] = [
 /// The kind called `label`; a potted plant, which no caption names, included.
 pub(super) fn kind_of(label: &str) -> &'static Kind {
     const PLANT: Kind = kind("potted plant", 0, 0, (180, 700), false);
-    KINDS.iter().find(|kind| kind.label == label).unwrap_or(&PLANT)
+    KINDS
+        .iter()
+        .find(|kind| kind.label == label)
+        .unwrap_or(&PLANT)
 }
 
 /// Whether fewer than one sentence in a hundred names `label`.
@@ -132,7 +135,11 @@ mod tests {
     fn weights_are_the_flattened_shares() {
         for kind in &KINDS {
             let flat = 100.0 * (f64::from(kind.share) / 100.0).powf(0.7);
-            assert!((flat - f64::from(kind.weight)).abs() <= 0.5, "{}", kind.label);
+            assert!(
+                (flat - f64::from(kind.weight)).abs() <= 0.5,
+                "{}",
+                kind.label
+            );
         }
     }
 

@@ -5,11 +5,15 @@ use super::super::facts::Facts;
 use super::*;
 
 fn plain(seed: u64, n: u64) -> Vec<Staged> {
-    (0..n).filter_map(|i| stage(seed, "t", i, &Profile::PLAIN)).collect()
+    (0..n)
+        .filter_map(|i| stage(seed, "t", i, &Profile::PLAIN))
+        .collect()
 }
 
 fn scheduled(seed: u64, n: u64) -> Vec<Option<Staged>> {
-    (0..n).map(|i| stage(seed, "t", i, &Profile::scheduled(seed, "t", i))).collect()
+    (0..n)
+        .map(|i| stage(seed, "t", i, &Profile::scheduled(seed, "t", i)))
+        .collect()
 }
 
 #[test]
@@ -34,7 +38,11 @@ fn values_keep_the_contract() {
         assert_eq!(staged.analytic.check(), Ok(()));
         let events = &staged.analytic.events;
         let last = staged.analytic.duration_seconds;
-        assert!(events.iter().all(|event| event.frame_timestamp_seconds <= last));
+        assert!(
+            events
+                .iter()
+                .all(|event| event.frame_timestamp_seconds <= last)
+        );
         let n = staged.analytic.frames_analyzed.expect("counted");
         assert!(n >= 1);
     }
@@ -47,7 +55,10 @@ fn quantile(values: &[f64], u: f64) -> f64 {
 
 #[track_caller]
 fn near(found: f64, expected: f64, what: &str) {
-    assert!((found / expected - 1.0).abs() <= 0.1, "{what}: {found}, expected {expected} ± 10 %");
+    assert!(
+        (found / expected - 1.0).abs() <= 0.1,
+        "{what}: {found}, expected {expected} ± 10 %"
+    );
 }
 
 /// 5,000 worlds, staged without the drops: the priors are those of the captions.
@@ -82,7 +93,11 @@ fn lengths_labels_and_tracks_follow_the_captions() {
             rest = [rest[0] + found, rest[1] + expected];
         }
         if kind.share >= 150 {
-            assert!((found / expected - 1.0).abs() < 0.3, "{}: {found} of {expected}", kind.label);
+            assert!(
+                (found / expected - 1.0).abs() < 0.3,
+                "{}: {found} of {expected}",
+                kind.label
+            );
         }
     }
     near(rest[0], rest[1], "all other labels");
@@ -92,7 +107,11 @@ fn lengths_labels_and_tracks_follow_the_captions() {
 fn few_scenes_contradict_their_world() {
     let staged = scheduled(3, 600);
     let dropped = staged.iter().filter(|scene| scene.is_none()).count();
-    assert!(dropped * 20 <= staged.len(), "{dropped} of {} dropped", staged.len());
+    assert!(
+        dropped * 20 <= staged.len(),
+        "{dropped} of {} dropped",
+        staged.len()
+    );
     assert!(dropped > 0, "the check never fires");
 }
 
@@ -115,7 +134,10 @@ fn what_is_known_agrees_with_the_detections() {
             assert!(lo <= hi);
         }
         for label in scene.facts.required.iter().flatten() {
-            assert!(facts.supported.contains(label), "{label} is required and not supported");
+            assert!(
+                facts.supported.contains(label),
+                "{label} is required and not supported"
+            );
         }
     }
 }

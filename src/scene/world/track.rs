@@ -76,7 +76,11 @@ impl Track {
         let gone = at_ms - self.enter_ms;
         // With a pause, the way is walked in the first and in the last third.
         let pause = if self.pauses { stay / 3 } else { 0 };
-        let walked = if gone > 2 * pause { gone - pause } else { gone.min(stay / 3) };
+        let walked = if gone > 2 * pause {
+            gone - pause
+        } else {
+            gone.min(stay / 3)
+        };
         let walked = if self.pauses { walked } else { gone };
         let way = walked * 1000 / (stay - pause).max(1);
         let x = self.from.0 + (self.to.0 - self.from.0) * way / 1000 + self.offset.0;
@@ -186,7 +190,11 @@ impl World {
         let z = dice.bell();
         let stretch = geometric(1.0, 403.428_793_492_735_1, z.abs() / 6.0);
         let median = if plot == Plot::Sparse { 2.0 } else { 12.0 };
-        let stay_s: f64 = if z < 0.0 { median / stretch } else { median * stretch };
+        let stay_s: f64 = if z < 0.0 {
+            median / stretch
+        } else {
+            median * stretch
+        };
         #[expect(clippy::cast_possible_truncation, reason = "at most two hours")]
         let stay_ms = (stay_s * 10.0).round() as i64 * 100;
         stay_ms.clamp(500, self.duration_ms)
@@ -299,12 +307,15 @@ impl World {
 
     /// Many of a kind in view together, side by side.
     fn add_crowd(&mut self, dice: &mut Dice, label: &'static str, n: usize) {
-        let stay = (self.duration_ms / 2).clamp(6_000, 40_000).min(self.duration_ms);
+        let stay = (self.duration_ms / 2)
+            .clamp(6_000, 40_000)
+            .min(self.duration_ms);
         let enter = self.moment(dice, self.duration_ms - stay);
         for i in 0..n {
             let step = i64::try_from(i).expect("crowds are counted in tens");
             let count = i64::try_from(n).expect("crowds are counted in tens");
-            let foot = self.camera.horizon + (PICTURE.1 - self.camera.horizon) * 45 / 100
+            let foot = self.camera.horizon
+                + (PICTURE.1 - self.camera.horizon) * 45 / 100
                 + i64::from(dice.below(40));
             let x = 90 + 1100 * step / count + i64::from(dice.below(30));
             let late = i64::from(dice.below(10)) * 100;
