@@ -122,7 +122,12 @@ impl Analytic {
     pub fn check(&self) -> Result<(), OutOfRange> {
         let duration = self.duration_seconds;
         let is_positive = duration.is_finite() && duration > 0.0;
-        require(is_positive, "duration_seconds", "a length above 0", duration)?;
+        require(
+            is_positive,
+            "duration_seconds",
+            "a length above 0",
+            duration,
+        )?;
         let hash = &self.source_video_hash_sha256;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_hash = hash.is_empty() || hash.len() == 64 && hash.bytes().all(is_hex);
@@ -130,7 +135,10 @@ impl Analytic {
         require(is_hash, path, wanted, quoted(hash))?;
         let at = &self.processing_timestamp_utc;
         let is_time = at.is_empty() || is_utc(at);
-        let (path, wanted) = ("processing_timestamp_utc", "a time like 2026-11-01T12:00:00Z");
+        let (path, wanted) = (
+            "processing_timestamp_utc",
+            "a time like 2026-11-01T12:00:00Z",
+        );
         require(is_time, path, wanted, quoted(at))?;
         for (i, event) in self.events.iter().enumerate() {
             event.check().map_err(|error| OutOfRange {

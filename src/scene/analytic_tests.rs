@@ -30,7 +30,9 @@ fn refused(from: &str, to: &str, expected: &str) {
 fn warned(from: &str, to: &str, expected: &[&str]) {
     let reading = edited(from, to).expect("is read");
     let found = reading.warnings.iter();
-    let found: Vec<String> = found.map(|w| format!("{}: {}", w.path, w.message)).collect();
+    let found: Vec<String> = found
+        .map(|w| format!("{}: {}", w.path, w.message))
+        .collect();
     assert_eq!(found, expected, "{from} -> {to}");
 }
 
@@ -61,7 +63,10 @@ fn an_empty_scene_is_a_scene() {
     ];
     assert_eq!(paths, fields);
     let again = serde_json::to_value(&reading.analytic).expect("plain data");
-    assert_eq!(again, serde_json::json!({"duration_seconds": 3.5, "events": []}));
+    assert_eq!(
+        again,
+        serde_json::json!({"duration_seconds": 3.5, "events": []})
+    );
 }
 
 #[test]
@@ -69,7 +74,7 @@ fn wrong_types_are_named_by_line_and_path() {
     refused(
         "\"confidence\": 0.5",
         "\"confidence\": \"high\"",
-        "11:26: `events[1].confidence`: invalid type: string \"high\", expected f64",
+        "11:25: `events[1].confidence`: invalid type: string \"high\", expected f64",
     );
     refused(
         "\"confidence\": 0.5",
@@ -114,7 +119,7 @@ fn what_scores_need_may_not_be_missing() {
     refused(
         "\"label\": \"car\"",
         "\"label\": null",
-        "8:78: `events[0].label`: missing, expected the name of the detected object",
+        "8:79: `events[0].label`: missing, expected the name of the detected object",
     );
 }
 
@@ -138,7 +143,7 @@ fn values_out_of_range_are_named_by_line_and_path() {
     refused(
         "[1, 2, 3, 4]",
         "[1, 2, 3, -4]",
-        "9:40: `events[0].bounding_box`: [1.0, 2.0, 3.0, -4.0], expected [x, y, w, h] with w and h \
+        "9:41: `events[0].bounding_box`: [1.0, 2.0, 3.0, -4.0], expected [x, y, w, h] with w and h \
          of at least 0",
     );
     refused(
@@ -156,7 +161,7 @@ fn keys_that_stand_twice_are_refused() {
     refused(
         "\"confidence\": 0.9",
         "\"confidence\": 0.9, \"confidence\": 0.8",
-        "9:36: `events[0].confidence`: duplicate key `confidence`",
+        "9:38: `events[0].confidence`: duplicate key `confidence`",
     );
     refused(
         "\"frames_analyzed\"",

@@ -226,9 +226,7 @@ impl Facts {
             Some(required) => required.iter().filter_map(key).collect(),
             None => facts.seen_enough(),
         };
-        facts
-            .supported
-            .extend(known.allowed.iter().filter_map(key));
+        facts.supported.extend(known.allowed.iter().filter_map(key));
         facts.supported.extend(facts.salient.iter().cloned());
         for (label, twin) in TWINS {
             if facts.supported.contains(label) {

@@ -176,7 +176,10 @@ mod tests {
 
     #[test]
     fn decomposed_text_gives_the_same_words_with_spans_of_its_own() {
-        let (composed, decomposed) = ("um cão, três ônibus", "um ca\u{303}o, tre\u{302}s o\u{302}nibus");
+        let (composed, decomposed) = (
+            "um cão, três ônibus",
+            "um ca\u{303}o, tre\u{302}s o\u{302}nibus",
+        );
         assert_eq!(words(composed), words(decomposed));
         let found = tokens(decomposed);
         let (from, to) = found[1].span;
@@ -195,9 +198,14 @@ mod tests {
     fn sentences_end_at_marks_before_white_space_and_at_line_breaks() {
         let split = |text: &str| -> Vec<String> {
             let pieces = sentences(text).into_iter();
-            pieces.map(|(a, b)| text[a..b].trim().to_owned()).collect()
+            pieces
+                .map(|(a, b)| text[a..b].trim_matches(is_space).to_owned())
+                .collect()
         };
-        assert_eq!(split("Um carro. Uma moto; dois\ncães!"), ["Um carro.", "Uma moto;", "dois", "cães!"]);
+        assert_eq!(
+            split("Um carro. Uma moto; dois\ncães!"),
+            ["Um carro.", "Uma moto;", "dois", "cães!"]
+        );
         assert_eq!(split("placa 3.5 de 1;2"), ["placa 3.5 de 1;2"]);
         assert_eq!(split(" \n . \n"), Vec::<String>::new());
         assert_eq!(split("Um?\u{1c}Dois"), ["Um?", "Dois"]);

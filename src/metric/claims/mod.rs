@@ -110,12 +110,16 @@ pub fn read(text: &str, time_base: TimeBase, lexicon: &Lexicon) -> Claims {
 impl Claims {
     /// Mentions in written order.
     pub fn mentions(&self) -> impl Iterator<Item = &Mention> {
-        self.sentences.iter().flat_map(|sentence| &sentence.mentions)
+        self.sentences
+            .iter()
+            .flat_map(|sentence| &sentence.mentions)
     }
 
     /// Whether the text states that nothing is there.
     pub fn states_emptiness(&self) -> bool {
-        self.sentences.iter().any(|sentence| sentence.states_emptiness)
+        self.sentences
+            .iter()
+            .any(|sentence| sentence.states_emptiness)
     }
 
     /// Keywords of a text that brought none: the canonical noun of each label that is mentioned
@@ -147,12 +151,7 @@ struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn new(
-        text: &'a str,
-        span: (usize, usize),
-        time_base: TimeBase,
-        lexicon: &'a Lexicon,
-    ) -> Self {
+    fn new(text: &'a str, span: (usize, usize), time_base: TimeBase, lexicon: &'a Lexicon) -> Self {
         let mut tokens = tokens(&text[span.0..span.1]);
         for token in &mut tokens {
             token.span.0 += span.0;
@@ -200,9 +199,19 @@ impl<'a> Reader<'a> {
         let mut at = 0;
         while at < self.tokens.len() {
             let ahead = &self.words[at..];
-            if let Some(n) = self.lexicon.phrase_at(List::Negator, ahead) {
+            if let Some(n) = self.post_negator(at, previous_end) {
+                // "A moto não foi vista": the denied thing stands before its negator.
+                if let Some(mention) = sentence.mentions.last_mut() {
+                    mention.is_negated = true;
+                }
+                scope.close();
+                at += n;
+            } else if let Some(n) = self.lexicon.phrase_at(List::Negator, ahead) {
                 let after = &ahead[n..];
-                let is_exempt = self.lexicon.phrase_at(List::NegationExempt, after).is_some();
+                let is_exempt = self
+                    .lexicon
+                    .phrase_at(List::NegationExempt, after)
+                    .is_some();
                 if !is_exempt {
                     scope.open(at + n);
                 }
@@ -233,11 +242,25 @@ impl<'a> Reader<'a> {
                 at += n;
                 previous_end = Some(at);
             } else {
-                let is_link = self.lexicon.phrase_at(List::ScopeLink, &ahead[..1]).is_some();
+                let is_link = self
+                    .lexicon
+                    .phrase_at(List::ScopeLink, &ahead[..1])
+                    .is_some();
                 scope.other(at, &self.tokens[at], is_link);
                 at += 1;
             }
         }
+    }
+
+    /// Length of a negator right behind a mention; *não aparece mais* says that it left.
+    fn post_negator(&self, at: usize, previous_end: Option<usize>) -> Option<usize> {
+        let ahead = &self.words[at..];
+        let n = self.lexicon.phrase_at(List::PostNegator, ahead)?;
+        let says_more = self
+            .tokens
+            .get(at + n)
+            .is_some_and(|token| token.is("mais"));
+        (previous_end == Some(at) && !says_more).then_some(n)
     }
 
     fn mention(&self, sense: &Sense, at: usize, n: usize, found: Quantity) -> Mention {
@@ -255,7 +278,10 @@ impl<'a> Reader<'a> {
             is_weak: sense.is_weak,
             is_unverifiable: sense.is_unverifiable,
             is_misspelt: false,
-            is_other: self.lexicon.phrase_before(List::OtherWord, before).is_some(),
+            is_other: self
+                .lexicon
+                .phrase_before(List::OtherWord, before)
+                .is_some(),
             has_article: found.has_article,
             quantity: found.range,
         }

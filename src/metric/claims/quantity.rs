@@ -137,7 +137,11 @@ fn digits_ending_at(reader: &Reader<'_>, place: usize) -> Ending {
             return Ending::Blocked;
         }
     }
-    if reader.lexicon.phrase_before(List::NumberBlocker, &reader.words[..start]).is_some() {
+    if reader
+        .lexicon
+        .phrase_before(List::NumberBlocker, &reader.words[..start])
+        .is_some()
+    {
         return Ending::Blocked;
     }
     match text.parse() {
@@ -148,7 +152,12 @@ fn digits_ending_at(reader: &Reader<'_>, place: usize) -> Ending {
 
 /// The number as the words right before it change it.
 fn modified(reader: &Reader<'_>, start: usize, value: u32) -> CountRange {
-    let has = |list| reader.lexicon.phrase_before(list, &reader.words[..start]).is_some();
+    let has = |list| {
+        reader
+            .lexicon
+            .phrase_before(list, &reader.words[..start])
+            .is_some()
+    };
     let up_to = |hi: u32, lo: u32| CountRange { lo, hi: Some(hi) };
     if has(List::AtLeast) {
         CountRange::at_least(value)

@@ -113,7 +113,9 @@ fn colon_time(reader: &Reader<'_>, at: usize) -> Option<Found> {
     }
     let (at_s, resolution_s) = match (parts.as_slice(), reader.time_base) {
         (&[h, m, s], _) => (value(h) * HOUR_S + value(m) * MINUTE_S + value(s), SECOND_S),
-        (&[h, m], TimeBase::WallClock { .. }) => (value(h) * HOUR_S + value(m) * MINUTE_S, MINUTE_S),
+        (&[h, m], TimeBase::WallClock { .. }) => {
+            (value(h) * HOUR_S + value(m) * MINUTE_S, MINUTE_S)
+        }
         (parts, _) => (value(parts[0]) * MINUTE_S + value(parts[1]), SECOND_S),
     };
     Some(Found {
@@ -175,7 +177,10 @@ fn in_units(reader: &Reader<'_>, at: usize) -> Option<Found> {
         }
     }
     let before = &reader.words[..at];
-    let is_instant = reader.lexicon.phrase_before(List::InstantMarker, before).is_some();
+    let is_instant = reader
+        .lexicon
+        .phrase_before(List::InstantMarker, before)
+        .is_some();
     Some(Found {
         n_tokens: end - at,
         at_s: is_instant.then_some(total_s),
@@ -216,8 +221,8 @@ fn amount(reader: &Reader<'_>, at: usize) -> Option<(usize, f64, u32)> {
 /// Digits at `at`, with decimals behind a comma or a point: the token after them, the value.
 fn decimal(reader: &Reader<'_>, at: usize) -> (usize, f64) {
     let whole = number(&reader.tokens[at].lower);
-    let has_comma = reader.tokens.get(at + 1).is_some_and(|token| token.is(","))
-        && reader.touches(at + 1);
+    let has_comma =
+        reader.tokens.get(at + 1).is_some_and(|token| token.is(",")) && reader.touches(at + 1);
     let part = at + 1 + usize::from(has_comma);
     let Some(decimals) = reader.tokens.get(part).filter(|token| token.is_digits()) else {
         return (at + 1, whole);

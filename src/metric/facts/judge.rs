@@ -37,7 +37,9 @@ struct Assertion<'a> {
 
 impl Assertion<'_> {
     fn is_supported(&self, facts: &Facts) -> bool {
-        self.labels.iter().any(|label| facts.supported.contains(label))
+        self.labels
+            .iter()
+            .any(|label| facts.supported.contains(label))
     }
 
     fn error(&self, rule: Rule, claimed: Option<Detail>, allowed: Option<Detail>) -> FactError {
@@ -141,11 +143,7 @@ fn covers(said: &Assertion<'_>, salient: &str) -> bool {
     said.labels.iter().any(names)
 }
 
-fn hallucinations(
-    asserted: &[Assertion<'_>],
-    facts: &Facts,
-    tally: &mut Tally,
-) -> Vec<FactError> {
+fn hallucinations(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<FactError> {
     let mut keys = BTreeSet::new();
     let mut errors = Vec::new();
     for said in asserted {
@@ -191,7 +189,10 @@ fn contradictions(claims: &Claims, facts: &Facts) -> Vec<FactError> {
 fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<FactError> {
     let mut errors = Vec::new();
     for said in asserted.iter().filter(|said| !said.is_implied) {
-        let supported = said.labels.iter().filter_map(|label| facts.counts.get(label));
+        let supported = said
+            .labels
+            .iter()
+            .filter_map(|label| facts.counts.get(label));
         let possible = supported.copied().reduce(CountRange::plus);
         let (Some(claimed), Some(possible)) = (said.mention.quantity, possible) else {
             continue;
@@ -265,8 +266,13 @@ fn wrong_time(
     if !said.is_empty() || is_about_nothing || facts.is_empty() || is_at_an_end.iter().any(holds) {
         return None;
     }
-    let from = facts.frames_s.partition_point(|&at| at < time.at_s - slack_s);
-    let is_near = facts.frames_s.get(from).is_some_and(|&at| at <= time.at_s + slack_s);
+    let from = facts
+        .frames_s
+        .partition_point(|&at| at < time.at_s - slack_s);
+    let is_near = facts
+        .frames_s
+        .get(from)
+        .is_some_and(|&at| at <= time.at_s + slack_s);
     let shown = [facts.frames_s.first(), facts.frames_s.last()];
     let [Some(&first), Some(&last)] = shown else {
         return None;
@@ -307,7 +313,8 @@ fn order(
             }
             tally.n_order_pairs += 1;
             if lead_s < 0.0 {
-                let in_order = |a: &String, b: &String| Some(Detail::Order(vec![a.clone(), b.clone()]));
+                let in_order =
+                    |a: &String, b: &String| Some(Detail::Order(vec![a.clone(), b.clone()]));
                 let claimed = in_order(earlier, later);
                 errors.push(after.error(Rule::Order, claimed, in_order(later, earlier)));
             }

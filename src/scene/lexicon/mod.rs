@@ -13,10 +13,10 @@ mod source;
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
 
-pub use phrases::{UNKNOWN, WordId};
 use phrases::{Phrases, Vocabulary};
-use source::{Interval, Source};
+pub use phrases::{UNKNOWN, WordId};
 pub use source::{Gender, Hypernym};
+use source::{Interval, Source};
 
 use super::facts::CountRange;
 use super::text::{Token, tokens};
@@ -175,6 +175,8 @@ impl Surface {
 pub enum List {
     /// Opens a negation: *não há*.
     Negator,
+    /// Denies the mention right before it: *não foi vista*.
+    PostNegator,
     /// Takes a negator back when it follows: *além de*.
     NegationExempt,
     /// May stand between denied things: *ou*.
@@ -426,6 +428,7 @@ fn both_ways(list: &[String], words: &mut Vocabulary) -> BothWays {
 fn lists(source: &Source) -> [&[String]; LISTS] {
     [
         &source.negators,
+        &source.post_negators,
         &source.negation_exempt,
         &source.scope_links,
         &source.scope_breakers,
@@ -472,7 +475,12 @@ fn range(phrase: &str, found: Interval) -> Result<CountRange, Error> {
     let lo = u32::try_from(found[0]).map_err(|_| wrong())?;
     let hi = match found[1] {
         -1 => None,
-        hi => Some(u32::try_from(hi).ok().filter(|&hi| hi >= lo).ok_or_else(wrong)?),
+        hi => Some(
+            u32::try_from(hi)
+                .ok()
+                .filter(|&hi| hi >= lo)
+                .ok_or_else(wrong)?,
+        ),
     };
     Ok(CountRange { lo, hi })
 }
@@ -509,7 +517,10 @@ fn surfaces(
         ];
         for (surfaces, number) in forms {
             for surface in surfaces {
-                add(surface, table.sense(&label.coco, Kind::Label, surface, number)?);
+                add(
+                    surface,
+                    table.sense(&label.coco, Kind::Label, surface, number)?,
+                );
             }
         }
     }
@@ -556,13 +567,7 @@ impl SenseTable {
         })
     }
 
-    fn sense(
-        &self,
-        key: &str,
-        kind: Kind,
-        surface: &str,
-        number: Number,
-    ) -> Result<Sense, Error> {
+    fn sense(&self, key: &str, kind: Kind, surface: &str, number: Number) -> Result<Sense, Error> {
         let folded = folded_key(surface);
         let is_label = kind == Kind::Label;
         let implied = self.implied.get(&folded).filter(|_| is_label);
