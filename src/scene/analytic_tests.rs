@@ -89,7 +89,7 @@ fn wrong_types_are_named_by_line_and_path() {
     refused(
         "[1, 2, 3, 4]",
         "[1, 2, 3]",
-        "9:47: `events[0].bounding_box`: invalid length 3, expected an array of length 4",
+        "9:49: `events[0].bounding_box`: invalid length 3, expected an array of length 4",
     );
     refused(
         "\"label\": \"car\"",
@@ -166,7 +166,7 @@ fn keys_that_stand_twice_are_refused() {
     refused(
         "\"frames_analyzed\"",
         "\"duration_seconds\"",
-        "6:20: `duration_seconds`: duplicate key `duration_seconds`",
+        "6:22: `duration_seconds`: duplicate key `duration_seconds`",
     );
 }
 
