@@ -41,7 +41,9 @@ pub(crate) fn rule(metric: &str) -> Option<Rule> {
     Some(match metric {
         "object_recall" | "object_precision" => Rule::SceneMean,
         // 0/1 scores need an exact test of their own, chrF++ a tripwire: neither is built yet.
-        "objects_exact" | "empty" | "truncated" | "loop" | "chrf_pp" => Rule::SceneMeanShown,
+        "objects_exact" | "empty" | "truncated" | "loop" | "chrf_pp" | "fact_ok"
+        | "hallucination_rate" | "fact_score" | "count_accuracy" | "time_accuracy"
+        | "order_accuracy" | "slot_error_rate" => Rule::SceneMeanShown,
         "output_tokens" => Rule::SceneRatioShown,
         "valid" => Rule::ValidRate,
         "cpu_ms_per_token" => Rule::Launches(ForcedCost::CpuPerToken),

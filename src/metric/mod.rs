@@ -72,21 +72,65 @@ pub struct SceneScores {
 
 /// Every metric, those of texts first.
 pub const METRICS: &[Metric] = &[
+    share("fact_ok", Better::Higher, "1 when no fact is wrong"),
     share(
-        "object_recall",
-        Better::Higher,
-        "share of salient objects the summary names",
+        "hallucination_rate",
+        Better::Lower,
+        "1 when something is invented or denied",
     ),
     share(
-        "object_precision",
+        "fact_score",
         Better::Higher,
-        "share of named objects the scene supports",
+        "1 less errors per slot, of at least five slots",
+    ),
+    // Version 2 of these three: what a text mentions is read by more rules.
+    at_version(
+        2,
+        share(
+            "object_recall",
+            Better::Higher,
+            "share of salient objects the summary names",
+        ),
+    ),
+    at_version(
+        2,
+        share(
+            "object_precision",
+            Better::Higher,
+            "share of named objects the scene supports",
+        ),
+    ),
+    at_version(
+        2,
+        share(
+            "objects_exact",
+            Better::Higher,
+            "1 when the named objects are exactly the salient ones",
+        ),
     ),
     share(
-        "objects_exact",
+        "count_accuracy",
         Better::Higher,
-        "1 when the named objects are exactly the salient ones",
+        "share of stated numbers that are possible",
     ),
+    share(
+        "time_accuracy",
+        Better::Higher,
+        "share of stated times that are right",
+    ),
+    share(
+        "order_accuracy",
+        Better::Higher,
+        "share of stated orders that are right",
+    ),
+    Metric {
+        range: (0.0, f64::INFINITY),
+        ..share(
+            "slot_error_rate",
+            Better::Lower,
+            "factual errors per slot, order left out",
+        )
+    },
     share(
         "valid",
         Better::Higher,
