@@ -62,12 +62,13 @@ fn main() -> Result<()> {
         version: "0.1.0",
         created: "2026-11-24",
         prompt: (PROMPT, &prompt),
-        generator: Generator {
+        min_scenes: 60,
+        generator: Some(Generator {
             name: "cargo run --release --example make_scene_set".into(),
             version: "1".into(),
             seed: SEED,
             families: ["E", "F", "G"].map(String::from).to_vec(),
-        },
+        }),
     };
     let draft = draft(scenes, info);
     std::fs::write(out.join("scenes.jsonl"), &draft.scenes_jsonl)?;

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::analytic::{Analytic, OutOfRange};
+use super::canonical::canonical;
 use super::facts::{KnownFacts, TimeBase};
 use super::json;
 use super::lexicon::{self, Lexicon};
@@ -336,25 +337,7 @@ fn parse_scenes(path: &Path, bytes: &[u8]) -> Result<Vec<Scene>, Error> {
             }
             return Err(fail("blank line, expected one scene per line".into()));
         }
-        json::reject_duplicate_keys(line).map_err(|error| {
-            fail(match error.path.as_str() {
-                "" => error.message,
-                path => format!("`{path}`: {}", error.message),
-            })
-        })?;
-        let mut json = serde_json::Deserializer::from_slice(line);
-        let scene: Scene = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string();
-            let reason = with_suggestion(&error.into_inner().to_string());
-            fail(if place == "." {
-                reason
-            } else {
-                format!("`{place}`: {reason}")
-            })
-        })?;
-        json.end()
-            .map_err(|error| fail(format!("text after the scene: {error}")))?;
-        check_scene(&scene).map_err(fail)?;
+        let scene = parse_line(line).map_err(fail)?;
         if !ids.insert(scene.id.clone()) {
             return Err(fail(format!("duplicate scene id `{}`", scene.id)));
         }
@@ -366,7 +349,29 @@ fn parse_scenes(path: &Path, bytes: &[u8]) -> Result<Vec<Scene>, Error> {
     Ok(scenes)
 }
 
-fn check_scene(scene: &Scene) -> Result<(), String> {
+/// One line of `scenes.jsonl`; the reason names the JSON path.
+pub(super) fn parse_line(line: &[u8]) -> Result<Scene, String> {
+    json::reject_duplicate_keys(line).map_err(|error| match error.path.as_str() {
+        "" => error.message,
+        path => format!("`{path}`: {}", error.message),
+    })?;
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let scene: Scene = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let place = error.path().to_string();
+        let reason = with_suggestion(&error.into_inner().to_string());
+        if place == "." {
+            reason
+        } else {
+            format!("`{place}`: {reason}")
+        }
+    })?;
+    json.end()
+        .map_err(|error| format!("text after the scene: {error}"))?;
+    check_scene(&scene)?;
+    Ok(scene)
+}
+
+pub(super) fn check_scene(scene: &Scene) -> Result<(), String> {
     let id = scene.id.as_bytes();
     let lower = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_id = (1..=64).contains(&id.len())
@@ -426,13 +431,15 @@ pub struct DraftInfo<'a> {
     pub created: &'a str,
     /// Template file beside the set, and its bytes.
     pub prompt: (&'a str, &'a str),
-    /// How the generated scenes were made.
-    pub generator: Generator,
+    /// Fewest scenes that a verdict may rest on.
+    pub min_scenes: usize,
+    /// How the generated scenes were made; `None` when all were written by hand.
+    pub generator: Option<Generator>,
 }
 
 /// Writes scenes in canonical form and the `set.toml` that pins them.
 ///
-/// Canonical: keys sorted, no spaces, integral numbers without fraction (RFC 8785 for this data).
+/// Canonical as [`canonical`] has it.
 ///
 /// # Panics
 /// When a value cannot be written as JSON or TOML, which a checked [`Scene`] cannot cause.
@@ -441,7 +448,7 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
     let mut scenes_jsonl = String::new();
     for scene in &scenes {
         let value = serde_json::to_value(scene).expect("a scene is plain data");
-        scenes_jsonl.push_str(&canonical(&value).to_string());
+        scenes_jsonl.push_str(&canonical(&value));
         scenes_jsonl.push('\n');
     }
     let set = SetToml {
@@ -453,7 +460,7 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
         n_scenes: scenes.len(),
         scenes_sha256: Sha256::of(scenes_jsonl.as_bytes()),
         license: "MIT OR Apache-2.0".into(),
-        min_scenes: 60,
+        min_scenes: info.min_scenes,
         lexicon: LexiconPin {
             version: lexicon::BUILT_IN.version.clone(),
             sha256: lexicon::BUILT_IN.sha256,
@@ -463,33 +470,12 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
             sha256: Sha256::of(info.prompt.1.as_bytes()),
             renderer: RENDERER.into(),
         },
-        generator: Some(info.generator),
+        generator: info.generator,
         slices: count_slices(&scenes, &BTreeMap::new()),
     };
     Draft {
         scenes_jsonl,
         set_toml: toml::to_string(&set).expect("set.toml is plain data"),
-    }
-}
-
-/// Integral floats become integers; object keys are sorted by the map itself.
-fn canonical(value: &serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::Number(number) => match number.as_f64() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "checked to be integral and small"
-            )]
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::from(float as i64),
-            _ => value.clone(),
-        },
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, v)| (key.clone(), canonical(v)))
-            .collect(),
-        _ => value.clone(),
     }
 }
 
@@ -518,7 +504,8 @@ mod tests {
             version: "0.0.1",
             created: "2026-11-24",
             prompt: ("p.prompt", "{{cena}}"),
-            generator,
+            min_scenes: 60,
+            generator: Some(generator),
         };
         let made = draft((0..3).map(scene).collect(), info);
         std::fs::write(dir.path().join("p.prompt"), "{{cena}}").expect("written");
