@@ -86,7 +86,7 @@ impl Subject {
             all.push(self.scores(scene, &set.template)?);
         }
         let ids = [
-            "objects_exact",
+            "fact_ok",
             "object_recall",
             "object_precision",
             "valid",

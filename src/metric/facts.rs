@@ -118,6 +118,79 @@ fn counts_hold(asserted: &[&Mention], facts: &Facts, notes: &mut Vec<String>) ->
     all_hold
 }
 
+/// A factual error.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FactError {
+    text: String,
+    /// Bytes.
+    pub span: Option<(usize, usize)>,
+    /// Rule.
+    pub rule: Rule,
+}
+
+/// Rules.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Rule {
+    /// Any.
+    Any,
+}
+
+impl Rule {
+    /// Name.
+    pub fn name(self) -> &'static str {
+        "fact"
+    }
+}
+
+impl FactError {
+    /// JSON.
+    pub fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({"rule": "fact", "text": self.text})
+    }
+}
+
+impl std::fmt::Display for FactError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What a text gets wrong and what that scores.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Judgement {
+    /// The errors, in the order of the text.
+    pub errors: Vec<FactError>,
+    scores: Vec<(&'static str, Score)>,
+}
+
+impl Judgement {
+    /// Score by metric id.
+    pub fn scores(&self) -> Vec<(&'static str, Score)> {
+        self.scores.clone()
+    }
+}
+
+/// Judges `text` against `facts`.
+pub fn judge(text: &str, facts: &Facts, lexicon: &Lexicon) -> Judgement {
+    let found = score(text, facts, lexicon);
+    Judgement {
+        errors: found
+            .notes
+            .into_iter()
+            .map(|text| FactError {
+                text,
+                span: None,
+                rule: Rule::Any,
+            })
+            .collect(),
+        scores: vec![
+            ("object_recall", found.recall),
+            ("object_precision", found.precision),
+            ("fact_ok", found.exact),
+        ],
+    }
+}
+
 /// A face is a person for the purpose of being mentioned.
 fn same_object(mentioned: &str, label: &str) -> bool {
     mentioned == label || (mentioned == "face" && label == "person")

@@ -6,6 +6,7 @@
 pub mod escape;
 pub mod json;
 pub mod markdown;
+pub mod scores;
 pub mod terminal;
 pub mod wording;
 
@@ -224,11 +225,10 @@ fn worst_view(scene: &WorstSceneFile) -> WorstView {
         .iter()
         .filter(|note| !scene.baseline_notes.contains(note));
     let losses = scene.changes.iter().filter(|(metric, change)| {
-        let higher = crate::metric::find(metric).is_some_and(|row| row.better == Better::Higher);
-        if higher {
-            **change < 0.0
-        } else {
-            **change > 0.0
+        match crate::metric::find(metric).map(|row| row.better) {
+            Some(Better::Higher) => **change < 0.0,
+            Some(Better::Lower) => **change > 0.0,
+            Some(Better::Neither) | None => false,
         }
     });
     let losses = losses.map(|(metric, change)| format!("{metric} {} pt", signed(*change, 1)));

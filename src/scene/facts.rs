@@ -103,6 +103,11 @@ impl Facts {
         facts
     }
 
+    /// The facts of a scene.
+    pub fn of_scene(scene: &super::Scene, lexicon: &Lexicon) -> Self {
+        Self::of(&scene.analytic, lexicon)
+    }
+
     /// Whether no frame holds a detection of at least [`PRESENT`].
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()

@@ -79,6 +79,7 @@ struct Source {
     lexicon_version: String,
     stop_surfaces: Vec<String>,
     fold_exceptions: Vec<String>,
+    english_label_exempt: Vec<String>,
     negators: Vec<String>,
     negation_exempt: Vec<String>,
     emptiness: Vec<String>,
@@ -99,6 +100,8 @@ pub struct Lexicon {
     pub sha256: Sha256,
     /// All labels.
     pub labels: Vec<Label>,
+    /// English names that are Portuguese words too.
+    pub english_label_exempt: Vec<String>,
     surfaces: PhraseTable<Sense>,
     negators: PhraseTable<()>,
     negation_exempt: PhraseTable<()>,
@@ -210,6 +213,7 @@ impl Lexicon {
                 .map(|(word, n)| (fold(&word), n))
                 .collect(),
             by_surface,
+            english_label_exempt: file.english_label_exempt,
             labels: file.labels,
         })
     }

@@ -5,10 +5,12 @@
 pub mod analytic;
 pub mod facts;
 pub mod generate;
+pub mod given;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;
 pub mod set;
+pub mod summary;
 pub mod text;
 
 pub use analytic::Analytic;

@@ -20,6 +20,9 @@ use crate::units::Sha256;
 pub struct Scene {
     /// The detections, as the pipeline writes them.
     pub analytic: Analytic,
+    /// Keywords a person gave the scene.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
     /// `[a-z0-9][a-z0-9._-]{0,63}`, unique in the set.
     pub id: String,
     /// Summaries a person agreed to; empty means overlap scores are absent.
@@ -246,6 +249,17 @@ impl SceneSet {
             template,
             scenes,
         })
+    }
+}
+
+impl SceneSet {
+    /// Reads a bare `scenes.jsonl`, which nothing pins, and its digest.
+    ///
+    /// # Errors
+    /// [`Error`] names the file, the line and the JSON path.
+    pub fn load_bare(path: &Path) -> Result<(Vec<Scene>, Sha256), Error> {
+        let bytes = read(path)?;
+        Ok((parse_scenes(path, &bytes)?, Sha256::of(&bytes)))
     }
 }
 
