@@ -106,6 +106,7 @@ fn generated(index: u64) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 
@@ -133,7 +134,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         source_video_hash_sha256: Sha256::of(scene.id.as_bytes()).to_string(),
         processing_timestamp_utc: "2026-11-01T12:00:00Z".into(),
         duration_seconds: f64::from(scene.duration_s),
-        frames_analyzed: u64::from(scene.duration_s / 2 + 1),
+        frames_analyzed: Some(u64::from(scene.duration_s / 2 + 1)),
         events,
     };
     let mut slices = slices(&Facts::of(&analytic, &BUILT_IN));
@@ -150,6 +151,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 

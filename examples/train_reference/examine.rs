@@ -108,14 +108,14 @@ pub(crate) fn unseen(seed: u64, n: u64, template: &Template) -> SceneSet {
             analytic: lesson.analytic,
             id: format!("unseen-{index:03}"),
             references: vec![lesson.target],
-            slices: Vec::new(),
-            source: BTreeMap::new(),
+            ..Scene::default()
         }
     };
     SceneSet {
         name: "unseen".into(),
         version: "0".into(),
         scenes_sha256: vv_eval::units::Sha256::of(b"unseen"),
+        lexicon: &BUILT_IN,
         template: template.clone(),
         scenes: (0..n).map(scene).collect(),
     }

@@ -20,7 +20,6 @@ use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
     run_pair,
 };
-use crate::scene::lexicon::BUILT_IN;
 use crate::scene::{Scene, SceneSet, prompt};
 
 /// Fresh runs of the memory pass per role.
@@ -103,7 +102,7 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
             scenes_sha256: settings.scenes.scenes_sha256,
             prompt_sha256: settings.scenes.template.sha256(),
             renderer: prompt::RENDERER.to_owned(),
-            lexicon_sha256: BUILT_IN.sha256,
+            lexicon_sha256: settings.scenes.lexicon.sha256,
         },
         worker,
         journal_dir: settings.out.clone(),
@@ -164,7 +163,7 @@ fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
         })
         .collect();
     let mut scores = [Vec::new(), Vec::new()];
-    for scored in outputs::score_all(&jobs, &BUILT_IN) {
+    for scored in outputs::score_all(&jobs, set.lexicon) {
         for (scores, scored) in scores.iter_mut().zip(scored) {
             scores.extend(scored.map(|scored| scored.scores));
         }

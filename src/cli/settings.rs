@@ -106,7 +106,7 @@ impl Score {
         } else {
             let set = SceneSet::load(&set_directory(&args.scenes)?).map_err(Failure::invalid)?;
             let name = Some((set.name, set.version));
-            (name, set.scenes, set.scenes_sha256, &*BUILT_IN)
+            (name, set.scenes, set.scenes_sha256, set.lexicon)
         };
         let (name, version) = name.unzip();
         Ok(Self {

@@ -5,7 +5,8 @@ use std::sync::LazyLock;
 
 use whatlang::{Detector, Lang};
 
-use super::text::{Grams, SIZE_LIMIT, Vocabulary, is_white_space, scored_part, words};
+use super::text::{Grams, Vocabulary, is_white_space, words};
+pub use super::text::{SIZE_LIMIT, scored_part};
 use crate::record::StopReason;
 use crate::scene::lexicon::Lexicon;
 use crate::scene::summary::{self, ModelText};
@@ -184,7 +185,7 @@ impl Repetition {
 /// do not count.
 pub fn english_leak(words: &[String], lexicon: &Lexicon) -> usize {
     let exempt: HashSet<&str> = lexicon
-        .english_label_exempt
+        .english_label_exempt()
         .iter()
         .map(String::as_str)
         .collect();

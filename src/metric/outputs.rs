@@ -13,6 +13,7 @@ use super::form::{self, Form, Repetition};
 use super::text::{SIZE_LIMIT, scored_part, words};
 use super::{METRICS, SceneScores, Score, Source, bleu, chrf, keywords, rouge};
 use crate::record::{OutputObservation, StopReason};
+use crate::scene::facts::Thresholds;
 use crate::scene::lexicon::Lexicon;
 use crate::scene::summary::ModelText;
 use crate::scene::text::nfc;
@@ -112,7 +113,11 @@ pub fn explain_all(jobs: &[Job<'_, 1>], lexicon: &Lexicon) -> Vec<Vec<Explained>
 }
 
 fn explained(scene: &Scene, output: &ModelText, present: f64, lexicon: &Lexicon) -> Explained {
-    let facts = Facts::of_scene(scene, lexicon);
+    let thresholds = Thresholds {
+        present,
+        ..Thresholds::default()
+    };
+    let facts = Facts::at(scene, lexicon, thresholds);
     Explained {
         present,
         judgement: judge(output, &facts, lexicon),
@@ -216,7 +221,7 @@ impl<'a> Prepared<'a> {
 /// Judges the summary as it was written, so that spans are places in what the reader sees; of a
 /// text beyond the size limit the part that is scored.
 fn judge(output: &ModelText, facts: &Facts, lexicon: &Lexicon) -> Judgement {
-    let text = if output.summary.len() > SIZE_LIMIT {
+    let text = if output.written.len() > SIZE_LIMIT {
         scored_part(&output.summary)
     } else {
         &output.written

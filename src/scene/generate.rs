@@ -140,7 +140,7 @@ pub fn analytic(seed: u64, purpose: &str, index: u64) -> Analytic {
         source_video_hash_sha256: video.to_string(),
         processing_timestamp_utc: "2026-11-01T12:00:00Z".to_owned(),
         duration_seconds: f64::from(duration_s),
-        frames_analyzed: u64::from(duration_s / step_s + 1),
+        frames_analyzed: Some(u64::from(duration_s / step_s + 1)),
         events,
     }
 }

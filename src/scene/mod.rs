@@ -6,6 +6,7 @@ pub mod analytic;
 pub mod facts;
 pub mod generate;
 pub mod given;
+pub mod json;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;

@@ -156,7 +156,7 @@ mod tests {
             source_video_hash_sha256: "0".repeat(64),
             processing_timestamp_utc: "2026-11-01T00:00:00Z".into(),
             duration_seconds: 120.0,
-            frames_analyzed: 60,
+            frames_analyzed: Some(60),
             events: events.iter().map(event).collect(),
         }
     }

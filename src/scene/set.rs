@@ -8,23 +8,37 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::analytic::{Analytic, OutOfRange};
-use super::lexicon;
+use super::facts::{KnownFacts, TimeBase};
+use super::json;
+use super::lexicon::{self, Lexicon};
 use super::prompt::{RENDERER, Template, TooManyMarkers};
 use super::text::nfc;
 use crate::hint::{Hint, did_you_mean};
 use crate::units::Sha256;
 
 /// One benchmark scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
     /// The detections, as the pipeline writes them.
     pub analytic: Analytic,
-    /// Keywords a person gave the scene.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub keywords: Vec<String>,
+    /// Which camera recorded it; scenes of one camera are not independent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// What is known beyond the detections.
+    #[serde(default, skip_serializing_if = "KnownFacts::is_empty")]
+    pub facts: KnownFacts,
     /// `[a-z0-9][a-z0-9._-]{0,63}`, unique in the set.
     pub id: String,
+    /// Words that sum the scene up; empty means keyword scores are absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// Texts the gate must reject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_fail: Vec<String>,
+    /// Why the scene exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Summaries a person agreed to; empty means overlap scores are absent.
     pub references: Vec<String>,
     /// Named subsets the scene belongs to.
@@ -33,6 +47,9 @@ pub struct Scene {
     /// Where the scene comes from: `dataset`, `license` and free further keys.
     #[serde(default)]
     pub source: BTreeMap<String, String>,
+    /// How times in summaries are to be read.
+    #[serde(default, skip_serializing_if = "TimeBase::is_offset")]
+    pub time_base: TimeBase,
 }
 
 /// A versioned, digested collection of scenes and the prompt they are put with.
@@ -44,6 +61,8 @@ pub struct SceneSet {
     pub version: String,
     /// SHA-256 of the bytes of `scenes.jsonl`.
     pub scenes_sha256: Sha256,
+    /// The version of the lexicon the set was made with; its texts are judged by it.
+    pub lexicon: &'static Lexicon,
     /// The prompt template.
     pub template: Template,
     /// Scenes in file order, sorted by id.
@@ -235,17 +254,20 @@ impl SceneSet {
             set.prompt.renderer,
             RENDERER.into(),
         )?;
-        let found = lexicon::BUILT_IN.sha256.to_string();
-        promise(
-            &set_path,
-            "lexicon sha256",
-            set.lexicon.sha256.to_string(),
-            found,
-        )?;
+        let pinned = &set.lexicon;
+        let lexicon = lexicon::by_digest(&pinned.sha256).ok_or_else(|| Error::Mismatch {
+            path: set_path.clone(),
+            field: "lexicon sha256".into(),
+            expected: format!("{} ({})", pinned.sha256, pinned.version),
+            found: lexicon::known_versions(),
+        })?;
+        let version = lexicon.version.clone();
+        promise(&set_path, "lexicon version", set.lexicon.version, version)?;
         Ok(Self {
             name: set.name,
             version: set.version,
             scenes_sha256: set.scenes_sha256,
+            lexicon,
             template,
             scenes,
         })
@@ -325,6 +347,12 @@ fn parse_scenes(path: &Path, bytes: &[u8]) -> Result<Vec<Scene>, Error> {
             }
             return Err(fail("blank line, expected one scene per line".into()));
         }
+        json::reject_duplicate_keys(line).map_err(|error| {
+            fail(match error.path.as_str() {
+                "" => error.message,
+                path => format!("`{path}`: {}", error.message),
+            })
+        })?;
         let mut json = serde_json::Deserializer::from_slice(line);
         let scene: Scene = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             let place = error.path().to_string();
@@ -488,7 +516,7 @@ mod tests {
             id: format!("s-{index}"),
             references: vec!["Nada.".into(), "O local ficou vazio.".into()],
             slices: vec!["mixed".into()],
-            source: BTreeMap::new(),
+            ..Scene::default()
         };
         let generator = Generator {
             name: "test".into(),

@@ -1,0 +1,2 @@
+use super::super::lexicon::BUILT_IN;
+use super::*;
