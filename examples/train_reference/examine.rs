@@ -1,6 +1,5 @@
 //! Puts an exported model through vv-eval's own engine: scores, and parity with the trainer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};

@@ -11,6 +11,7 @@ pub mod claims;
 pub mod corpus;
 pub mod cost;
 pub mod facts;
+pub mod fidelity;
 pub mod form;
 pub mod keywords;
 pub mod outputs;

@@ -278,8 +278,7 @@ proptest! {
             (Profile::Google, Tokenizer::new(false)),
             (Profile::Unicode, Tokenizer::unicode()),
         ] {
-            let scorer = RougeScorer::with_tokenizer(
-                ["rouge1", "rouge2", "rougeL", "rougeLsum"], tokenizer).unwrap();
+            let scorer = RougeScorer::with_tokenizer(kinds.to_vec(), tokenizer).unwrap();
             let theirs = scorer.score_multi(&references, &output).unwrap();
             let ours = rouge::References::new(&references, profile).score(&output).unwrap();
             for (kind, (name, ours)) in kinds.into_iter().zip(types(&ours)) {

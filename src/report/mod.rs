@@ -10,7 +10,9 @@ pub mod scores;
 pub mod terminal;
 pub mod wording;
 
-use crate::gate::file::{CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile};
+use crate::gate::file::{
+    AgreementFile, CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile,
+};
 use crate::gate::words::{self, decimals, signed, unit_of};
 use crate::gate::{Outcome, Scale};
 use crate::metric::Better;
@@ -252,6 +254,7 @@ fn trust(file: &ReportFile) -> Vec<String> {
     let policy = &file.policy;
     let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
     lines.extend(file.evidence.iter().map(machine_line));
+    lines.extend(file.agreement.iter().map(agreement_line));
     lines.push(format!(
         "{} {} · {}",
         wording::origin(&policy.origin),
@@ -295,6 +298,19 @@ fn machine_line(evidence: &EvidenceFile) -> String {
         wording::count(n_repeated, "scene"),
         records[0].load.head,
     )
+}
+
+/// `12 of 60 outputs with the same tokens · edit distance 0.31 on average`.
+fn agreement_line(agreement: &AgreementFile) -> String {
+    match (&agreement.absent, agreement.edit_distance) {
+        (Some(absent), _) => format!("outputs not compared token by token: {absent}"),
+        (None, None) => "no output in both roles to compare token by token".to_owned(),
+        (None, Some(distance)) => format!(
+            "{} of {} with the same tokens · edit distance {distance:.2} on average",
+            agreement.n_exact,
+            wording::count(agreement.n, "output"),
+        ),
+    }
 }
 
 fn tested(file: &ReportFile) -> Vec<String> {

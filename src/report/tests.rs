@@ -83,6 +83,7 @@ fn a_fail_shows_what_got_worse_and_where() {
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      60 of 60 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -125,6 +126,7 @@ fn a_crash_shows_its_cause() {
     Can this be trusted?
       7/60 scenes in both roles · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      7 of 7 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -164,6 +166,7 @@ fn a_pass_shows_what_it_rests_on() {
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      60 of 60 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
