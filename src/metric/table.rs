@@ -11,10 +11,14 @@ const NEVER: &str = "";
 
 /// Every metric: what is gated first, then what is only reported, then the costs.
 pub const METRICS: &[Metric] = &[
-    // Gated.
-    text("valid", Higher, "1 when no form flag is set", NEVER, |l| {
-        flag(l.form.is_valid())
-    }),
+    // Gated. Version 2 of `valid`: more flags; of the shares of objects: mentions are read by more
+    // rules.
+    at_version(
+        2,
+        text("valid", Higher, "1 when no form flag is set", NEVER, |l| {
+            flag(l.form.is_valid())
+        }),
+    ),
     facts(
         "fact_ok",
         Higher,
@@ -27,11 +31,14 @@ pub const METRICS: &[Metric] = &[
         "1 when the summary names an object the scene does not support, or denies a salient one",
         NEVER,
     ),
-    facts(
-        "object_recall",
-        Higher,
-        "share of salient objects the summary names",
-        NO_SALIENT,
+    at_version(
+        2,
+        facts(
+            "object_recall",
+            Higher,
+            "share of salient objects the summary names",
+            NO_SALIENT,
+        ),
     ),
     text(
         "fact_score",
@@ -48,11 +55,14 @@ pub const METRICS: &[Metric] = &[
         |l| overlap(l.chrf_pp),
     ),
     // Facts, reported.
-    facts(
-        "object_precision",
-        Higher,
-        "share of named objects the scene supports",
-        "the text mentions no object",
+    at_version(
+        2,
+        facts(
+            "object_precision",
+            Higher,
+            "share of named objects the scene supports",
+            "the text mentions no object",
+        ),
     ),
     facts(
         "count_accuracy",

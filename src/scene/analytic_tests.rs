@@ -74,7 +74,7 @@ fn wrong_types_are_named_by_line_and_path() {
     refused(
         "\"confidence\": 0.5",
         "\"confidence\": \"high\"",
-        "11:26: `events[1].confidence`: invalid type: string \"high\", expected f64",
+        "11:25: `events[1].confidence`: invalid type: string \"high\", expected f64",
     );
     refused(
         "\"confidence\": 0.5",
@@ -119,7 +119,7 @@ fn what_scores_need_may_not_be_missing() {
     refused(
         "\"label\": \"car\"",
         "\"label\": null",
-        "8:78: `events[0].label`: missing, expected the name of the detected object",
+        "8:79: `events[0].label`: missing, expected the name of the detected object",
     );
 }
 
@@ -143,7 +143,7 @@ fn values_out_of_range_are_named_by_line_and_path() {
     refused(
         "[1, 2, 3, 4]",
         "[1, 2, 3, -4]",
-        "9:40: `events[0].bounding_box`: [1.0, 2.0, 3.0, -4.0], expected [x, y, w, h] with w and h \
+        "9:41: `events[0].bounding_box`: [1.0, 2.0, 3.0, -4.0], expected [x, y, w, h] with w and h \
          of at least 0",
     );
     refused(
@@ -161,7 +161,7 @@ fn keys_that_stand_twice_are_refused() {
     refused(
         "\"confidence\": 0.9",
         "\"confidence\": 0.9, \"confidence\": 0.8",
-        "9:36: `events[0].confidence`: duplicate key `confidence`",
+        "9:38: `events[0].confidence`: duplicate key `confidence`",
     );
     refused(
         "\"frames_analyzed\"",

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor,
+};
 
 /// Why a JSON text cannot be used, and where.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -119,12 +121,24 @@ impl<'de> Visitor<'de> for Walk {
         let mut seen = HashSet::new();
         while let Some(key) = entries.next_key::<String>()? {
             if seen.contains(&key) {
-                return Err(A::Error::custom(format!("duplicate key `{key}`")));
+                entries.next_value_seed(Twice(key))?;
+            } else {
+                seen.insert(key);
+                entries.next_value::<Walk>()?;
             }
-            seen.insert(key);
-            entries.next_value::<Walk>()?;
         }
         Ok(Walk)
+    }
+}
+
+/// Refuses the value of a key that stood before, at the value's own path.
+struct Twice(String);
+
+impl<'de> DeserializeSeed<'de> for Twice {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, _: D) -> Result<(), D::Error> {
+        Err(D::Error::custom(format!("duplicate key `{}`", self.0)))
     }
 }
 

@@ -199,7 +199,14 @@ impl<'a> Reader<'a> {
         let mut at = 0;
         while at < self.tokens.len() {
             let ahead = &self.words[at..];
-            if let Some(n) = self.lexicon.phrase_at(List::Negator, ahead) {
+            if let Some(n) = self.post_negator(at, previous_end) {
+                // "A moto não foi vista": the denied thing stands before its negator.
+                if let Some(mention) = sentence.mentions.last_mut() {
+                    mention.is_negated = true;
+                }
+                scope.close();
+                at += n;
+            } else if let Some(n) = self.lexicon.phrase_at(List::Negator, ahead) {
                 let after = &ahead[n..];
                 let is_exempt = self
                     .lexicon
@@ -243,6 +250,17 @@ impl<'a> Reader<'a> {
                 at += 1;
             }
         }
+    }
+
+    /// Length of a negator right behind a mention; *não aparece mais* says that it left.
+    fn post_negator(&self, at: usize, previous_end: Option<usize>) -> Option<usize> {
+        let ahead = &self.words[at..];
+        let n = self.lexicon.phrase_at(List::PostNegator, ahead)?;
+        let says_more = self
+            .tokens
+            .get(at + n)
+            .is_some_and(|token| token.is("mais"));
+        (previous_end == Some(at) && !says_more).then_some(n)
     }
 
     fn mention(&self, sense: &Sense, at: usize, n: usize, found: Quantity) -> Mention {

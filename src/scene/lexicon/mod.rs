@@ -175,6 +175,8 @@ impl Surface {
 pub enum List {
     /// Opens a negation: *não há*.
     Negator,
+    /// Denies the mention right before it: *não foi vista*.
+    PostNegator,
     /// Takes a negator back when it follows: *além de*.
     NegationExempt,
     /// May stand between denied things: *ou*.
@@ -426,6 +428,7 @@ fn both_ways(list: &[String], words: &mut Vocabulary) -> BothWays {
 fn lists(source: &Source) -> [&[String]; LISTS] {
     [
         &source.negators,
+        &source.post_negators,
         &source.negation_exempt,
         &source.scope_links,
         &source.scope_breakers,
