@@ -28,6 +28,8 @@ pub enum Command {
     Compare(Compare),
     /// Score given texts against a scene set, without a model.
     Score(Score),
+    /// Generate, import, check and describe scene sets.
+    Scenes(Scenes),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
     /// The isolated process that owns a model; started by `compare`.
@@ -126,6 +128,77 @@ pub enum ScoreFormat {
     Json,
     /// One score per row.
     Csv,
+}
+
+const SCENES_EXAMPLES: &str = "\
+Examples:
+  vv-eval scenes generate --seed 7 --n 100 --families F,G,H --out eval-sets/mine/0.0.0-draft
+  vv-eval scenes import recordings/ --out eval-sets/patio/0.0.0-draft
+  vv-eval scenes lint cenas-pt
+  vv-eval scenes stats eval-sets/cenas-pt/1.0.0";
+
+/// Arguments of `scenes`.
+#[derive(Debug, Args)]
+#[command(after_help = SCENES_EXAMPLES)]
+pub struct Scenes {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ScenesAction,
+}
+
+/// What can be done with scene sets.
+#[derive(Debug, Subcommand)]
+pub enum ScenesAction {
+    /// Make a set of scenes of a simulated world, version 0.0.0-draft.
+    Generate(Generate),
+    /// Make a set of a folder of analytic files with references, version 0.0.0-draft.
+    Import(Import),
+    /// Look for what is wrong with a set; exit code 1 on findings.
+    Lint(NamedSet),
+    /// Describe a set: slices, labels, lengths, near duplicates.
+    Stats(NamedSet),
+}
+
+/// Arguments of `scenes generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// Seed of worlds and texts.
+    #[arg(long, value_name = "SEED")]
+    pub seed: u64,
+    /// Number of scenes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub n: u32,
+    /// Template families of the references, A to H.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "F,G,H"
+    )]
+    pub families: Vec<String>,
+    /// Directory of the new set; must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `scenes import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Folder with `X.analytic.json`, `X.ref.txt` and, where known, `X.facts.json` and
+    /// `X.keywords.txt`.
+    #[arg(value_name = "DIR")]
+    pub from: PathBuf,
+    /// Directory of the new set; must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A scene set by name or path.
+#[derive(Debug, Args)]
+pub struct NamedSet {
+    /// `NAME`, `NAME@VERSION` below eval-sets/, a directory, or a bare scenes.jsonl.
+    #[arg(value_name = "SET")]
+    pub set: String,
 }
 
 const INSPECT_EXAMPLES: &str = "\

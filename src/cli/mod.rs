@@ -8,6 +8,7 @@ pub mod exit;
 mod inspect;
 mod output;
 mod progress;
+mod scenes;
 mod score;
 mod settings;
 
@@ -93,6 +94,7 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }
+        Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
     };
     done.unwrap_or_else(|failure| {

@@ -127,7 +127,7 @@ impl Score {
 }
 
 /// Directory of a set given by path or by name.
-fn set_directory(named: &str) -> Result<PathBuf, Failure> {
+pub(super) fn set_directory(named: &str) -> Result<PathBuf, Failure> {
     if Path::new(named).is_dir() {
         return Ok(PathBuf::from(named));
     }

@@ -5,6 +5,7 @@
 //! Scores of texts are taken scene by scene ([`outputs`]); times and memory ([`cost`]) come
 //! straight from the records, because their unit of inference is the launch and not the scene.
 
+pub mod accept;
 pub mod bleu;
 pub mod chrf;
 pub mod claims;

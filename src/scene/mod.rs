@@ -4,6 +4,7 @@
 
 pub mod analytic;
 pub mod canonical;
+pub mod census;
 pub mod dice;
 pub mod facts;
 pub mod generate;
