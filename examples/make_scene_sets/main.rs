@@ -18,7 +18,7 @@ use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::prompt::scene_text;
 use vv_eval::scene::set::{DraftInfo, Generator, Scene, draft};
 use vv_eval::scene::slice::slices;
-use vv_eval::scene::synthetic::{MAX_LEFT_OUT, Order, VERSION, make};
+use vv_eval::scene::synthetic::{MAX_LEFT_OUT, Order, STREAM, VERSION, make};
 use vv_eval::scene::telling::Family;
 use vv_eval::units::Sha256;
 
@@ -128,7 +128,7 @@ fn letters() -> Vec<String> {
 fn generated() -> Result<Vec<Scene>> {
     let order = Order {
         seed: SEED,
-        purpose: "scene",
+        purpose: STREAM,
         families: &Family::RELEASED,
     };
     let made = make(N_SCENES, &order, &|scene, text| {

@@ -14,7 +14,7 @@ use crate::report::escape::one_line;
 use crate::scene::lexicon::BUILT_IN;
 use crate::scene::lint::{Checks, lint};
 use crate::scene::set::{DraftInfo, Generator, Scene, SceneSet, draft};
-use crate::scene::synthetic::{MAX_LEFT_OUT, Order, VERSION, make};
+use crate::scene::synthetic::{MAX_LEFT_OUT, Order, STREAM, VERSION, make};
 use crate::scene::telling::Family;
 use crate::scene::{census, import};
 
@@ -50,7 +50,7 @@ fn generate(args: &Generate) -> Result<Exit, Failure> {
     refuse_existing(&args.out)?;
     let order = Order {
         seed: args.seed,
-        purpose: "scene",
+        purpose: STREAM,
         families: &families,
     };
     let n = args.n as usize;

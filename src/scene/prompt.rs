@@ -198,6 +198,47 @@ mod tests {
         );
     }
 
+    #[track_caller]
+    fn golden(time_base: TimeBase, events: &[(f64, &str, f64)], expected: &str) {
+        assert_eq!(scene_text(&analytic(events), &time_base), expected);
+    }
+
+    #[test]
+    fn times_of_day_follow_the_start() {
+        let start_s = 86_280;
+        golden(
+            TimeBase::WallClock { start_s },
+            &[
+                (60.0, "truck", 0.9),
+                (119.9, "truck", 0.9),
+                (120.0, "truck", 0.9),
+            ],
+            "Duração: 02:00\nInício: 23:58:00\ntruck: até 1, 23:59:00 a 00:00:00, 3 quadros",
+        );
+    }
+
+    #[test]
+    fn a_crowd_is_counted_in_its_fullest_frame() {
+        let mut events: Vec<(f64, &str, f64)> = vec![(4.0, "person", 0.8); 9];
+        events.extend([(6.0, "person", 0.9), (6.0, "person", 0.4)]);
+        let expected = "Duração: 02:00\nperson: até 9, 00:04 a 00:06, 2 quadros";
+        golden(TimeBase::Offset, &events, expected);
+    }
+
+    #[test]
+    fn labels_stand_as_the_detector_wrote_them() {
+        golden(
+            TimeBase::Offset,
+            &[
+                (3.0, "forklift", 0.9),
+                (3.0, "ônibus", 0.9),
+                (3.0, "carro", 0.9),
+            ],
+            "Duração: 02:00\ncarro: até 1, 00:03 a 00:03, 1 quadro\n\
+             forklift: até 1, 00:03 a 00:03, 1 quadro\nônibus: até 1, 00:03 a 00:03, 1 quadro",
+        );
+    }
+
     #[test]
     fn unsorted_events_give_the_same_text() {
         let mut events = vec![

@@ -12,6 +12,8 @@ use super::world::{self, Profile};
 
 /// Version of worlds and templates; raised whenever the same arguments give other bytes.
 pub const VERSION: &str = "1";
+/// Name of the stream that generated sets draw their scenes from.
+pub const STREAM: &str = "cenas-pt";
 /// Share of scenes that may be left out before the generator itself is at fault.
 pub const MAX_LEFT_OUT: f64 = 0.05;
 

@@ -13,4 +13,5 @@ mod killed;
 mod layering;
 mod model_files;
 mod parity;
+mod scenes;
 mod score;

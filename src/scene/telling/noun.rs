@@ -78,11 +78,6 @@ impl Noun {
         format!("{} {}", self.article(), self.word)
     }
 
-    /// `das pessoas`, `do carro`.
-    pub(super) fn of(&self) -> String {
-        format!("d{} {}", self.article(), self.word)
-    }
-
     /// The noun alone.
     pub(super) fn bare(&self) -> &str {
         &self.word
@@ -172,10 +167,7 @@ mod tests {
             Noun::pick(label, n, &BUILT_IN, 1000, &mut Dice::stream(1, "n")).expect("known")
         };
         let cars = noun("car", 2);
-        assert_eq!(
-            (cars.counted(), cars.of()),
-            ("dois carros".into(), "dos carros".into())
-        );
+        assert_eq!(cars.counted(), "dois carros");
         assert_eq!(cars.verb("passa", "passam"), "passam");
         let person = noun("person", 1);
         assert_eq!(
