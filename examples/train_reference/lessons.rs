@@ -74,7 +74,7 @@ impl Course<'_> {
                     _ => format!("{purpose}.{again}"),
                 };
                 let profile = Profile::scheduled(self.seed, &purpose, index);
-                let staged = world::stage(self.seed, &purpose, index, &profile)?;
+                let staged = world::stage(self.seed, &purpose, index, profile)?;
                 Some((staged, profile.is_portuguese))
             })
             .expect("most scenes are sound")

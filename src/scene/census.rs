@@ -68,7 +68,9 @@ pub fn describe(
 
 fn count(names: impl Iterator<Item = String>) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
-    names.for_each(|name| *counts.entry(name).or_default() += 1);
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
     counts
 }
 

@@ -233,7 +233,7 @@ fn text(path: &Path) -> Result<String, Error> {
         let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
         Error::NotUtf8 {
             path: path.into(),
-            line: 1 + before.iter().filter(|&&byte| byte == b'\n').count(),
+            line: before.split(|&byte| byte == b'\n').count(),
         }
     })
 }

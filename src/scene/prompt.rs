@@ -105,7 +105,7 @@ pub fn scene_text(analytic: &Analytic, time_base: &TimeBase) -> String {
     )]
     let duration_ms = (analytic.duration_seconds * 1000.0).round() as i64;
     let _ = write!(text, "Duração: {}", clock(duration_ms));
-    if matches!(time_base, TimeBase::WallClock { .. }) {
+    if !time_base.is_offset() {
         let _ = write!(text, "\nInício: {}", time(time_base, 0));
     }
     if lines.is_empty() {

@@ -67,7 +67,7 @@ pub fn scene(order: &Order<'_>, index: u64) -> Option<Scene> {
         families,
     } = order;
     let profile = Profile::scheduled(seed, purpose, index);
-    let staged = world::stage(seed, purpose, index, &profile)?;
+    let staged = world::stage(seed, purpose, index, profile)?;
     let letters: Vec<&str> = families.iter().map(|family| family.letter()).collect();
     let source = [
         ("dataset", "synthetic".to_owned()),

@@ -256,7 +256,7 @@ fn hand_written_references_share_no_eight_words_with_training_texts() {
     let mut trained: HashSet<Vec<String>> = HashSet::new();
     for i in 0..1500 {
         let profile = Profile::scheduled(99, "hold-out", i);
-        let Some(staged) = world::stage(99, "hold-out", i, &profile) else {
+        let Some(staged) = world::stage(99, "hold-out", i, profile) else {
             continue;
         };
         let scene = Scene {

@@ -17,7 +17,7 @@ pub(super) fn empty(family: Family, facts: &Facts, dice: &mut Dice) -> String {
     let seconds = facts.duration_s as u64;
     let wordings = match family {
         Family::E => vec![
-            "Nem pessoas nem veículos passaram diante da câmera.".to_owned(),
+            "Nenhuma pessoa e nenhum veículo passaram diante da câmera.".to_owned(),
             "Sem atividade: ninguém entrou no quadro.".to_owned(),
         ],
         Family::F => vec![
@@ -140,7 +140,7 @@ pub(super) fn report(items: &[Item], dice: &mut Dice) -> String {
     if rest.is_empty() {
         let what = first.noun.counted();
         return match dice.below(2) {
-            0 => format!("Foi registrada a passagem de {what} ({}).", first.from_to()),
+            0 => format!("Foi registrada a passagem de {what} ({}).", first.span()),
             _ => {
                 let was = first.noun.verb("Foi", "Foram");
                 let seen = first.noun.participle("observad");
@@ -157,7 +157,7 @@ pub(super) fn report(items: &[Item], dice: &mut Dice) -> String {
         .enumerate()
         .map(|(i, item)| {
             if i < 3 {
-                format!("de {} ({})", item.noun.counted(), item.from_to())
+                format!("de {} ({})", item.noun.counted(), item.span())
             } else {
                 format!("de {}", item.noun.counted())
             }

@@ -128,7 +128,7 @@ impl Item {
     }
 
     /// `das 00:10 às 00:40`, or `às 00:10`.
-    fn from_to(&self) -> String {
+    fn span(&self) -> String {
         if self.from == self.to {
             format!("às {}", self.from)
         } else {
@@ -265,19 +265,19 @@ fn item(
     Some(Item {
         noun: Noun::pick(label, n.max(1), lexicon, plain, dice)?,
         group: group(label),
-        from: at(&facts.time_base, from_ms),
-        to: at(&facts.time_base, to_ms),
+        from: at(facts.time_base, from_ms),
+        to: at(facts.time_base, to_ms),
         length_s: (to_ms - from_ms) / 1000,
         share: (seen.span_s.1 - seen.span_s.0) / facts.duration_s,
     })
 }
 
 /// `mm:ss` from the start, or `hh:mm` of the day; both rounded down.
-fn at(time_base: &TimeBase, ms: i64) -> String {
+fn at(time_base: TimeBase, ms: i64) -> String {
     match time_base {
         TimeBase::Offset => clock(ms),
         TimeBase::WallClock { start_s } => {
-            let minute = (i64::from(*start_s) + ms.div_euclid(1000)) / 60;
+            let minute = (i64::from(start_s) + ms.div_euclid(1000)) / 60;
             format!("{:02}:{:02}", minute / 60 % 24, minute % 60)
         }
     }

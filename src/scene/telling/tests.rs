@@ -9,7 +9,7 @@ fn facts(seed: u64, n: u64) -> Vec<(Facts, bool)> {
     (0..n)
         .filter_map(|i| {
             let profile = Profile::scheduled(seed, "telling", i);
-            let staged = world::stage(seed, "telling", i, &profile)?;
+            let staged = world::stage(seed, "telling", i, profile)?;
             let scene = Scene {
                 analytic: staged.analytic,
                 time_base: staged.time_base,
@@ -61,7 +61,7 @@ fn letters_name_families() {
 #[test]
 fn times_of_day_pass_midnight() {
     let night = TimeBase::WallClock { start_s: 86_280 };
-    assert_eq!(at(&night, 60_000), "23:59");
-    assert_eq!(at(&night, 120_000), "00:00");
-    assert_eq!(at(&TimeBase::Offset, 119_900), "01:59");
+    assert_eq!(at(night, 60_000), "23:59");
+    assert_eq!(at(night, 120_000), "00:00");
+    assert_eq!(at(TimeBase::Offset, 119_900), "01:59");
 }

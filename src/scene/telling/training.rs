@@ -97,7 +97,7 @@ pub(super) fn one_sentence(items: &[Item], dice: &mut Dice) -> String {
         let subject = first.noun.counted();
         format!(
             "Enquanto {subject} {is} em cena, {}, {come} {others}.",
-            first.from_to()
+            first.span()
         )
     }
 }

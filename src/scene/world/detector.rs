@@ -37,7 +37,7 @@ pub(super) struct Watched {
 fn step_ms(duration_ms: i64) -> i64 {
     match duration_ms {
         ..=300_000 => 1000,
-        ..=900_000 => 2000,
+        300_001..=900_000 => 2000,
         _ => 5000,
     }
 }
@@ -61,7 +61,7 @@ fn mistake(dice: &mut Dice, track: &Track, factor: u32) -> Mistake {
 }
 
 /// Watches `world` frame by frame.
-pub(super) fn watch(dice: &mut Dice, world: &World, profile: &Profile) -> Watched {
+pub(super) fn watch(dice: &mut Dice, world: &World, profile: Profile) -> Watched {
     let factor = if profile.is_noisy() { 4 } else { 1 };
     let mistakes: Vec<Mistake> = world
         .tracks
@@ -120,7 +120,7 @@ fn look(
     mistake: Mistake,
 ) {
     // 0.02 + 0.5 exp(-height / 40 px), in per mille; exp(-18) ends the curve at the full picture.
-    let depth = geometric(1.0, 1.522_997_974_471_262_8e-8, place.h as f64 / 720.0);
+    let depth = geometric(1.0, 1.522_997_974_471_263e-8, place.h as f64 / 720.0);
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -160,7 +160,7 @@ fn look(
 }
 
 /// Ghosts the detector hardly believes in, and one-frame flashes that it does.
-fn imagine(dice: &mut Dice, reports: &mut Vec<Report>, at_ms: i64, factor: u32, profile: &Profile) {
+fn imagine(dice: &mut Dice, reports: &mut Vec<Report>, at_ms: i64, factor: u32, profile: Profile) {
     let mut seen = |dice: &mut Dice, confidence: u32| {
         let (w, h) = (
             i64::from(dice.between(20, 160)),

@@ -106,9 +106,9 @@ fn in_view_at_once(world: &World, watched: &Watched, label: &str) -> u32 {
     let mut counts: BTreeMap<i64, u32> = BTreeMap::new();
     for (track, frames) in world.tracks.iter().zip(&watched.in_view) {
         if track.label == label {
-            frames
-                .iter()
-                .for_each(|&at_ms| *counts.entry(at_ms).or_default() += 1);
+            for &at_ms in frames {
+                *counts.entry(at_ms).or_default() += 1;
+            }
         }
     }
     counts.into_values().max().unwrap_or(0)

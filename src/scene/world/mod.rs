@@ -49,6 +49,10 @@ pub enum Plot {
 
 /// What a scene is asked to be, so that every slice fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each trait is independent of the others"
+)]
 pub struct Profile {
     /// What it is about.
     pub plot: Plot,
@@ -76,6 +80,9 @@ impl Profile {
     };
 
     /// Profile of scene `index`: plots in a fixed round of twenty, the rest drawn.
+    ///
+    /// # Panics
+    /// Never: a remainder of twenty is an index.
     pub fn scheduled(seed: u64, purpose: &str, index: u64) -> Self {
         const ROUND: [Plot; 20] = [
             Plot::Empty,
@@ -145,7 +152,10 @@ pub fn stream(seed: u64, purpose: &str, index: u64, part: &str) -> Dice {
 ///
 /// Gives `None` when the detector's noise contradicts the world: more of a label reported at once
 /// than there ever were. Such scenes are left out and counted; they are few.
-pub fn stage(seed: u64, purpose: &str, index: u64, profile: &Profile) -> Option<Staged> {
+///
+/// # Panics
+/// Never: a video of half an hour has fewer than 2^32 events.
+pub fn stage(seed: u64, purpose: &str, index: u64, profile: Profile) -> Option<Staged> {
     let mut dice = stream(seed, purpose, index, "world");
     let world = track::world(&mut dice, profile);
     let mut dice = stream(seed, purpose, index, "detector");

@@ -6,19 +6,19 @@ use super::*;
 
 fn plain(seed: u64, n: u64) -> Vec<Staged> {
     (0..n)
-        .filter_map(|i| stage(seed, "t", i, &Profile::PLAIN))
+        .filter_map(|i| stage(seed, "t", i, Profile::PLAIN))
         .collect()
 }
 
 fn scheduled(seed: u64, n: u64) -> Vec<Option<Staged>> {
     (0..n)
-        .map(|i| stage(seed, "t", i, &Profile::scheduled(seed, "t", i)))
+        .map(|i| stage(seed, "t", i, Profile::scheduled(seed, "t", i)))
         .collect()
 }
 
 #[test]
 fn equal_arguments_give_equal_scenes_and_others_differ() {
-    let at = |seed, i| stage(seed, "t", i, &Profile::scheduled(seed, "t", i));
+    let at = |seed, i| stage(seed, "t", i, Profile::scheduled(seed, "t", i));
     assert_eq!(at(1, 7), at(1, 7));
     assert_ne!(at(1, 7), at(1, 8));
     assert_ne!(at(1, 7), at(2, 7));
@@ -27,7 +27,7 @@ fn equal_arguments_give_equal_scenes_and_others_differ() {
 #[test]
 fn a_scene_is_the_same_on_every_machine() {
     // Bytes of scene 12 as first made, x86-64; aarch64 must give the same.
-    let staged = stage(20_261_201, "golden", 12, &Profile::PLAIN).expect("a sound scene");
+    let staged = stage(20_261_201, "golden", 12, Profile::PLAIN).expect("a sound scene");
     let json = serde_json::to_string(&staged.analytic).expect("plain data");
     assert_eq!(Sha256::of(json.as_bytes()).short(), "689b99041cdb");
 }
@@ -49,6 +49,11 @@ fn values_keep_the_contract() {
 }
 
 /// Value at quantile `u` of sorted `values`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "an index within the list"
+)]
 fn quantile(values: &[f64], u: f64) -> f64 {
     values[(u * (values.len() - 1) as f64).round() as usize]
 }
@@ -65,7 +70,7 @@ fn near(found: f64, expected: f64, what: &str) {
 #[test]
 fn lengths_labels_and_tracks_follow_the_captions() {
     let worlds: Vec<track::World> = (0..5000)
-        .map(|i| track::world(&mut stream(11, "prior", i, "world"), &Profile::PLAIN))
+        .map(|i| track::world(&mut stream(11, "prior", i, "world"), Profile::PLAIN))
         .collect();
     let sorted = |of: &dyn Fn(&track::World) -> f64| {
         let mut values: Vec<f64> = worlds.iter().map(of).collect();
@@ -80,7 +85,9 @@ fn lengths_labels_and_tracks_follow_the_captions() {
     }
     let mut counts: BTreeMap<&str, f64> = BTreeMap::new();
     let drawn = worlds.iter().flat_map(|world| &world.drawn);
-    drawn.for_each(|label| *counts.entry(label).or_default() += 1.0);
+    for label in drawn {
+        *counts.entry(label).or_default() += 1.0;
+    }
     let total: f64 = counts.values().sum();
     let weights: f64 = prior::KINDS.iter().map(|kind| f64::from(kind.weight)).sum();
     // Labels come in runs within a scene: rare ones scatter more than a tenth over 5,000 scenes.

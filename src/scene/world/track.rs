@@ -116,18 +116,22 @@ pub(super) struct World {
 }
 
 /// Draws the world that `profile` asks for.
-pub(super) fn world(dice: &mut Dice, profile: &Profile) -> World {
+pub(super) fn world(dice: &mut Dice, profile: Profile) -> World {
     let u = dice.share();
     // Long videos hold more: three scenes in five take both from the same quantile.
     let v = if dice.chance(600) { u } else { dice.share() };
-    let duration_s = match profile.plot {
+    let length = match profile.plot {
         Plot::Long => geometric(300.0, 1800.0, u),
         Plot::Sparse => geometric(10.0, 60.0, u),
         _ => prior::duration_s(u),
     };
-    #[expect(clippy::cast_possible_truncation, reason = "half an hour fits")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "half an hour and forty tracks fit"
+    )]
     let (duration_ms, n_drawn) = (
-        (duration_s * 10.0).round() as i64 * 100,
+        (length * 10.0).round() as i64 * 100,
         prior::tracks(v).round() as usize,
     );
     let n_drawn = match profile.plot {
@@ -179,7 +183,7 @@ fn next_label(dice: &mut Dice, plot: Plot, before: &[&'static str]) -> &'static 
     distinct.dedup();
     let is_new = dice.below(NOVELTY + 2 * n) < NOVELTY;
     if n > 0 && (!is_new || distinct.len() >= MAX_LABELS) {
-        return *dice.pick(before);
+        return before[dice.below(n) as usize];
     }
     prior::any(dice)
 }
@@ -190,14 +194,14 @@ impl World {
         let z = dice.bell();
         let stretch = geometric(1.0, 403.428_793_492_735_1, z.abs() / 6.0);
         let median = if plot == Plot::Sparse { 2.0 } else { 12.0 };
-        let stay_s: f64 = if z < 0.0 {
+        let seconds: f64 = if z < 0.0 {
             median / stretch
         } else {
             median * stretch
         };
         #[expect(clippy::cast_possible_truncation, reason = "at most two hours")]
-        let stay_ms = (stay_s * 10.0).round() as i64 * 100;
-        stay_ms.clamp(500, self.duration_ms)
+        let stay = (seconds * 10.0).round() as i64 * 100;
+        stay.clamp(500, self.duration_ms)
     }
 
     fn add_track(&mut self, dice: &mut Dice, label: &'static str, plot: Plot) {
