@@ -8,6 +8,8 @@ use super::lexicon::Lexicon;
 use super::set::Scene;
 use super::world::prior;
 
+/// Shares of the quantiles that are shown.
+const SHARES: [f64; 5] = [0.0, 0.1, 0.5, 0.9, 1.0];
 /// First references more alike than this make their scenes near duplicates.
 const NEAR: f64 = 0.95;
 /// Near duplicates that are listed by name.
@@ -39,8 +41,11 @@ pub fn describe(
     let of = |value: &dyn Fn(&Scene) -> f64| scenes.iter().map(value).collect::<Vec<f64>>();
     let lengths = of(&|scene| scene.analytic.duration_seconds);
     row(&mut text, "length, s", lengths);
-    let prior = [0.0, 0.1, 0.5, 0.9, 1.0].map(prior::duration_s);
-    row(&mut text, "  of the captions' videos", prior.to_vec());
+    cells(
+        &mut text,
+        "  of the captions' videos",
+        SHARES.map(|share| Some(prior::duration_s(share))),
+    );
     let present = |scene: &Scene| {
         let events = scene.analytic.events.iter();
         events.filter(|event| event.confidence >= PRESENT).count() as f64
@@ -84,15 +89,22 @@ fn table(text: &mut String, title: &str, counts: &BTreeMap<String, usize>) {
 /// Quantiles by nearest rank.
 fn row(text: &mut String, name: &str, mut values: Vec<f64>) {
     values.sort_by(f64::total_cmp);
-    let _ = write!(text, "{name:<26}");
-    for share in [0.0, 0.1, 0.5, 0.9, 1.0] {
+    let at = |share: f64| {
         #[expect(
             clippy::cast_possible_truncation,
             clippy::cast_sign_loss,
             reason = "an index within the list"
         )]
         let at = (share * values.len().saturating_sub(1) as f64).round() as usize;
-        match values.get(at) {
+        values.get(at).copied()
+    };
+    cells(text, name, SHARES.map(at));
+}
+
+fn cells(text: &mut String, name: &str, values: [Option<f64>; 5]) {
+    let _ = write!(text, "{name:<26}");
+    for value in values {
+        match value {
             Some(value) => {
                 let _ = write!(text, "{value:>10.1}");
             }
@@ -151,6 +163,10 @@ mod tests {
         assert!(text.starts_with("13 scenes\n"), "{text}");
         assert!(text.contains("people-only") && text.contains("characters of a reference"));
         assert!(text.contains("gen-0003  twin"), "{text}");
+        assert!(
+            text.contains("10.0      22.0      71.0     330.0    1800.0"),
+            "{text}"
+        );
         assert!(!describe(&[], &BUILT_IN, &|_, _| 0.0).contains("NaN"));
     }
 }
