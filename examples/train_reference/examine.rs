@@ -1,6 +1,5 @@
 //! Puts an exported model through vv-eval's own engine: scores, and parity with the trainer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -86,7 +85,7 @@ impl Subject {
             all.push(self.scores(scene, &set.template)?);
         }
         let ids = [
-            "objects_exact",
+            "fact_ok",
             "object_recall",
             "object_precision",
             "valid",

@@ -26,6 +26,8 @@ configuration, input) · 4 internal error. Only 0 may merge.";
 pub enum Command {
     /// Run two models on the same scenes and judge the candidate.
     Compare(Compare),
+    /// Score given texts against a scene set, without a model.
+    Score(Score),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
     /// The isolated process that owns a model; started by `compare`.
@@ -82,6 +84,48 @@ pub struct Compare {
     /// Let the exit code show the computed outcome of a planted run.
     #[arg(long, hide = true)]
     pub judge_scripted: bool,
+}
+
+const SCORE_EXAMPLES: &str = "\
+Examples:
+  vv-eval score --scenes cenas-pt --outputs summaries.jsonl
+  vv-eval score --scenes eval-sets/cenas-pt/0.1.0 --outputs summaries.jsonl --format json
+  vv-eval score --scenes scenes.jsonl --outputs summaries.jsonl --explain
+
+Each line of the outputs is an object like {\"id\": \"SCENE\", \"summary_text\": \"…\"}, with \
+`keywords` (a list) and `stop_reason` (eos, max_tokens, context_full) where they are known. Every \
+scene needs exactly one.";
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+#[command(after_help = SCORE_EXAMPLES)]
+pub struct Score {
+    /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, a directory, or a bare scenes.jsonl,
+    /// which is unpinned.
+    #[arg(long, value_name = "SET")]
+    pub scenes: String,
+    /// One output per scene, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub outputs: PathBuf,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: ScoreFormat,
+    /// Show besides what the facts would be with detections counted from a confidence of 0.4 and
+    /// from 0.6 instead of 0.5.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// A format of scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ScoreFormat {
+    /// Text for people.
+    #[default]
+    Terminal,
+    /// One object.
+    Json,
+    /// One score per row.
+    Csv,
 }
 
 const INSPECT_EXAMPLES: &str = "\

@@ -8,6 +8,7 @@ pub mod exit;
 mod inspect;
 mod output;
 mod progress;
+mod score;
 mod settings;
 
 use std::ffi::OsString;
@@ -88,6 +89,9 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Worker => return crate::run::worker_main(),
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
+        }
+        Command::Score(args) => {
+            settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
     };

@@ -11,6 +11,8 @@ pub(crate) enum Rule {
     SceneMean,
     /// Mean difference over scenes, shown only.
     SceneMeanShown,
+    /// Means over scenes of a score without an upper end, shown without a change.
+    SceneUnboundedShown,
     /// Mean log ratio over scenes, shown only.
     SceneRatioShown,
     /// The rate of valid outputs: not below the baseline's and not below [`VALID_AT_LEAST`].
@@ -41,9 +43,14 @@ pub(crate) fn rule(metric: &str) -> Option<Rule> {
     Some(match metric {
         "object_recall" | "object_precision" => Rule::SceneMean,
         // 0/1 scores need an exact test of their own, chrF++ a tripwire: neither is built yet.
-        "objects_exact" | "empty" | "truncated" | "loop" | "chrf_pp" | "fact_ok"
-        | "hallucination_rate" | "fact_score" | "count_accuracy" | "time_accuracy"
-        | "order_accuracy" | "slot_error_rate" => Rule::SceneMeanShown,
+        "fact_ok" | "hallucination_rate" | "fact_score" | "chrf_pp" | "count_accuracy"
+        | "time_accuracy" | "order_accuracy" | "empty" | "encoding" | "too_long" | "truncated"
+        | "loop" | "echo" | "portuguese" | "contract" | "rouge1" | "rouge2" | "rougeL"
+        | "rougeLsum" | "chrf2" | "bleu" | "keyword_f1" | "distinct_1" | "distinct_2" | "rep_4" => {
+            Rule::SceneMeanShown
+        }
+        "slot_error_rate" | "accent_errors" | "unverifiable" | "weak_unsupported"
+        | "unknown_labels" | "length_ratio" | "english_leak" => Rule::SceneUnboundedShown,
         "output_tokens" => Rule::SceneRatioShown,
         "valid" => Rule::ValidRate,
         "cpu_ms_per_token" => Rule::Launches(ForcedCost::CpuPerToken),
@@ -64,6 +71,7 @@ impl Rule {
         match self {
             Self::SceneMean | Self::ValidRate | Self::Launches(_) | Self::Peak => true,
             Self::SceneMeanShown
+            | Self::SceneUnboundedShown
             | Self::SceneRatioShown
             | Self::NaturalShown(_)
             | Self::LoadShown => false,
@@ -82,6 +90,7 @@ impl Rule {
             Self::NaturalShown(_) | Self::SceneRatioShown => Some(Lane::Natural),
             Self::SceneMean
             | Self::SceneMeanShown
+            | Self::SceneUnboundedShown
             | Self::ValidRate
             | Self::LoadShown
             | Self::Peak => None,

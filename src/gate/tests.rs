@@ -348,7 +348,7 @@ fn memory_has_a_relative_allowance_with_a_floor() {
 fn watched_checks_never_decide() {
     let verdict = judge_edited(|_, cand| {
         set_scores(cand, "chrf_pp", |_| 0.0);
-        set_scores(cand, "objects_exact", |_| 0.0);
+        set_scores(cand, "fact_ok", |_| 0.0);
         set_scores(cand, "output_tokens", |i| 150.0 + i as f64);
         for output in &mut cand.record.outputs {
             if let Some(times) = &mut output.times {

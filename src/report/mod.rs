@@ -6,10 +6,13 @@
 pub mod escape;
 pub mod json;
 pub mod markdown;
+pub mod scores;
 pub mod terminal;
 pub mod wording;
 
-use crate::gate::file::{CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile};
+use crate::gate::file::{
+    AgreementFile, CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile,
+};
 use crate::gate::words::{self, decimals, signed, unit_of};
 use crate::gate::{Outcome, Scale};
 use crate::metric::Better;
@@ -224,11 +227,10 @@ fn worst_view(scene: &WorstSceneFile) -> WorstView {
         .iter()
         .filter(|note| !scene.baseline_notes.contains(note));
     let losses = scene.changes.iter().filter(|(metric, change)| {
-        let higher = crate::metric::find(metric).is_some_and(|row| row.better == Better::Higher);
-        if higher {
-            **change < 0.0
-        } else {
-            **change > 0.0
+        match crate::metric::find(metric).map(|row| row.better) {
+            Some(Better::Higher) => **change < 0.0,
+            Some(Better::Lower) => **change > 0.0,
+            Some(Better::Neither) | None => false,
         }
     });
     let losses = losses.map(|(metric, change)| format!("{metric} {} pt", signed(*change, 1)));
@@ -252,6 +254,7 @@ fn trust(file: &ReportFile) -> Vec<String> {
     let policy = &file.policy;
     let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
     lines.extend(file.evidence.iter().map(machine_line));
+    lines.extend(file.agreement.iter().map(agreement_line));
     lines.push(format!(
         "{} {} · {}",
         wording::origin(&policy.origin),
@@ -295,6 +298,19 @@ fn machine_line(evidence: &EvidenceFile) -> String {
         wording::count(n_repeated, "scene"),
         records[0].load.head,
     )
+}
+
+/// `12 of 60 outputs with the same tokens · edit distance 0.31 on average`.
+fn agreement_line(agreement: &AgreementFile) -> String {
+    match (&agreement.absent, agreement.edit_distance) {
+        (Some(absent), _) => format!("outputs not compared token by token: {absent}"),
+        (None, None) => "no output in both roles to compare token by token".to_owned(),
+        (None, Some(distance)) => format!(
+            "{} of {} with the same tokens · edit distance {distance:.2} on average",
+            agreement.n_exact,
+            wording::count(agreement.n, "output"),
+        ),
+    }
 }
 
 fn tested(file: &ReportFile) -> Vec<String> {

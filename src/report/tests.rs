@@ -22,7 +22,7 @@ fn worse(_: &mut Evidence, cand: &mut Evidence) {
         "object_recall",
         |i| if i % 2 == 0 { 0.3 } else { 0.8 },
     );
-    set_scores(cand, "objects_exact", |i| if i == 4 { 0.0 } else { 1.0 });
+    set_scores(cand, "fact_ok", |i| if i == 4 { 0.0 } else { 1.0 });
     set_scores(cand, "chrf_pp", |i| 0.48 - i as f64 / 1000.0);
     cand.scores[4].notes.push("missing: truck".into());
     cand.record.outputs[4].text = "Um \u{1b}[31mgato\u{202e} @team\n```".into();
@@ -60,7 +60,8 @@ fn a_fail_shows_what_got_worse_and_where() {
     wall_ms_per_token             2.00 ms      2.08 ms  +4.07 % [+3.72, +4.42]   6 launches  +15.0 %            pass
     peak_bytes                  100.0 MiB    100.0 MiB  0.0 %                    3 runs      +4.0 %             pass
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
-    objects_exact                 100.0 %       98.3 %  −1.7 pt [−4.5, +1.1]     60 scenes   watched            –
+    fact_ok                       100.0 %       98.3 %  −1.7 pt [−4.5, +1.1]     60 scenes   watched            –
+    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
     chrf_pp                        50.0 %       45.0 %  −4.95 pt [−5.33, −4.57]  60 scenes   watched            –
     ttft_ms                       8.00 ms      8.00 ms  0.0 %                    20 scenes   watched            –
     tpot_ms                       1.00 ms      1.00 ms  0.0 %                    20 scenes   watched            –
@@ -71,7 +72,7 @@ fn a_fail_shows_what_got_worse_and_where() {
       no interval: ttft_ms, tpot_ms, e2e_ms (one process per role); load_ms (too few loads); output_tokens (every scene has the same ratio)
 
     Look here first
-      scene-04  missing: truck · chrf_pp −2.4 pt · object_recall −50.0 pt · objects_exact −100.0 pt
+      scene-04  missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
         baseline   Um carro passa em scene-04.
         candidate  Um \u{1b}[31mgato\u{202e} @team\n```
       scene-58  chrf_pp −7.8 pt · object_recall −50.0 pt
@@ -82,6 +83,7 @@ fn a_fail_shows_what_got_worse_and_where() {
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      60 of 60 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -110,7 +112,8 @@ fn a_crash_shows_its_cause() {
     wall_ms_per_token              n/a        n/a  n/a                   n/a  n/a      n/a
     peak_bytes                     n/a        n/a  n/a                   n/a  n/a      n/a
     object_precision               n/a        n/a  n/a                   n/a  watched  –
-    objects_exact                  n/a        n/a  n/a                   n/a  watched  –
+    fact_ok                        n/a        n/a  n/a                   n/a  watched  –
+    hallucination_rate             n/a        n/a  n/a                   n/a  watched  –
     chrf_pp                        n/a        n/a  n/a                   n/a  watched  –
     ttft_ms                        n/a        n/a  n/a                   n/a  watched  –
     tpot_ms                        n/a        n/a  n/a                   n/a  watched  –
@@ -118,11 +121,12 @@ fn a_crash_shows_its_cause() {
     prefill_cpu_ms_per_token       n/a        n/a  n/a                   n/a  watched  –
     load_ms                        n/a        n/a  n/a                   n/a  watched  –
     output_tokens                  n/a        n/a  n/a                   n/a  watched  –
-      no value: object_recall, valid, cpu_ms_per_token, wall_ms_per_token, peak_bytes, object_precision, objects_exact, chrf_pp, ttft_ms, tpot_ms, e2e_ms, prefill_cpu_ms_per_token, load_ms, output_tokens (the candidate failed)
+      no value: object_recall, valid, cpu_ms_per_token, wall_ms_per_token, peak_bytes, object_precision, fact_ok, hallucination_rate, chrf_pp, ttft_ms, tpot_ms, e2e_ms, prefill_cpu_ms_per_token, load_ms, output_tokens (the candidate failed)
 
     Can this be trusted?
       7/60 scenes in both roles · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      7 of 7 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -148,7 +152,8 @@ fn a_pass_shows_what_it_rests_on() {
     wall_ms_per_token             2.00 ms      2.00 ms  +0.07 % [−0.27, +0.41]  6 launches  +15.0 %            pass
     peak_bytes                  100.0 MiB    100.0 MiB  0.0 %                   3 runs      +4.0 %             pass
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
-    objects_exact                 100.0 %      100.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
+    fact_ok                       100.0 %      100.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
+    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     chrf_pp                        50.0 %       50.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     ttft_ms                       8.00 ms      8.00 ms  0.0 %                   20 scenes   watched            –
     tpot_ms                       1.00 ms      1.00 ms  0.0 %                   20 scenes   watched            –
@@ -161,6 +166,7 @@ fn a_pass_shows_what_it_rests_on() {
     Can this be trusted?
       60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      60 of 60 outputs with the same tokens · edit distance 0.00 on average
       built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M

@@ -5,11 +5,13 @@
 pub mod analytic;
 pub mod facts;
 pub mod generate;
+pub mod given;
 pub mod json;
 pub mod lexicon;
 pub mod phrasing;
 pub mod prompt;
 pub mod set;
+pub mod summary;
 pub mod text;
 
 pub use analytic::Analytic;

@@ -274,6 +274,17 @@ impl SceneSet {
     }
 }
 
+impl SceneSet {
+    /// Reads a bare `scenes.jsonl`, which nothing pins, and its digest.
+    ///
+    /// # Errors
+    /// [`Error`] names the file, the line and the JSON path.
+    pub fn load_bare(path: &Path) -> Result<(Vec<Scene>, Sha256), Error> {
+        let bytes = read(path)?;
+        Ok((parse_scenes(path, &bytes)?, Sha256::of(&bytes)))
+    }
+}
+
 fn read(path: &Path) -> Result<Vec<u8>, Error> {
     std::fs::read(path).map_err(|source| Error::Read {
         path: path.into(),

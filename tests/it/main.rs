@@ -13,3 +13,4 @@ mod killed;
 mod layering;
 mod model_files;
 mod parity;
+mod score;

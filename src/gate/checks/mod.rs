@@ -50,6 +50,7 @@ pub(crate) fn judge_check(comparison: &Comparison, policy: &Policy, check: &Chec
     }
     match rule {
         Rule::SceneMean | Rule::SceneMeanShown => case.scene_mean(result),
+        Rule::SceneUnboundedShown => case.scene_unbounded(result),
         Rule::SceneRatioShown => case.scene_ratio(result),
         Rule::ValidRate => case.valid_rate(result),
         Rule::Launches(cost) => case.launches(result, cost),
@@ -114,7 +115,7 @@ impl Case<'_> {
     fn harm_sign(&self) -> f64 {
         match metric::find(&self.check.metric).map(|row| row.better) {
             Some(Better::Higher) => -1.0,
-            Some(Better::Lower) | None => 1.0,
+            Some(Better::Lower | Better::Neither) | None => 1.0,
         }
     }
 

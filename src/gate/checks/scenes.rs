@@ -60,6 +60,20 @@ impl Case<'_> {
         )
     }
 
+    /// Means of a score that may be any number: a change in it is no share of anything.
+    pub(super) fn scene_unbounded(&self, mut result: CheckResult) -> CheckResult {
+        let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
+            Ok(paired) => paired,
+            Err(problem) => return result.settle(Outcome::Invalid, problem),
+        };
+        result.scale = Scale::Difference;
+        result.n = sample.n();
+        result.n_absent = n_absent;
+        result.baseline = sample.baseline_mean();
+        result.candidate = sample.candidate_mean();
+        result
+    }
+
     pub(super) fn scene_ratio(&self, mut result: CheckResult) -> CheckResult {
         let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
             Ok(paired) => paired,
