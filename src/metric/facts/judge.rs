@@ -12,6 +12,7 @@ const TOLERANCE_S: f64 = 2.0;
 
 /// What was counted on the way.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "counts start with n")]
 pub(super) struct Tally {
     pub(super) n_covered: usize,
     pub(super) n_keys: usize,
