@@ -159,7 +159,8 @@ fn modified(reader: &Reader<'_>, start: usize, value: u32) -> CountRange {
             .is_some()
     };
     let up_to = |hi: u32, lo: u32| CountRange { lo, hi: Some(hi) };
-    if has(List::AtLeast) {
+    if has(List::AtLeast) || has(List::OtherWord) {
+        // "mais duas pessoas", "outras duas": besides those that were told before.
         CountRange::at_least(value)
     } else if has(List::AtMost) {
         up_to(value, 0)

@@ -198,6 +198,14 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
         let (Some(claimed), Some(possible)) = (said.mention.quantity, possible) else {
             continue;
         };
+        // "um homem e duas mulheres": two of three people, not two people in all.
+        let is_part = said.mention.is_other
+            || said.mention.is_unverifiable && asserted.iter().any(|other| shares(said, other));
+        let claimed = if is_part {
+            CountRange::at_least(claimed.lo)
+        } else {
+            claimed
+        };
         tally.n_counts += 1;
         if !claimed.meets(possible) {
             let (claimed, allowed) = (Detail::Count(claimed), Detail::Count(possible));
@@ -205,6 +213,11 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
         }
     }
     errors
+}
+
+/// Whether another mention speaks of the same label.
+fn shares(said: &Assertion<'_>, other: &Assertion<'_>) -> bool {
+    said.mention.span != other.mention.span && said.key == other.key
 }
 
 fn times(
