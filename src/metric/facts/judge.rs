@@ -198,9 +198,11 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
         let (Some(claimed), Some(possible)) = (said.mention.quantity, possible) else {
             continue;
         };
-        // "um homem e duas mulheres": two of three people, not two people in all.
+        // "um homem e duas mulheres": two of three people, not two people in all. So with a wider
+        // word beside a narrower one: "dois veículos e um ônibus".
+        let may_be_part = said.mention.is_unverifiable || said.mention.is_hypernym;
         let is_part = said.mention.is_other
-            || said.mention.is_unverifiable && asserted.iter().any(|other| shares(said, other));
+            || may_be_part && asserted.iter().any(|other| shares(said, other));
         let claimed = if is_part {
             CountRange::at_least(claimed.lo)
         } else {
@@ -215,9 +217,10 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
     errors
 }
 
-/// Whether another mention speaks of the same label.
+/// Whether another mention speaks of a label that this one may mean.
 fn shares(said: &Assertion<'_>, other: &Assertion<'_>) -> bool {
-    said.mention.span != other.mention.span && said.key == other.key
+    let is_another = said.mention.span != other.mention.span;
+    is_another && other.labels.iter().any(|label| said.labels.contains(label))
 }
 
 fn times(
