@@ -97,7 +97,8 @@ fn rendered(cases: &[Case]) -> String {
             let n = fate.by.get(score).copied().unwrap_or(0);
             let _ = write!(text, " {} |", percent(n, fate.n));
         }
-        let change = 100.0 * fate.chrf_change / fate.n.max(1) as f64;
+        // Adding 0 turns a rounded -0 into 0.
+        let change = (100.0 * fate.chrf_change / fate.n.max(1) as f64).round() + 0.0;
         let _ = writeln!(text, " {change:+.0} pt |");
     }
     text.push_str(
