@@ -94,7 +94,7 @@ fn wrong_types_are_named_by_line_and_path() {
     refused(
         "\"label\": \"car\"",
         "\"label\": [\"car\"]",
-        "8:76: `events[0].label`: invalid type: sequence, expected a string",
+        "8:78: `events[0].label`: invalid type: sequence, expected a string",
     );
 }
 

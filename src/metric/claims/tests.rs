@@ -19,8 +19,11 @@ fn shown(mention: &Mention) -> String {
         let hi = range.hi.map_or("∞".to_owned(), |hi| hi.to_string());
         format!("[{},{hi}] ", range.lo)
     });
-    let implied: String = mention.implied.iter().map(|l| format!("+{l}")).collect();
-    format!("{sign}{number}{}{implied}", mention.key)
+    let named: Vec<&str> = std::iter::once(&mention.key)
+        .chain(&mention.implied)
+        .map(String::as_str)
+        .collect();
+    format!("{sign}{number}{}", named.join("+"))
 }
 
 #[test]

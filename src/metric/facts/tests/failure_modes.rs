@@ -97,6 +97,33 @@ fn counts_inside_the_possible_numbers_are_right() {
 }
 
 #[test]
+fn parts_of_a_whole_are_no_totals() {
+    let three = with_tracks(
+        scene(60.0, &[("person", 0, 60, 2, 3, 0.9)]),
+        &[("person", 3)],
+    );
+    for text in [
+        "Um homem e duas mulheres conversam.",
+        "Uma pessoa espera; depois chegam mais duas pessoas.",
+        "Uma pessoa espera com duas outras pessoas.",
+    ] {
+        check(&three, text, &[], &[("count_accuracy", 1.0)]);
+    }
+    check(
+        &three,
+        "Duas mulheres conversam.",
+        &["count mulheres 2/3"],
+        &[],
+    );
+    check(
+        &three,
+        "Um homem e quatro mulheres conversam.",
+        &["count mulheres 4 or more/3"],
+        &[],
+    );
+}
+
+#[test]
 fn denials_before_and_right_behind_the_thing() {
     breaks("Não há trens, barcos nem cavalos.", &[]);
     breaks("Não foram vistos caminhões.", &[Rule::Contradiction]);
