@@ -80,11 +80,12 @@ fn shown(value: f64, metric: &Metric) -> String {
 fn wrong(sheet: &Sheet) -> Vec<String> {
     let remarked = |scored: &&Scored| !scored.scores.notes.is_empty();
     let n = sheet.scored.iter().filter(remarked).count();
-    if n == 0 {
-        return vec!["nothing was found wrong in any output".to_owned()];
-    }
     let of = count(sheet.scored.len(), "output");
-    let mut lines = vec![format!("something is wrong in {n} of {of}")];
+    let mut lines = vec![if n == 0 {
+        "nothing was found wrong in any output".to_owned()
+    } else {
+        format!("something is wrong in {n} of {of}")
+    }];
     for (i, scored) in sheet.scored.iter().enumerate() {
         let explained = sheet.explained.as_ref().map(|all| all[i].as_slice());
         let explained = explain(scored, explained.unwrap_or_default());
