@@ -118,4 +118,6 @@ pub fn find(id: &str) -> Option<&'static Metric> {
 }
 
 #[cfg(test)]
+mod corruption;
+#[cfg(test)]
 mod overlap_tests;

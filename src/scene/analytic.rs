@@ -126,20 +126,20 @@ impl Analytic {
             is_positive,
             "duration_seconds",
             "a length above 0",
-            duration,
+            &duration,
         )?;
         let hash = &self.source_video_hash_sha256;
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
         let is_hash = hash.is_empty() || hash.len() == 64 && hash.bytes().all(is_hex);
         let (path, wanted) = ("source_video_hash_sha256", "64 lower-case hex digits");
-        require(is_hash, path, wanted, quoted(hash))?;
+        require(is_hash, path, wanted, &quoted(hash))?;
         let at = &self.processing_timestamp_utc;
         let is_time = at.is_empty() || is_utc(at);
         let (path, wanted) = (
             "processing_timestamp_utc",
             "a time like 2026-11-01T12:00:00Z",
         );
-        require(is_time, path, wanted, quoted(at))?;
+        require(is_time, path, wanted, &quoted(at))?;
         for (i, event) in self.events.iter().enumerate() {
             event.check().map_err(|error| OutOfRange {
                 path: format!("events[{i}].{}", error.path),
@@ -233,9 +233,14 @@ impl Event {
         let time = self.frame_timestamp_seconds;
         let is_time = time.is_finite() && time >= 0.0;
         let path = "frame_timestamp_seconds";
-        require(is_time, path, "a time of at least 0", time)?;
+        require(is_time, path, "a time of at least 0", &time)?;
         let is_share = (0.0..=1.0).contains(&self.confidence);
-        require(is_share, "confidence", "a value in [0, 1]", self.confidence)?;
+        require(
+            is_share,
+            "confidence",
+            "a value in [0, 1]",
+            &self.confidence,
+        )?;
         let has_label = self
             .label
             .as_ref()
@@ -243,12 +248,12 @@ impl Event {
         let needs_label = self.event_type == OBJECT;
         let found = self.label.as_ref().map_or("missing".into(), |l| quoted(l));
         let wanted = "the name of the detected object";
-        require(has_label || !needs_label, "label", wanted, found)?;
+        require(has_label || !needs_label, "label", wanted, &found)?;
         if let Some(sides) = self.bounding_box {
             let is_finite = sides.iter().all(|side| side.is_finite());
             let is_box = is_finite && sides[2] >= 0.0 && sides[3] >= 0.0;
             let wanted = "[x, y, w, h] with w and h of at least 0";
-            require(is_box, "bounding_box", wanted, format!("{sides:?}"))?;
+            require(is_box, "bounding_box", wanted, &format!("{sides:?}"))?;
         }
         Ok(())
     }
@@ -258,7 +263,7 @@ fn require(
     holds: bool,
     path: &str,
     expected: &'static str,
-    found: impl ToString,
+    found: &dyn std::fmt::Display,
 ) -> Result<(), OutOfRange> {
     if holds {
         Ok(())

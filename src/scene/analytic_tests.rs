@@ -89,12 +89,12 @@ fn wrong_types_are_named_by_line_and_path() {
     refused(
         "[1, 2, 3, 4]",
         "[1, 2, 3]",
-        "9:47: `events[0].bounding_box`: invalid length 3, expected an array of length 4",
+        "9:49: `events[0].bounding_box`: invalid length 3, expected an array of length 4",
     );
     refused(
         "\"label\": \"car\"",
         "\"label\": [\"car\"]",
-        "8:76: `events[0].label`: invalid type: sequence, expected a string",
+        "8:78: `events[0].label`: invalid type: sequence, expected a string",
     );
 }
 
@@ -166,7 +166,7 @@ fn keys_that_stand_twice_are_refused() {
     refused(
         "\"frames_analyzed\"",
         "\"duration_seconds\"",
-        "6:20: `duration_seconds`: duplicate key `duration_seconds`",
+        "6:22: `duration_seconds`: duplicate key `duration_seconds`",
     );
 }
 

@@ -148,7 +148,7 @@ impl<'de> DeserializeSeed<'de> for Twice {
 pub(super) fn position_of(json: &[u8], path: &str) -> (usize, usize) {
     let at = Locator { json, at: 0 }.find(&steps(path));
     let before = &json[..at.min(json.len())];
-    let line = before.iter().filter(|&&byte| byte == b'\n').count() + 1;
+    let line = before.split(|&byte| byte == b'\n').count();
     let line_start = before.iter().rposition(|&byte| byte == b'\n');
     (line, at - line_start.map_or(0, |n| n + 1) + 1)
 }

@@ -23,6 +23,10 @@ const COLOUR_REACH: usize = 2;
 
 /// One mention of an object.
 #[derive(Debug, Clone, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a property of its own"
+)]
 pub struct Mention {
     /// COCO label, or the singular of a hypernym.
     pub key: String,

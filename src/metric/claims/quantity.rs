@@ -107,8 +107,8 @@ fn number_ending_at(reader: &Reader<'_>, place: usize) -> Ending {
 /// Whether `round e rest` is one number, such as *vinte e duas*.
 pub(super) fn takes_after(round: u32, rest: u32) -> bool {
     match round {
-        20..=90 => round % 10 == 0 && (1..10).contains(&rest),
-        100..=900 => round % 100 == 0 && (1..100).contains(&rest),
+        20..=90 => round.is_multiple_of(10) && (1..10).contains(&rest),
+        100..=900 => round.is_multiple_of(100) && (1..100).contains(&rest),
         1000 => (1..1000).contains(&rest),
         _ => false,
     }
@@ -159,7 +159,8 @@ fn modified(reader: &Reader<'_>, start: usize, value: u32) -> CountRange {
             .is_some()
     };
     let up_to = |hi: u32, lo: u32| CountRange { lo, hi: Some(hi) };
-    if has(List::AtLeast) {
+    if has(List::AtLeast) || has(List::OtherWord) {
+        // "mais duas pessoas", "outras duas": besides those that were told before.
         CountRange::at_least(value)
     } else if has(List::AtMost) {
         up_to(value, 0)

@@ -12,6 +12,7 @@ const TOLERANCE_S: f64 = 2.0;
 
 /// What was counted on the way.
 #[derive(Debug, Clone, Default, PartialEq)]
+#[expect(clippy::struct_field_names, reason = "counts start with n")]
 pub(super) struct Tally {
     pub(super) n_covered: usize,
     pub(super) n_keys: usize,
@@ -197,6 +198,16 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
         let (Some(claimed), Some(possible)) = (said.mention.quantity, possible) else {
             continue;
         };
+        // "um homem e duas mulheres": two of three people, not two people in all. So with a wider
+        // word beside a narrower one: "dois veículos e um ônibus".
+        let may_be_part = said.mention.is_unverifiable || said.mention.is_hypernym;
+        let is_part = said.mention.is_other
+            || may_be_part && asserted.iter().any(|other| shares(said, other));
+        let claimed = if is_part {
+            CountRange::at_least(claimed.lo)
+        } else {
+            claimed
+        };
         tally.n_counts += 1;
         if !claimed.meets(possible) {
             let (claimed, allowed) = (Detail::Count(claimed), Detail::Count(possible));
@@ -204,6 +215,12 @@ fn counts(asserted: &[Assertion<'_>], facts: &Facts, tally: &mut Tally) -> Vec<F
         }
     }
     errors
+}
+
+/// Whether another mention speaks of a label that this one may mean.
+fn shares(said: &Assertion<'_>, other: &Assertion<'_>) -> bool {
+    let is_another = said.mention.span != other.mention.span;
+    is_another && other.labels.iter().any(|label| said.labels.contains(label))
 }
 
 fn times(
