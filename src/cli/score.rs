@@ -24,7 +24,7 @@ pub(super) fn run(settings: &settings::Score) -> Result<Exit, Failure> {
         })
         .collect();
     let scored = outputs::score_all(&jobs, settings.lexicon);
-    let scored: Vec<Scored> = scored.into_iter().flat_map(|[scored]| scored).collect();
+    let scored: Vec<Scored> = scored.into_iter().filter_map(|[scored]| scored).collect();
     check(&scored)?;
     let sheet = Sheet {
         set: settings.set.clone(),
