@@ -7,7 +7,7 @@ use super::output::print;
 use super::settings;
 use crate::metric::outputs::{self, Job, Said, Scored};
 use crate::record::StopReason;
-use crate::report::scores::{Sheet, csv, json, terminal};
+use crate::report::scores::{self, Sheet};
 use crate::scene::given::{self, GivenOutput, GivenStop};
 
 /// Scores the outputs and prints them in the format asked for.
@@ -24,7 +24,7 @@ pub(super) fn run(settings: &settings::Score) -> Result<Exit, Failure> {
         })
         .collect();
     let scored = outputs::score_all(&jobs, settings.lexicon);
-    let scored: Vec<Scored> = scored.into_iter().flat_map(|[scored]| scored).collect();
+    let scored: Vec<Scored> = scored.into_iter().filter_map(|[scored]| scored).collect();
     check(&scored)?;
     let sheet = Sheet {
         set: settings.set.clone(),
@@ -34,9 +34,9 @@ pub(super) fn run(settings: &settings::Score) -> Result<Exit, Failure> {
         scored,
     };
     match settings.format {
-        ScoreFormat::Terminal => print(terminal::render(&sheet).as_bytes())?,
-        ScoreFormat::Json => print(&json::render(&sheet))?,
-        ScoreFormat::Csv => print(csv::render(&sheet).as_bytes())?,
+        ScoreFormat::Terminal => print(scores::terminal::render(&sheet).as_bytes())?,
+        ScoreFormat::Json => print(&scores::json::render(&sheet))?,
+        ScoreFormat::Csv => print(scores::csv::render(&sheet).as_bytes())?,
     }
     Ok(Exit::Pass)
 }

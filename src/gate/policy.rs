@@ -204,7 +204,6 @@ impl Policy {
                 check("peak_bytes", Some(memory), true),
                 watch("object_precision"),
                 watch("fact_ok"),
-                watch("hallucination_rate"),
                 watch("chrf_pp"),
                 watch("ttft_ms"),
                 watch("tpot_ms"),

@@ -117,7 +117,7 @@ fn echo_is_the_input_or_a_wrapped_answer() {
     check(r#""Duas pessoas passam.""#, Eos, &["echo"]);
     check("Duas pessoas, bounding_box 10 20.", Eos, &["echo"]);
     check("Em frame_timestamp_seconds há uma pessoa.", Eos, &["echo"]);
-    check("O evento (label person) mostra duas pessoas.", Eos, &[]);
+    check("O evento mostra duas pessoas na rua.", Eos, &[]);
     check("{Duas pessoas} passam.", Eos, &[]);
 }
 
@@ -186,7 +186,11 @@ fn details_of_repetition_and_length() {
 
 #[test]
 fn hostile_texts_end_in_bounded_time() {
-    check(&"carro ".repeat(10_000), Eos, &["too_long", "loop"]);
+    check(
+        &"carro ".repeat(10_000),
+        Eos,
+        &["too_long", "loop", "not portuguese"],
+    );
     check(&"x".repeat(1 << 20), None, &["too_long", "truncated"]);
     check(&format!("{}fim.", "[".repeat(1 << 20)), None, &["too_long"]);
     check(&"\u{202e}\u{7}\u{0}".repeat(9), Eos, &["empty"]);

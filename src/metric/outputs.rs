@@ -263,17 +263,6 @@ fn table(looked: &Looked<'_>) -> BTreeMap<&'static str, Score> {
     METRICS.iter().filter_map(value).collect()
 }
 
-impl Looked<'_> {
-    /// A fact score, 0 where the form is invalid: a text that fell apart earns nothing.
-    pub(super) fn fact_score(&self) -> Score {
-        let mut facts = self.facts.iter();
-        match facts.find(|(id, _)| *id == "fact_score") {
-            Some((_, Score::Value(value))) if self.form.is_valid() => Score::Value(*value),
-            _ => Score::Value(0.0),
-        }
-    }
-}
-
 fn notes(looked: &Looked<'_>, output: &ModelText, errors: &[FactError]) -> Vec<String> {
     let flags = looked.form.flags().into_iter();
     let mut notes: Vec<String> = flags.map(|flag| format!("form: {flag}")).collect();

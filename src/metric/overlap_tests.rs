@@ -279,6 +279,16 @@ proptest! {
             (Profile::Unicode, Tokenizer::unicode()),
         ] {
             let scorer = RougeScorer::with_tokenizer(kinds.to_vec(), tokenizer).unwrap();
+            // The port's Unicode words are those of UAX 29 ("3,5" is one): only scores are compared.
+            let apart = |text: &String| match profile {
+                Profile::Google => text.clone(),
+                Profile::Unicode => {
+                    let lines = text.split('\n').map(|line| profile.words(line).join(" "));
+                    lines.collect::<Vec<_>>().join("\n")
+                }
+            };
+            let output = apart(&output);
+            let references: Vec<String> = references.iter().map(apart).collect();
             let theirs = scorer.score_multi(&references, &output).unwrap();
             let ours = rouge::References::new(&references, profile).score(&output).unwrap();
             for (kind, (name, ours)) in kinds.into_iter().zip(types(&ours)) {

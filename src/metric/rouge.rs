@@ -245,8 +245,9 @@ fn mark_lcs(reference: &[u32], output: &[u32], is_hit: &mut [bool]) {
 fn union_hits(output: &Text, reference: &Text) -> usize {
     let counts = |ids: &[u32]| {
         let mut counts: HashMap<u32, usize> = HashMap::new();
-        ids.iter()
-            .for_each(|&id| *counts.entry(id).or_default() += 1);
+        for &id in ids {
+            *counts.entry(id).or_default() += 1;
+        }
         counts
     };
     let (mut in_output, mut in_reference) = (counts(&output.ids), counts(&reference.ids));

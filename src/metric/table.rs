@@ -45,7 +45,7 @@ pub const METRICS: &[Metric] = &[
         Higher,
         "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
         NEVER,
-        |l| l.fact_score(),
+        fact_score,
     ),
     text(
         "chrf_pp",
@@ -428,6 +428,15 @@ fn flag(is_set: bool) -> Score {
 
 fn overlap(score: Option<f64>) -> Score {
     score.map_or(Score::Absent(NO_REFERENCE), Score::Value)
+}
+
+/// The fact score, 0 where the form is invalid: a text that fell apart earns nothing.
+fn fact_score(looked: &Looked<'_>) -> Score {
+    let mut facts = looked.facts.iter();
+    match facts.find(|(id, _)| *id == "fact_score") {
+        Some((_, score)) if looked.form.is_valid() => score.clone(),
+        _ => Score::Value(0.0),
+    }
 }
 
 fn keyword_f1(looked: &Looked<'_>) -> Score {

@@ -252,9 +252,11 @@ fn last_words(evidence: &EvidenceFile) -> Option<String> {
 
 fn trust(file: &ReportFile) -> Vec<String> {
     let policy = &file.policy;
-    let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
+    let evidence = file.evidence.iter();
+    let mut lines: Vec<String> = evidence
+        .map(|evidence| evidence_line(evidence, file.agreement.as_ref()))
+        .collect();
     lines.extend(file.evidence.iter().map(machine_line));
-    lines.extend(file.agreement.iter().map(agreement_line));
     lines.push(format!(
         "{} {} · {}",
         wording::origin(&policy.origin),
@@ -264,14 +266,18 @@ fn trust(file: &ReportFile) -> Vec<String> {
     lines
 }
 
-/// `60/60 scenes in both roles · 6 launches × 20 pairs · one host: …`.
-fn evidence_line(evidence: &EvidenceFile) -> String {
+/// `60/60 scenes in both roles, 12 with equal tokens · 6 launches × 20 pairs · one host: …`.
+fn evidence_line(evidence: &EvidenceFile, agreement: Option<&AgreementFile>) -> String {
+    let equal = agreement.map_or(String::new(), |agreement| match agreement.absent {
+        Some(_) => ", other tokenizers".to_owned(),
+        None => format!(", {} with equal tokens", agreement.n_exact),
+    });
     let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
     let done = base.outputs.len().min(cand.outputs.len());
     let n_launches = base.launches.len().min(cand.launches.len());
     let host = &base.host;
     format!(
-        "{done}/{} scenes in both roles · {} launches × {} · {}, kernel {} on {}",
+        "{done}/{} scenes in both roles{equal} · {} launches × {} · {}, kernel {} on {}",
         base.plan.scene_ids.len(),
         n_launches,
         wording::count(base.plan.pairs_per_launch, "pair"),
@@ -298,19 +304,6 @@ fn machine_line(evidence: &EvidenceFile) -> String {
         wording::count(n_repeated, "scene"),
         records[0].load.head,
     )
-}
-
-/// `12 of 60 outputs with the same tokens · edit distance 0.31 on average`.
-fn agreement_line(agreement: &AgreementFile) -> String {
-    match (&agreement.absent, agreement.edit_distance) {
-        (Some(absent), _) => format!("outputs not compared token by token: {absent}"),
-        (None, None) => "no output in both roles to compare token by token".to_owned(),
-        (None, Some(distance)) => format!(
-            "{} of {} with the same tokens · edit distance {distance:.2} on average",
-            agreement.n_exact,
-            wording::count(agreement.n, "output"),
-        ),
-    }
 }
 
 fn tested(file: &ReportFile) -> Vec<String> {

@@ -61,7 +61,6 @@ fn a_fail_shows_what_got_worse_and_where() {
     peak_bytes                  100.0 MiB    100.0 MiB  0.0 %                    3 runs      +4.0 %             pass
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
     fact_ok                       100.0 %       98.3 %  −1.7 pt [−4.5, +1.1]     60 scenes   watched            –
-    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
     chrf_pp                        50.0 %       45.0 %  −4.95 pt [−5.33, −4.57]  60 scenes   watched            –
     ttft_ms                       8.00 ms      8.00 ms  0.0 %                    20 scenes   watched            –
     tpot_ms                       1.00 ms      1.00 ms  0.0 %                    20 scenes   watched            –
@@ -81,10 +80,9 @@ fn a_fail_shows_what_got_worse_and_where() {
       … 58 more scenes lost something
 
     Can this be trusted?
-      60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      60 of 60 outputs with the same tokens · edit distance 0.00 on average
-      built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:7f1490c28fbf… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -113,7 +111,6 @@ fn a_crash_shows_its_cause() {
     peak_bytes                     n/a        n/a  n/a                   n/a  n/a      n/a
     object_precision               n/a        n/a  n/a                   n/a  watched  –
     fact_ok                        n/a        n/a  n/a                   n/a  watched  –
-    hallucination_rate             n/a        n/a  n/a                   n/a  watched  –
     chrf_pp                        n/a        n/a  n/a                   n/a  watched  –
     ttft_ms                        n/a        n/a  n/a                   n/a  watched  –
     tpot_ms                        n/a        n/a  n/a                   n/a  watched  –
@@ -121,13 +118,12 @@ fn a_crash_shows_its_cause() {
     prefill_cpu_ms_per_token       n/a        n/a  n/a                   n/a  watched  –
     load_ms                        n/a        n/a  n/a                   n/a  watched  –
     output_tokens                  n/a        n/a  n/a                   n/a  watched  –
-      no value: object_recall, valid, cpu_ms_per_token, wall_ms_per_token, peak_bytes, object_precision, fact_ok, hallucination_rate, chrf_pp, ttft_ms, tpot_ms, e2e_ms, prefill_cpu_ms_per_token, load_ms, output_tokens (the candidate failed)
+      no value: object_recall, valid, cpu_ms_per_token, wall_ms_per_token, peak_bytes, object_precision, fact_ok, chrf_pp, ttft_ms, tpot_ms, e2e_ms, prefill_cpu_ms_per_token, load_ms, output_tokens (the candidate failed)
 
     Can this be trusted?
-      7/60 scenes in both roles · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      7/60 scenes in both roles, 7 with equal tokens · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      7 of 7 outputs with the same tokens · edit distance 0.00 on average
-      built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:7f1490c28fbf… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -153,7 +149,6 @@ fn a_pass_shows_what_it_rests_on() {
     peak_bytes                  100.0 MiB    100.0 MiB  0.0 %                   3 runs      +4.0 %             pass
     object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     fact_ok                       100.0 %      100.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
-    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     chrf_pp                        50.0 %       50.0 %  0.0 pt [−4.9, +4.9]     60 scenes   watched            –
     ttft_ms                       8.00 ms      8.00 ms  0.0 %                   20 scenes   watched            –
     tpot_ms                       1.00 ms      1.00 ms  0.0 %                   20 scenes   watched            –
@@ -164,10 +159,9 @@ fn a_pass_shows_what_it_rests_on() {
       no interval: ttft_ms, tpot_ms, e2e_ms (one process per role); load_ms (too few loads); output_tokens (every scene has the same ratio)
 
     Can this be trusted?
-      60/60 scenes in both roles · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      60 of 60 outputs with the same tokens · edit distance 0.00 on average
-      built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:7f1490c28fbf… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -204,7 +198,7 @@ fn identical_artifacts_need_no_run() {
       identical artifacts: both roles have the same files, byte for byte
 
     Can this be trusted?
-      built-in policy sha256:a6576989d3b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:7f1490c28fbf… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
     "#);

@@ -186,10 +186,10 @@ fn parse_line(line: &[u8]) -> Result<GivenOutput, String> {
     let output: GivenOutput = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         let place = error.path().to_string();
         let reason = with_suggestion(&error.into_inner().to_string());
-        if place == "." {
+        if place == "." || place == "?" {
             reason
         } else {
-            format!("`{place}`: {reason}")
+            format!("`{}`: {reason}", cut(&place))
         }
     })?;
     json.end()

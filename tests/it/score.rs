@@ -33,7 +33,8 @@ fn scene(id: &str, seen: &[(&str, std::ops::Range<u32>, usize)], references: &[&
 const REFERENCE: &str = "Às 00:10 surgem duas pessoas e um carro.";
 
 fn lines(values: &[Value]) -> String {
-    values.iter().map(|value| format!("{value}\n")).collect()
+    let lines: Vec<String> = values.iter().map(Value::to_string).collect();
+    lines.join("\n") + "\n"
 }
 
 /// A lab with a bare file of three scenes: two people and a car, the same without a reference, and

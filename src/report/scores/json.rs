@@ -22,7 +22,7 @@ struct Document<'a> {
     lexicon_version: &'a str,
     notes: Vec<&'static str>,
     scenes: Vec<Scene<'a>>,
-    aggregate: BTreeMap<&'static str, Mean>,
+    aggregate: BTreeMap<&'static str, Aggregated>,
     corpus: BTreeMap<&'static str, Value>,
     metric_versions: BTreeMap<&'static str, u32>,
 }
@@ -54,7 +54,7 @@ struct AtConfidence {
 }
 
 #[derive(Serialize)]
-struct Mean {
+struct Aggregated {
     n: usize,
     mean: Value,
     absent: usize,
@@ -84,12 +84,12 @@ pub fn render(sheet: &Sheet) -> Vec<u8> {
         aggregate: sheet
             .aggregates()
             .map(|(metric, aggregate)| {
-                let mean = Mean {
+                let aggregated = Aggregated {
                     n: aggregate.n,
                     mean: number(aggregate.mean),
                     absent: aggregate.n_absent,
                 };
-                (metric.id, mean)
+                (metric.id, aggregated)
             })
             .collect(),
         corpus: [

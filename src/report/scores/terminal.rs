@@ -80,11 +80,12 @@ fn shown(value: f64, metric: &Metric) -> String {
 fn wrong(sheet: &Sheet) -> Vec<String> {
     let remarked = |scored: &&Scored| !scored.scores.notes.is_empty();
     let n = sheet.scored.iter().filter(remarked).count();
-    if n == 0 {
-        return vec!["nothing was found wrong in any output".to_owned()];
-    }
     let of = count(sheet.scored.len(), "output");
-    let mut lines = vec![format!("something is wrong in {n} of {of}")];
+    let mut lines = vec![if n == 0 {
+        "nothing was found wrong in any output".to_owned()
+    } else {
+        format!("something is wrong in {n} of {of}")
+    }];
     for (i, scored) in sheet.scored.iter().enumerate() {
         let explained = sheet.explained.as_ref().map(|all| all[i].as_slice());
         let explained = explain(scored, explained.unwrap_or_default());
@@ -104,14 +105,14 @@ fn wrong(sheet: &Sheet) -> Vec<String> {
 
 /// `hallucination: horse (cavalo) · bytes 3 to 9 of the text`, and notes that are no errors.
 fn notes(scored: &Scored) -> Vec<String> {
-    let scores = &scored.scores;
-    let errors: Vec<String> = scores.reasons.iter().map(ToString::to_string).collect();
-    let others = scores
+    let found = &scored.scores;
+    let errors: Vec<String> = found.reasons.iter().map(ToString::to_string).collect();
+    let others = found
         .notes
         .iter()
         .filter(|note| !errors.contains(note))
         .cloned();
-    let places = scores.reasons.iter().zip(&errors).map(|(reason, error)| {
+    let places = found.reasons.iter().zip(&errors).map(|(reason, error)| {
         let rule = reason.rule.name();
         let named = if error.contains(rule) {
             error.clone()
@@ -132,8 +133,8 @@ fn explain(scored: &Scored, explained: &[Explained]) -> Vec<String> {
     let now = ok(scored.scores.scores.get("fact_ok"));
     let mut lines = Vec::new();
     for Explained { present, judgement } in explained {
-        let scores = judgement.scores();
-        let then = ok(scores
+        let facts = judgement.scores();
+        let then = ok(facts
             .iter()
             .find(|(id, _)| *id == "fact_ok")
             .map(|(_, score)| score));
