@@ -1,5 +1,5 @@
-use super::super::lexicon::BUILT_IN;
 use super::*;
+use crate::scene::lexicon::BUILT_IN;
 
 fn event(at: f64, label: &str, confidence: f64) -> Event {
     let is_face = label == "face";

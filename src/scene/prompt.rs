@@ -106,7 +106,7 @@ pub fn scene_text(analytic: &Analytic, time_base: &TimeBase) -> String {
     let duration_ms = (analytic.duration_seconds * 1000.0).round() as i64;
     let _ = write!(text, "Duração: {}", clock(duration_ms));
     if !time_base.is_offset() {
-        let _ = write!(text, "\nInício: {}", time(time_base, 0));
+        let _ = write!(text, "\nInício: {}", time(*time_base, 0));
     }
     if lines.is_empty() {
         text.push_str("\nnenhuma detecção");
@@ -116,8 +116,8 @@ pub fn scene_text(analytic: &Analytic, time_base: &TimeBase) -> String {
         let n_frames = line.frames.len();
         let frames = if n_frames == 1 { "quadro" } else { "quadros" };
         let (first, last) = (
-            time(time_base, line.first_ms),
-            time(time_base, line.last_ms),
+            time(*time_base, line.first_ms),
+            time(*time_base, line.last_ms),
         );
         let _ = write!(
             text,
@@ -140,11 +140,11 @@ impl Line<'_> {
 }
 
 /// A time in milliseconds from the start as the prompt writes it.
-fn time(time_base: &TimeBase, ms: i64) -> String {
+fn time(time_base: TimeBase, ms: i64) -> String {
     match time_base {
         TimeBase::Offset => clock(ms),
         TimeBase::WallClock { start_s } => {
-            let second = i64::from(*start_s) + ms.div_euclid(1000);
+            let second = i64::from(start_s) + ms.div_euclid(1000);
             let (hour, minute) = (second / 3600 % 24, second / 60 % 60);
             format!("{hour:02}:{minute:02}:{:02}", second % 60)
         }

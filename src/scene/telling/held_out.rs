@@ -139,13 +139,12 @@ pub(super) fn report(items: &[Item], dice: &mut Dice) -> String {
     let (first, rest) = items.split_first().expect("a story has items");
     if rest.is_empty() {
         let what = first.noun.counted();
-        return match dice.below(2) {
-            0 => format!("Foi registrada a passagem de {what} ({}).", first.span()),
-            _ => {
-                let was = first.noun.verb("Foi", "Foram");
-                let seen = first.noun.participle("observad");
-                format!("{was} {seen} {what}, {}.", first.between())
-            }
+        return if dice.below(2) == 0 {
+            format!("Foi registrada a passagem de {what} ({}).", first.span())
+        } else {
+            let was = first.noun.verb("Foi", "Foram");
+            let seen = first.noun.participle("observad");
+            format!("{was} {seen} {what}, {}.", first.between())
         };
     }
     if rest.len() >= 2 && dice.chance(700) {

@@ -462,5 +462,4 @@ fn twins(scenes: &[Scene], findings: &mut Vec<Finding>) {
 }
 
 #[cfg(test)]
-#[path = "lint_tests.rs"]
 mod tests;
