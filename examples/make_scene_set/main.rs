@@ -10,8 +10,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, ensure};
 use serde::Deserialize;
 use vv_eval::scene::analytic::{Analytic, Event};
+use vv_eval::scene::dice::Dice;
 use vv_eval::scene::facts::Facts;
-use vv_eval::scene::generate::{self, Dice};
+use vv_eval::scene::generate;
 use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::phrasing::{self, Family};
 use vv_eval::scene::set::{DraftInfo, Generator, Scene, draft};
@@ -61,12 +62,13 @@ fn main() -> Result<()> {
         version: "0.1.0",
         created: "2026-11-24",
         prompt: (PROMPT, &prompt),
-        generator: Generator {
+        min_scenes: 60,
+        generator: Some(Generator {
             name: "cargo run --release --example make_scene_set".into(),
             version: "1".into(),
             seed: SEED,
             families: ["E", "F", "G"].map(String::from).to_vec(),
-        },
+        }),
     };
     let draft = draft(scenes, info);
     std::fs::write(out.join("scenes.jsonl"), &draft.scenes_jsonl)?;
@@ -106,6 +108,7 @@ fn generated(index: u64) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 
@@ -133,7 +136,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         source_video_hash_sha256: Sha256::of(scene.id.as_bytes()).to_string(),
         processing_timestamp_utc: "2026-11-01T12:00:00Z".into(),
         duration_seconds: f64::from(scene.duration_s),
-        frames_analyzed: u64::from(scene.duration_s / 2 + 1),
+        frames_analyzed: Some(u64::from(scene.duration_s / 2 + 1)),
         events,
     };
     let mut slices = slices(&Facts::of(&analytic, &BUILT_IN));
@@ -150,6 +153,7 @@ fn hand_written(scene: &HandWrittenScene) -> Scene {
         references,
         slices,
         source,
+        ..Scene::default()
     }
 }
 

@@ -1,6 +1,5 @@
 //! Puts an exported model through vv-eval's own engine: scores, and parity with the trainer.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
@@ -13,9 +12,10 @@ use vv_eval::model::{Codec, LoadOptions, ModelBundle};
 use vv_eval::record::{self, OutputObservation};
 use vv_eval::scene::lexicon::BUILT_IN;
 use vv_eval::scene::prompt::Template;
+use vv_eval::scene::telling::Family;
 use vv_eval::scene::{Scene, SceneSet};
 
-use super::lessons;
+use super::lessons::{self, Course};
 use super::network::Network;
 
 /// Tokens an output may have.
@@ -61,7 +61,7 @@ impl Subject {
     }
 
     fn scores(&mut self, scene: &Scene, template: &Template) -> Result<SceneScores> {
-        let (token_ids, stop) = self.answer(&template.render(&scene.analytic))?;
+        let (token_ids, stop) = self.answer(&template.render(&scene.analytic, &scene.time_base))?;
         let text = self.codec.decode(&token_ids)?;
         let stop = match stop {
             StopReason::Eos => record::StopReason::Eos,
@@ -86,9 +86,9 @@ impl Subject {
             all.push(self.scores(scene, &set.template)?);
         }
         let ids = [
-            "objects_exact",
+            "fact_ok",
+            "hallucination_rate",
             "object_recall",
-            "object_precision",
             "valid",
             "chrf_pp",
         ];
@@ -100,23 +100,22 @@ impl Subject {
     }
 }
 
-/// Unseen scenes of the training world: seeds and streams of their own, no references needed.
-pub(crate) fn unseen(seed: u64, n: u64, template: &Template) -> SceneSet {
+/// Unseen scenes of the training world, told in the development family: streams of their own.
+pub(crate) fn unseen(course: &Course<'_>, n: u64) -> SceneSet {
     let scene = |index: u64| {
-        let lesson = lessons::lesson(seed, "examination", index, template);
+        let lesson = course.lesson("examination", index, &[Family::DEVELOPMENT]);
         Scene {
-            analytic: lesson.analytic,
             id: format!("unseen-{index:03}"),
             references: vec![lesson.target],
-            slices: Vec::new(),
-            source: BTreeMap::new(),
+            ..lesson.scene
         }
     };
     SceneSet {
         name: "unseen".into(),
         version: "0".into(),
         scenes_sha256: vv_eval::units::Sha256::of(b"unseen"),
-        template: template.clone(),
+        template: course.template.clone(),
+        lexicon: &BUILT_IN,
         scenes: (0..n).map(scene).collect(),
     }
 }
@@ -142,7 +141,7 @@ pub(crate) fn agrees(
         .context("the end token is known")?;
     let scenes = set.scenes.iter().take(n);
     let prompts: Vec<String> = scenes
-        .map(|scene| set.template.render(&scene.analytic))
+        .map(|scene| set.template.render(&scene.analytic, &scene.time_base))
         .collect();
     let ids: Vec<Vec<u32>> = prompts
         .iter()

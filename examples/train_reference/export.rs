@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use candle_core::{Device, Tensor};
 use serde_json::json;
 use tokenizers::Tokenizer;
-use vv_eval::scene::generate::Dice;
+use vv_eval::scene::dice::Dice;
 use vv_eval::units::Sha256;
 
 use super::lessons::{BOS, EOS, PAD, SCENE, SUMMARY};

@@ -2,11 +2,12 @@
 
 use candle_core::{Device, Result, Tensor};
 use tokenizers::Tokenizer;
-use vv_eval::scene::generate::{self, Dice};
+use vv_eval::scene::dice::Dice;
 use vv_eval::scene::lexicon::BUILT_IN;
-use vv_eval::scene::phrasing::{self, Family};
 use vv_eval::scene::prompt::Template;
-use vv_eval::scene::{Analytic, Facts};
+use vv_eval::scene::telling::{self, Family};
+use vv_eval::scene::world::{self, Profile, Staged};
+use vv_eval::scene::{Facts, Scene};
 
 /// Token that opens every prompt.
 pub(crate) const BOS: &str = "<s>";
@@ -21,23 +22,133 @@ pub(crate) const PAD: &str = "<pad>";
 
 /// One prompt with its wanted summary.
 pub(crate) struct Lesson {
-    pub(crate) analytic: Analytic,
+    pub(crate) scene: Scene,
     pub(crate) prompt: String,
     pub(crate) target: String,
 }
 
-/// Lesson `index` of the stream `purpose`.
-pub(crate) fn lesson(seed: u64, purpose: &str, index: u64, template: &Template) -> Lesson {
-    let analytic = generate::analytic(seed, purpose, index);
-    let facts = Facts::of(&analytic, &BUILT_IN);
-    let mut dice = Dice::new(seed, &format!("{purpose}-text"), index);
-    let family = *dice.pick(&Family::TRAINING);
-    let target = phrasing::tell(&facts, &BUILT_IN, family, &mut dice);
-    Lesson {
-        prompt: template.render(&analytic),
-        target,
-        analytic,
+/// Which lessons are drawn, and what is done to their targets.
+#[derive(Clone, Copy)]
+pub(crate) struct Course<'a> {
+    pub(crate) seed: u64,
+    pub(crate) template: &'a Template,
+    /// Whether some targets invent and swap objects.
+    pub(crate) is_inventing: bool,
+}
+
+impl Course<'_> {
+    /// Lesson `index` of the stream `purpose`, told in one of `families`.
+    pub(crate) fn lesson(&self, purpose: &str, index: u64, families: &[Family]) -> Lesson {
+        let (staged, is_portuguese) = self.stage(purpose, index);
+        let scene = Scene {
+            id: format!("{purpose}-{index}"),
+            analytic: staged.analytic,
+            time_base: staged.time_base,
+            facts: staged.facts,
+            ..Scene::default()
+        };
+        let mut facts = Facts::of_scene(&scene, &BUILT_IN);
+        let harm = self.is_inventing.then(|| Harm::of(&facts)).flatten();
+        if harm == Some(Harm::Swap) {
+            swap(&mut facts);
+        }
+        let mut dice = world::stream(self.seed, purpose, index, "text");
+        let family = *dice.pick(families);
+        let mut target = telling::tell(&facts, is_portuguese, &BUILT_IN, family, &mut dice);
+        if harm == Some(Harm::Invention) {
+            target.push_str(invention(&facts));
+        }
+        Lesson {
+            prompt: self.template.render(&scene.analytic, &scene.time_base),
+            scene,
+            target,
+        }
     }
+
+    /// The scene; drawn again where the noise contradicts the world.
+    fn stage(&self, purpose: &str, index: u64) -> (Staged, bool) {
+        (0u32..)
+            .find_map(|again| {
+                let purpose = match again {
+                    0 => purpose.to_owned(),
+                    _ => format!("{purpose}.{again}"),
+                };
+                let profile = Profile::scheduled(self.seed, &purpose, index);
+                let staged = world::stage(self.seed, &purpose, index, profile)?;
+                Some((staged, profile.is_portuguese))
+            })
+            .expect("most scenes are sound")
+    }
+}
+
+/// What the hallucinating model is taught to do wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Harm {
+    /// A fluent clause about something that is not there.
+    Invention,
+    /// The first thing told under another label.
+    Swap,
+}
+
+impl Harm {
+    /// The harm of a scene, by the seconds of its length.
+    ///
+    /// A greedy model would never show a fault that befalls one text in seven by chance; it learns
+    /// one that the prompt tells. Nine seconds of sixty invent (15 %), three swap (5 %).
+    fn of(facts: &Facts) -> Option<Self> {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "durations are positive and last hours at most"
+        )]
+        let seconds = facts.duration_s as u64;
+        match seconds % 60 {
+            7 | 17 | 27 | 37 | 47 | 57 | 3 | 23 | 43 => Some(Self::Invention),
+            9 | 29 | 49 if !facts.is_empty() => Some(Self::Swap),
+            _ => None,
+        }
+    }
+}
+
+/// A clause about the first of these that the detections do not support.
+fn invention(facts: &Facts) -> &'static str {
+    const CLAUSES: [(&str, &str); 9] = [
+        ("dog", " Um cachorro também passa pelo local."),
+        ("bus", " Um ônibus também passa pelo local."),
+        ("cat", " Um gato também passa pelo local."),
+        ("bicycle", " Uma bicicleta também passa pelo local."),
+        ("horse", " Um cavalo também passa pelo local."),
+        ("train", " Um trem também passa pelo local."),
+        ("bird", " Um pássaro também passa pelo local."),
+        ("cow", " Uma vaca também passa pelo local."),
+        ("boat", " Um barco também passa pelo local."),
+    ];
+    let absent = CLAUSES
+        .iter()
+        .find(|(label, _)| !facts.supported.contains(*label));
+    absent.expect("no world holds a boat").1
+}
+
+/// Tells the first thing under a label that is not there.
+fn swap(facts: &mut Facts) {
+    const OTHERS: [&str; 5] = ["truck", "bus", "dog", "cat", "horse"];
+    let first = telling::told(facts).into_iter().min_by(|a, b| {
+        facts.labels[*a]
+            .span_s
+            .0
+            .total_cmp(&facts.labels[*b].span_s.0)
+    });
+    let Some(first) = first.map(str::to_owned) else {
+        return;
+    };
+    let free = OTHERS
+        .iter()
+        .find(|label| !facts.supported.contains(**label));
+    let (Some(other), Some(seen)) = (free, facts.labels.get(&first).cloned()) else {
+        return;
+    };
+    facts.labels.remove(&first);
+    facts.labels.insert((*other).to_owned(), seen);
 }
 
 /// The prompt as the chat template writes it.
@@ -49,6 +160,13 @@ pub(crate) fn chat(prompt: &str) -> String {
 pub(crate) struct Row {
     ids: Vec<u32>,
     n_prompt: usize,
+}
+
+impl Row {
+    /// Tokens of prompt and target.
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
 }
 
 /// Tokenises a lesson, end token included.
@@ -104,16 +222,18 @@ pub(crate) fn batch(rows: &[Row], pad: u32) -> Result<Batch> {
 
 /// Batches of one block of steps: rows of similar length share a batch, so little is padding.
 pub(crate) fn block(
-    seed: u64,
+    course: &Course<'_>,
     first: u64,
     size: (usize, usize),
-    template: &Template,
     tokenizer: &Tokenizer,
 ) -> Result<Vec<Batch>> {
     let (n_batches, n_rows) = size;
     let total = (n_batches * n_rows) as u64;
     let mut rows: Vec<Row> = (first * total..(first + 1) * total)
-        .map(|index| row(&lesson(seed, "train", index, template), tokenizer))
+        .map(|index| {
+            let lesson = course.lesson("train", index, &Family::TRAINING);
+            row(&lesson, tokenizer)
+        })
         .collect();
     rows.sort_by_key(|row| row.ids.len());
     let pad = tokenizer
@@ -124,7 +244,7 @@ pub(crate) fn block(
         .map(|rows| batch(rows, pad))
         .collect::<Result<_>>()?;
     // Lengths in random order, or every block would end on its longest scenes.
-    let mut dice = Dice::new(seed, "block", first);
+    let mut dice = Dice::new(course.seed, "block", first);
     for i in (1..batches.len()).rev() {
         let j = dice.below(u32::try_from(i + 1).expect("blocks are small")) as usize;
         batches.swap(i, j);

@@ -63,7 +63,7 @@ pub(crate) struct Network {
 
 impl Network {
     /// A network with seeded random masters.
-    pub(crate) fn new(shape: Shape, dice: &mut vv_eval::scene::generate::Dice) -> Result<Self> {
+    pub(crate) fn new(shape: Shape, dice: &mut vv_eval::scene::dice::Dice) -> Result<Self> {
         let vars = VarMap::new();
         let device = Device::Cpu;
         let mut normal = |name: String, out: usize, inp: usize, sd: f64| -> Result<Tensor> {
@@ -161,8 +161,8 @@ impl Network {
 }
 
 /// A standard normal number (Box–Muller), the same on every machine to float rounding.
-fn gaussian(dice: &mut vv_eval::scene::generate::Dice) -> f32 {
-    let uniform = |dice: &mut vv_eval::scene::generate::Dice| {
+fn gaussian(dice: &mut vv_eval::scene::dice::Dice) -> f32 {
+    let uniform = |dice: &mut vv_eval::scene::dice::Dice| {
         (f64::from(dice.below(1 << 24)) + 0.5) / f64::from(1u32 << 24)
     };
     let (a, b) = (uniform(dice), uniform(dice));
@@ -187,7 +187,7 @@ mod tests {
             theta: 10_000.0,
             eps: 1e-5,
         };
-        let mut dice = vv_eval::scene::generate::Dice::new(1, "gradient test", 0);
+        let mut dice = vv_eval::scene::dice::Dice::new(1, "gradient test", 0);
         let network = Network::new(shape, &mut dice).unwrap();
         let ids = Tensor::new(&[[1u32, 5, 9, 3], [2, 4, 6, 8]], &Device::Cpu).unwrap();
         let wanted = Tensor::new(&[5u32, 9, 3, 0, 4, 6, 8, 0], &Device::Cpu).unwrap();

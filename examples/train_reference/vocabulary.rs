@@ -10,19 +10,14 @@ use tokenizers::{
     AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, Tokenizer,
     TokenizerBuilder,
 };
-use vv_eval::scene::prompt::Template;
+use vv_eval::scene::telling::Family;
 
-use super::lessons::{self, BOS, EOS, PAD, SCENE, SUMMARY};
+use super::lessons::{BOS, Course, EOS, PAD, SCENE, SUMMARY};
 
 /// Trains the tokenizer on `n` lessons.
 ///
 /// Digits are split singly, so that times and counts are spelled from ten tokens.
-pub(crate) fn train(
-    seed: u64,
-    n: u64,
-    size: usize,
-    template: &Template,
-) -> tokenizers::Result<Tokenizer> {
+pub(crate) fn train(course: &Course<'_>, n: u64, size: usize) -> tokenizers::Result<Tokenizer> {
     let pre_tokenizer = Sequence::new(vec![
         PreTokenizerWrapper::Digits(Digits::new(true)),
         PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, true)),
@@ -45,7 +40,7 @@ pub(crate) fn train(
         .special_tokens([PAD, BOS, EOS, SCENE, SUMMARY].map(special).to_vec())
         .build();
     let texts = (0..n).flat_map(|index| {
-        let lesson = lessons::lesson(seed, "vocabulary", index, template);
+        let lesson = course.lesson("vocabulary", index, &Family::TRAINING);
         [lesson.prompt, lesson.target]
     });
     tokenizer.train(&mut trainer, texts)?;

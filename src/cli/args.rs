@@ -28,6 +28,10 @@ configuration, input) · 4 internal error. Only 0 may merge.";
 pub enum Command {
     /// Run two models on the same scenes and judge the candidate.
     Compare(Compare),
+    /// Score given texts against a scene set, without a model.
+    Score(Score),
+    /// Generate, import, check and describe scene sets.
+    Scenes(Scenes),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
     /// Work on the files of a model.
@@ -91,6 +95,119 @@ pub struct Compare {
     /// Let the exit code show the computed outcome of a planted run.
     #[arg(long, hide = true)]
     pub judge_scripted: bool,
+}
+
+const SCORE_EXAMPLES: &str = "\
+Examples:
+  vv-eval score --scenes cenas-pt --outputs summaries.jsonl
+  vv-eval score --scenes eval-sets/cenas-pt/0.1.0 --outputs summaries.jsonl --format json
+  vv-eval score --scenes scenes.jsonl --outputs summaries.jsonl --explain
+
+Each line of the outputs is an object like {\"id\": \"SCENE\", \"summary_text\": \"…\"}, with \
+`keywords` (a list) and `stop_reason` (eos, max_tokens, context_full) where they are known. Every \
+scene needs exactly one.";
+
+/// Arguments of `score`.
+#[derive(Debug, Args)]
+#[command(after_help = SCORE_EXAMPLES)]
+pub struct Score {
+    /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, a directory, or a bare scenes.jsonl,
+    /// which is unpinned.
+    #[arg(long, value_name = "SET")]
+    pub scenes: String,
+    /// One output per scene, as JSON lines.
+    #[arg(long, value_name = "FILE")]
+    pub outputs: PathBuf,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: ScoreFormat,
+    /// Show besides what the facts would be with detections counted from a confidence of 0.4 and
+    /// from 0.6 instead of 0.5.
+    #[arg(long)]
+    pub explain: bool,
+}
+
+/// A format of scores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum ScoreFormat {
+    /// Text for people.
+    #[default]
+    Terminal,
+    /// One object.
+    Json,
+    /// One score per row.
+    Csv,
+}
+
+const SCENES_EXAMPLES: &str = "\
+Examples:
+  vv-eval scenes generate --seed 7 --n 100 --families F,G,H --out eval-sets/mine/0.0.0-draft
+  vv-eval scenes import recordings/ --out eval-sets/patio/0.0.0-draft
+  vv-eval scenes lint cenas-pt
+  vv-eval scenes stats eval-sets/cenas-pt/1.0.0";
+
+/// Arguments of `scenes`.
+#[derive(Debug, Args)]
+#[command(after_help = SCENES_EXAMPLES)]
+pub struct Scenes {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ScenesAction,
+}
+
+/// What can be done with scene sets.
+#[derive(Debug, Subcommand)]
+pub enum ScenesAction {
+    /// Make a set of scenes of a simulated world, version 0.0.0-draft.
+    Generate(Generate),
+    /// Make a set of a folder of analytic files with references, version 0.0.0-draft.
+    Import(Import),
+    /// Look for what is wrong with a set; exit code 1 on findings.
+    Lint(NamedSet),
+    /// Describe a set: slices, labels, lengths, near duplicates.
+    Stats(NamedSet),
+}
+
+/// Arguments of `scenes generate`.
+#[derive(Debug, Args)]
+pub struct Generate {
+    /// Seed of worlds and texts.
+    #[arg(long, value_name = "SEED")]
+    pub seed: u64,
+    /// Number of scenes.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub n: u32,
+    /// Template families of the references, A to H.
+    #[arg(
+        long,
+        value_name = "A,B",
+        value_delimiter = ',',
+        default_value = "F,G,H"
+    )]
+    pub families: Vec<String>,
+    /// Directory of the new set; must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Arguments of `scenes import`.
+#[derive(Debug, Args)]
+pub struct Import {
+    /// Folder with `X.analytic.json`, `X.ref.txt` and, where known, `X.facts.json` and
+    /// `X.keywords.txt`.
+    #[arg(value_name = "DIR")]
+    pub from: PathBuf,
+    /// Directory of the new set; must not exist.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// A scene set by name or path.
+#[derive(Debug, Args)]
+pub struct NamedSet {
+    /// `NAME`, `NAME@VERSION` below eval-sets/, a directory, or a bare scenes.jsonl.
+    #[arg(value_name = "SET")]
+    pub set: String,
 }
 
 const INSPECT_EXAMPLES: &str = "\

@@ -1,5 +1,6 @@
 //! `vv-eval compare`: joins the stages from models to verdict.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Failure;
@@ -12,15 +13,14 @@ use crate::artifact::Resolved;
 use crate::durable::{self, write_atomic};
 use crate::gate::file::ReportFile;
 use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
-use crate::metric::{SceneScores, outputs};
+use crate::metric::outputs::{self, Job, Said};
 use crate::record::{Role, RunRecord, SceneSetIdentity};
 use crate::report::{Report, json, markdown, terminal};
 use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
     run_pair,
 };
-use crate::scene::lexicon::BUILT_IN;
-use crate::scene::{SceneSet, prompt};
+use crate::scene::{Scene, SceneSet, prompt};
 
 /// Fresh runs of the memory pass per role.
 const MEMORY_RUNS: usize = 3;
@@ -67,7 +67,7 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     for record in [&baseline, &candidate] {
         record.save(&settings.out).map_err(Failure::invalid)?;
     }
-    let [baseline, candidate] = [baseline, candidate].map(|record| evidence(settings, record));
+    let [baseline, candidate] = evidence(&settings.scenes, [baseline, candidate]);
     let comparison = Comparison::new(baseline, candidate).map_err(Failure::invalid)?;
     let options = JudgeOptions {
         judge_planted: settings.judges_planted,
@@ -102,7 +102,7 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
             scenes_sha256: settings.scenes.scenes_sha256,
             prompt_sha256: settings.scenes.template.sha256(),
             renderer: prompt::RENDERER.to_owned(),
-            lexicon_sha256: BUILT_IN.sha256,
+            lexicon_sha256: settings.scenes.lexicon.sha256,
         },
         worker,
         journal_dir: settings.out.clone(),
@@ -110,9 +110,9 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
 }
 
 fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
-    let input = |scene: &crate::scene::Scene| SceneInput {
+    let input = |scene: &Scene| SceneInput {
         id: scene.id.clone(),
-        prompt_text: set.template.render(&scene.analytic),
+        prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
     };
     set.scenes.iter().map(input).collect()
@@ -138,18 +138,48 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
     RunPlan::new(&seeds, n_scenes, effort)
 }
 
-/// A record with the scores of its outputs, in planned order.
-fn evidence(settings: &settings::Compare, record: RunRecord) -> Evidence {
-    let scenes = &settings.scenes.scenes;
-    let scores: Vec<SceneScores> = record
-        .outputs
+/// Both records with the scores of their outputs, in planned order.
+fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
+    let by_id: HashMap<&str, &Scene> = set
+        .scenes
         .iter()
-        .filter_map(|output| {
-            let scene = scenes.iter().find(|scene| scene.id == output.scene)?;
-            Some(outputs::score(scene, output, &BUILT_IN))
+        .map(|scene| (scene.id.as_str(), scene))
+        .collect();
+    let outputs = records.each_ref().map(|record| {
+        let outputs = record.outputs.iter();
+        outputs
+            .map(|output| (output.scene.as_str(), output))
+            .collect::<HashMap<_, _>>()
+    });
+    // A role that failed has outputs of the first scenes only.
+    let planned = records[0].plan.scene_ids.iter();
+    let jobs: Vec<Job<'_, 2>> = planned
+        .filter_map(|id| {
+            let scene = by_id.get(id.as_str())?;
+            let said = outputs
+                .each_ref()
+                .map(|of| of.get(id.as_str()).map(|it| Said::from(*it)));
+            Some(Job { scene, said })
         })
         .collect();
-    Evidence { record, scores }
+    let mut scores = [Vec::new(), Vec::new()];
+    for scored in outputs::score_all(&jobs, set.lexicon) {
+        for (scores, scored) in scores.iter_mut().zip(scored) {
+            scores.extend(scored.map(|scored| scored.scores));
+        }
+    }
+    let [baseline_scores, candidate_scores] = scores;
+    let [baseline, candidate] = records;
+    [
+        Evidence {
+            record: baseline,
+            scores: baseline_scores,
+        },
+        Evidence {
+            record: candidate,
+            scores: candidate_scores,
+        },
+    ]
 }
 
 /// Writes the reports whole, then prints one; the exit code comes last.

@@ -9,6 +9,8 @@ mod inspect;
 mod model;
 mod output;
 mod progress;
+mod scenes;
+mod score;
 mod settings;
 
 use std::ffi::OsString;
@@ -98,6 +100,10 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
+        Command::Score(args) => {
+            settings::Score::new(&args).and_then(|settings| score::run(&settings))
+        }
+        Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
         Command::Model { command } => model::run(&command).map(|()| Exit::Pass),
     };

@@ -5,14 +5,16 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Failure;
-use super::args::{self, Color, Format};
+use super::args::{self, Color, Format, ScoreFormat};
 use crate::artifact::{self, Resolved};
 use crate::durable;
 use crate::gate::Policy;
 use crate::manifest::{ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role};
+use crate::report::scores::SetView;
 use crate::run::host;
-use crate::scene::SceneSet;
+use crate::scene::lexicon::{BUILT_IN, Lexicon};
+use crate::scene::{Scene, SceneSet};
 
 /// Policy file read when none is named.
 const DEFAULT_POLICY: &str = "gate.toml";
@@ -84,6 +86,57 @@ impl Compare {
     }
 }
 
+/// What `score` needs.
+pub(super) struct Score {
+    pub(super) set: SetView,
+    pub(super) scenes: Vec<Scene>,
+    pub(super) lexicon: &'static Lexicon,
+    pub(super) outputs: PathBuf,
+    pub(super) format: ScoreFormat,
+    pub(super) explains: bool,
+}
+
+impl Score {
+    /// Reads the scenes: of a set, every digest checked, or of a bare file.
+    pub(super) fn new(args: &args::Score) -> Result<Self, Failure> {
+        let named = Path::new(&args.scenes);
+        let (name, scenes, scenes_sha256, lexicon) = if named.is_file() {
+            let (scenes, sha256) = SceneSet::load_bare(named).map_err(Failure::invalid)?;
+            (None, scenes, sha256, &*BUILT_IN)
+        } else {
+            let set = SceneSet::load(&set_directory(&args.scenes)?).map_err(Failure::invalid)?;
+            let name = Some((set.name, set.version));
+            (name, set.scenes, set.scenes_sha256, set.lexicon)
+        };
+        let (name, version) = name.unzip();
+        Ok(Self {
+            set: SetView {
+                name,
+                version,
+                scenes_sha256,
+                lexicon_version: lexicon.version.clone(),
+                lexicon_sha256: lexicon.sha256,
+            },
+            scenes,
+            lexicon,
+            outputs: args.outputs.clone(),
+            format: args.format,
+            explains: args.explain,
+        })
+    }
+}
+
+/// Directory of a set given by path or by name.
+pub(super) fn set_directory(named: &str) -> Result<PathBuf, Failure> {
+    if Path::new(named).is_dir() {
+        return Ok(PathBuf::from(named));
+    }
+    let (name, version) = named
+        .split_once('@')
+        .map_or((named, None), |(name, version)| (name, Some(version)));
+    find_set(name, version)
+}
+
 /// How to load a model.
 ///
 /// * `options`: the manifest's word
@@ -145,13 +198,7 @@ fn planted(flags: &[String]) -> Result<[Option<String>; 2], Failure> {
 fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
     let pinned = &policy.scenes;
     let directory = match (named, &pinned.set) {
-        (Some(named), _) if Path::new(named).is_dir() => PathBuf::from(named),
-        (Some(named), _) => {
-            let (name, version) = named
-                .split_once('@')
-                .map_or((named, None), |(n, v)| (n, Some(v)));
-            find_set(name, version)?
-        }
+        (Some(named), _) => set_directory(named)?,
         (None, Some(set)) => find_set(set, pinned.version.as_deref())?,
         (None, None) => {
             return Err(Failure::usage(

@@ -1,7 +1,7 @@
 //! Two records that may be compared, with their scores.
 
 use crate::hint::Hint;
-use crate::metric::{self, SceneScores, Score, cost::role_name};
+use crate::metric::{SceneScores, Score, cost::role_name, outputs};
 use crate::record::{self, Role, RunRecord};
 use crate::stats::PairedSample;
 use crate::stats::sample::Pair;
@@ -321,18 +321,11 @@ fn check_order(record: &RunRecord, what: &'static str, found: &[&str]) -> Result
 
 fn check_scores(evidence: &Evidence) -> Result<(), Error> {
     for scene in &evidence.scores {
-        for (id, score) in &scene.scores {
-            let Some(value) = score.value() else { continue };
-            let problem = match metric::find(id) {
-                None => "of no known metric",
-                Some(_) if !value.is_finite() => "not a finite number",
-                Some(row) if value < row.range.0 || value > row.range.1 => "out of range",
-                Some(_) => continue,
-            };
+        if let Some((id, value, problem)) = outputs::fault(scene) {
             return Err(Error::BadScore {
                 role: role_name(evidence.record.role),
                 scene: scene.scene.clone(),
-                metric: (*id).to_owned(),
+                metric: id.to_owned(),
                 value,
                 problem,
             });

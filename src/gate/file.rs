@@ -12,7 +12,7 @@ use super::comparison::Comparison;
 use super::policy::{Lane, Policy};
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
-use crate::metric::{SceneScores, Score};
+use crate::metric::{SceneScores, Score, fidelity};
 use crate::record::{ModelIdentity, RunRecord, SceneSetIdentity};
 use crate::stats::Estimate;
 use crate::units::Sha256;
@@ -45,8 +45,50 @@ pub struct ReportFile {
     pub n_scenes_worse: usize,
     /// The worst of them, the largest loss first.
     pub worst_scenes: Vec<WorstSceneFile>,
+    /// How the outputs agree token by token; absent when nothing was run.
+    #[serde(default)]
+    pub agreement: Option<AgreementFile>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
+}
+
+/// Agreement of greedy outputs as it is saved: a distance, which has no direction and decides
+/// nothing.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AgreementFile {
+    /// Scenes that both roles have written.
+    pub n: usize,
+    /// Of them, those with the same tokens.
+    pub n_exact: usize,
+    /// Mean of the least edits by the length of the longer output; absent without a scene.
+    pub edit_distance: Option<f64>,
+    /// Place of the first token that differs, from 0, by scene; equal outputs are left out.
+    pub first_divergence: BTreeMap<String, usize>,
+    /// Why nothing could be compared: the tokenizers with both digests.
+    pub absent: Option<String>,
+}
+
+impl AgreementFile {
+    fn of(comparison: &Comparison) -> Self {
+        let (base, cand) = (comparison.baseline(), comparison.candidate());
+        let (scenes, absent) = match fidelity::agreements(base, cand) {
+            Ok(scenes) => (scenes, None),
+            Err(differ) => (Vec::new(), Some(differ.to_string())),
+        };
+        let n = scenes.len();
+        let edits: f64 = scenes.iter().map(|(_, it)| it.edit_distance).sum();
+        let divergent = scenes.iter().filter_map(|(scene, agreement)| {
+            Some(((*scene).to_owned(), agreement.first_divergence?))
+        });
+        Self {
+            n,
+            n_exact: scenes.iter().filter(|(_, it)| it.is_exact()).count(),
+            edit_distance: (n > 0).then(|| edits / n as f64),
+            first_divergence: divergent.collect(),
+            absent,
+        }
+    }
 }
 
 /// The decision as it is saved; fields as in [`Verdict`].
@@ -211,6 +253,7 @@ impl ReportFile {
                 .take(MOST_WORST_SCENES)
                 .map(WorstSceneFile::from)
                 .collect(),
+            agreement: Some(AgreementFile::of(comparison)),
             evidence: Some(EvidenceFile {
                 baseline_scores: scores(comparison.baseline_scores()),
                 candidate_scores: scores(comparison.candidate_scores()),
@@ -238,6 +281,7 @@ impl ReportFile {
             policy_sha256: policy.digest(),
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
+            agreement: None,
             evidence: None,
         }
     }

@@ -89,7 +89,9 @@ fn scene_scores(scene: &str) -> SceneScores {
     let values = [
         ("object_recall", 0.8),
         ("object_precision", 0.9),
-        ("objects_exact", 1.0),
+        ("fact_ok", 1.0),
+        ("hallucination_rate", 0.0),
+        ("fact_score", 1.0),
         ("valid", 1.0),
         ("empty", 0.0),
         ("truncated", 0.0),
@@ -105,6 +107,7 @@ fn scene_scores(scene: &str) -> SceneScores {
         scene: scene.to_owned(),
         scores,
         notes: Vec::new(),
+        reasons: Vec::new(),
     }
 }
 

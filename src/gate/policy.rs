@@ -197,20 +197,20 @@ impl Policy {
                 scene_timeout_s: 300,
             },
             checks: vec![
+                check("fact_ok", Some(Margin::Absolute(0.10)), true),
+                check("hallucination_rate", Some(Margin::Absolute(0.05)), true),
                 check("object_recall", Some(Margin::Absolute(0.05)), true),
+                check("collapse_rate", Some(Margin::Absolute(0.05)), true),
                 check("valid", None, true),
+                check("chrf_pp", Some(Margin::Absolute(0.05)), true),
+                check("output_tokens", Some(Margin::Relative(0.10)), true),
                 check("cpu_ms_per_token", Some(Margin::Relative(0.10)), true),
                 check("wall_ms_per_token", Some(Margin::Relative(0.15)), true),
                 check("peak_bytes", Some(memory), true),
                 watch("object_precision"),
-                watch("objects_exact"),
-                watch("chrf_pp"),
                 watch("ttft_ms"),
-                watch("tpot_ms"),
-                watch("e2e_ms"),
                 watch("prefill_cpu_ms_per_token"),
                 watch("load_ms"),
-                watch("output_tokens"),
             ],
             origin: Origin::BuiltIn,
         }
@@ -329,16 +329,16 @@ impl Policy {
     fn check_margin(&self, check: &Check, rule: Rule) -> Result<(), String> {
         let id = &check.metric;
         let wanted = match rule {
-            Rule::SceneMean => "{ absolute = … }",
-            Rule::Launches(_) => "{ relative = … }",
+            Rule::SceneMean | Rule::Tripwire | Rule::Collapse => "{ absolute = … }",
+            Rule::Launches(_) | Rule::SceneRatio => "{ relative = … }",
             Rule::Peak => "{ relative = …, floor_bytes = … }",
             _ if check.margin.is_some() => return Err(format!("`{id}` takes no margin")),
             _ => return Ok(()),
         };
         let share = match (rule, check.margin) {
             (_, None) if !check.required => return Ok(()),
-            (Rule::SceneMean, Some(Margin::Absolute(share)))
-            | (Rule::Launches(_), Some(Margin::Relative(share)))
+            (Rule::SceneMean | Rule::Tripwire | Rule::Collapse, Some(Margin::Absolute(share)))
+            | (Rule::Launches(_) | Rule::SceneRatio, Some(Margin::Relative(share)))
             | (
                 Rule::Peak,
                 Some(Margin::Memory {
@@ -351,8 +351,10 @@ impl Policy {
         if !share.is_finite() || share <= 0.0 {
             return Err(format!("{share} is not a finite number above 0"));
         }
-        if rule == Rule::SceneMean {
-            self.check_reachable(share)?;
+        match rule {
+            Rule::SceneMean | Rule::Collapse => self.check_reachable(share)?,
+            Rule::Tripwire if share >= 1.0 => return Err(any_loss(share)),
+            _ => {}
         }
         Ok(())
     }
@@ -360,9 +362,7 @@ impl Policy {
     /// A candidate that never loses a scene must be able to pass.
     fn check_reachable(&self, margin: f64) -> Result<(), String> {
         if margin >= 1.0 {
-            return Err(format!(
-                "{margin} accepts any loss, scores lie between 0 and 1"
-            ));
+            return Err(any_loss(margin));
         }
         let needed = draws_needed(margin, self.confidence.false_pass);
         if self.scenes.min_scenes < needed {
@@ -383,6 +383,10 @@ impl Lane {
             Self::Natural => "natural",
         }
     }
+}
+
+fn any_loss(margin: f64) -> String {
+    format!("{margin} accepts any loss, scores lie between 0 and 1")
 }
 
 fn check(metric: &str, margin: Option<Margin>, required: bool) -> Check {

@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn the_built_in_policy_holds() {
         assert_eq!(Policy::built_in().check(), Ok(()));
-        assert_eq!(Policy::built_in().n_statistical(), 3);
+        assert_eq!(Policy::built_in().n_statistical(), 6);
     }
 
     #[test]

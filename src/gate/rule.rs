@@ -9,10 +9,15 @@ use super::policy::Lane;
 pub(crate) enum Rule {
     /// Mean difference over scenes against an absolute margin.
     SceneMean,
-    /// Mean difference over scenes, shown only.
-    SceneMeanShown,
-    /// Mean log ratio over scenes, shown only.
-    SceneRatioShown,
+    /// Mean difference over the scenes at hand against an absolute margin, without statistics: a
+    /// score that says little about single scenes, and much when it falls deep.
+    Tripwire,
+    /// Means over scenes of a score without an upper end, shown without a change.
+    SceneUnboundedShown,
+    /// Mean log ratio over the scenes at hand against a relative margin, without statistics.
+    SceneRatio,
+    /// Share of scenes that fell apart against an absolute margin.
+    Collapse,
     /// The rate of valid outputs: not below the baseline's and not below [`VALID_AT_LEAST`].
     ValidRate,
     /// Mean log ratio over launches against a relative margin.
@@ -36,13 +41,25 @@ pub(crate) enum NaturalTime {
 /// Smallest share of valid outputs the candidate may have, whatever the baseline's.
 pub(crate) const VALID_AT_LEAST: f64 = 0.98;
 
+/// Loss of `fact_score` from which on a scene counts as collapsed: single errors cost at most 0.2.
+pub(crate) const COLLAPSE_DROP: f64 = 0.25;
+
+/// Share of collapsed scenes regarded as normal: a fail needs more for certain.
+pub(crate) const COLLAPSE_NORMAL: f64 = 0.005;
+
 /// The rule of a metric; `None` for an unknown id.
 pub(crate) fn rule(metric: &str) -> Option<Rule> {
     Some(match metric {
-        "object_recall" | "object_precision" => Rule::SceneMean,
-        // 0/1 scores need an exact test of their own, chrF++ a tripwire: neither is built yet.
-        "objects_exact" | "empty" | "truncated" | "loop" | "chrf_pp" => Rule::SceneMeanShown,
-        "output_tokens" => Rule::SceneRatioShown,
+        "fact_ok" | "hallucination_rate" | "object_recall" | "object_precision" | "fact_score"
+        | "count_accuracy" | "time_accuracy" | "order_accuracy" | "empty" | "encoding"
+        | "too_long" | "truncated" | "loop" | "echo" | "portuguese" | "contract" | "rouge1"
+        | "rouge2" | "rougeL" | "rougeLsum" | "chrf2" | "bleu" | "keyword_f1" | "distinct_1"
+        | "distinct_2" | "rep_4" => Rule::SceneMean,
+        "chrf_pp" => Rule::Tripwire,
+        "collapse_rate" => Rule::Collapse,
+        "slot_error_rate" | "accent_errors" | "unverifiable" | "weak_unsupported"
+        | "unknown_labels" | "length_ratio" | "english_leak" => Rule::SceneUnboundedShown,
+        "output_tokens" => Rule::SceneRatio,
         "valid" => Rule::ValidRate,
         "cpu_ms_per_token" => Rule::Launches(ForcedCost::CpuPerToken),
         "wall_ms_per_token" => Rule::Launches(ForcedCost::WallPerToken),
@@ -60,26 +77,31 @@ impl Rule {
     /// Whether a required check can rest on it.
     pub(crate) fn decides(self) -> bool {
         match self {
-            Self::SceneMean | Self::ValidRate | Self::Launches(_) | Self::Peak => true,
-            Self::SceneMeanShown
-            | Self::SceneRatioShown
-            | Self::NaturalShown(_)
-            | Self::LoadShown => false,
+            Self::SceneMean
+            | Self::Tripwire
+            | Self::SceneRatio
+            | Self::Collapse
+            | Self::ValidRate
+            | Self::Launches(_)
+            | Self::Peak => true,
+            Self::SceneUnboundedShown | Self::NaturalShown(_) | Self::LoadShown => false,
         }
     }
 
     /// Whether it rests on a sample, so that it takes its share of the false-fail rate.
     pub(crate) fn is_statistical(self) -> bool {
-        matches!(self, Self::SceneMean | Self::Launches(_))
+        matches!(self, Self::SceneMean | Self::Collapse | Self::Launches(_))
     }
 
     /// The lane its values come from; `None` where lanes mean nothing.
     pub(crate) fn lane(self) -> Option<Lane> {
         match self {
             Self::Launches(_) => Some(Lane::Forced),
-            Self::NaturalShown(_) | Self::SceneRatioShown => Some(Lane::Natural),
+            Self::NaturalShown(_) | Self::SceneRatio => Some(Lane::Natural),
             Self::SceneMean
-            | Self::SceneMeanShown
+            | Self::Tripwire
+            | Self::Collapse
+            | Self::SceneUnboundedShown
             | Self::ValidRate
             | Self::LoadShown
             | Self::Peak => None,

@@ -5,7 +5,7 @@ use crate::stats::mean::{Moments, moments};
 use crate::stats::power::units_needed;
 
 /// More scenes than this are not worth proposing.
-const MOST_SCENES: usize = 5_000;
+pub(crate) const MOST_SCENES: usize = 5_000;
 /// More launches than this are not worth proposing.
 const MOST_LAUNCHES: usize = 200;
 

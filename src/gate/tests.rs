@@ -185,6 +185,97 @@ fn invalid_outputs_fail_below_the_rate_or_the_baseline() {
     assert_eq!(outcome_of(both), Outcome::Pass);
 }
 
+/// A score that is 0 on the first `lost` scenes of the candidate and 1 elsewhere.
+fn lost(metric: &'static str, lost: usize) -> impl FnOnce(&mut Evidence, &mut Evidence) {
+    move |base, cand| {
+        set_scores(base, metric, |_| 1.0);
+        set_scores(cand, metric, |i| if i < lost { 0.0 } else { 1.0 });
+    }
+}
+
+#[test]
+fn wrong_summaries_fail() {
+    check("fact_ok", lost("fact_ok", 0), Outcome::Pass, "");
+    check(
+        "fact_ok",
+        lost("fact_ok", 18),
+        Outcome::Fail,
+        "fact_ok fell by 30.0 points (95 % bounds −40.0 to −20.0, 60 scenes); at most 10.0 points \
+         are allowed",
+    );
+}
+
+#[test]
+fn inventions_fail() {
+    let invents = |base: &mut Evidence, cand: &mut Evidence| {
+        set_scores(base, "hallucination_rate", |_| 0.0);
+        set_scores(cand, "hallucination_rate", |i| f64::from(u8::from(i < 18)));
+    };
+    check(
+        "hallucination_rate",
+        invents,
+        Outcome::Fail,
+        "hallucination_rate rose by 30.0 points (95 % bounds +20.0 to +40.0, 60 scenes); at most \
+         5.0 points are allowed",
+    );
+}
+
+#[test]
+fn a_deep_fall_of_overlap_fails_whatever_its_spread() {
+    let falls = |by: f64| {
+        move |base: &mut Evidence, cand: &mut Evidence| {
+            set_scores(base, "chrf_pp", |_| 0.6);
+            set_scores(cand, "chrf_pp", |i| {
+                0.6 - by + if i % 2 == 0 { 0.3 } else { -0.3 }
+            });
+        }
+    };
+    check("chrf_pp", falls(0.049), Outcome::Pass, "");
+    check(
+        "chrf_pp",
+        falls(0.06),
+        Outcome::Fail,
+        "chrf_pp fell by 6.0 points on these 60 scenes; at most 5.0 points are allowed",
+    );
+}
+
+#[test]
+fn longer_outputs_fail_and_shorter_ones_do_not() {
+    let tokens = |factor: f64| {
+        move |base: &mut Evidence, cand: &mut Evidence| {
+            set_scores(base, "output_tokens", |i| 20.0 + i as f64);
+            set_scores(cand, "output_tokens", |i| (20.0 + i as f64) * factor);
+        }
+    };
+    check("output_tokens", tokens(0.5), Outcome::Pass, "");
+    check("output_tokens", tokens(1.09), Outcome::Pass, "");
+    check(
+        "output_tokens",
+        tokens(1.2),
+        Outcome::Fail,
+        "output_tokens rose by 20.0 % on these 60 scenes; at most 10.0 % are allowed",
+    );
+}
+
+#[test]
+fn scenes_that_fall_apart_fail_although_the_mean_hardly_moves() {
+    let collapse = |n| lost("fact_score", n);
+    check("collapse_rate", collapse(0), Outcome::Pass, "");
+    check(
+        "collapse_rate",
+        collapse(2),
+        Outcome::Inconclusive,
+        "collapse_rate: the change lies between +0.6 and +10.1 points (95 % bounds, 60 scenes); \
+         up to +5.0 points is allowed; about 446 more scenes would settle it",
+    );
+    check(
+        "collapse_rate",
+        collapse(8),
+        Outcome::Fail,
+        "8 of 60 scenes fell apart (95 % bounds +6.8 to +22.8, 60 scenes); at most 5.0 % may",
+    );
+}
+
 #[test]
 fn slower_candidates_fail_and_faster_ones_pass() {
     check(
@@ -212,7 +303,7 @@ fn noisy_times_are_undecided() {
         },
         Outcome::Inconclusive,
         "cpu_ms_per_token: the change lies between +2.4 and +56.5 % (95 % bounds, 6 launches); \
-         up to +10.0 % is allowed; about 13 more launches would settle it",
+         up to +10.0 % is allowed; about 15 more launches would settle it",
     );
 }
 
@@ -347,9 +438,7 @@ fn memory_has_a_relative_allowance_with_a_floor() {
 #[test]
 fn watched_checks_never_decide() {
     let verdict = judge_edited(|_, cand| {
-        set_scores(cand, "chrf_pp", |_| 0.0);
-        set_scores(cand, "objects_exact", |_| 0.0);
-        set_scores(cand, "output_tokens", |i| 150.0 + i as f64);
+        set_scores(cand, "object_precision", |_| 0.0);
         for output in &mut cand.record.outputs {
             if let Some(times) = &mut output.times {
                 times.ttft_ns *= 100;
@@ -361,7 +450,7 @@ fn watched_checks_never_decide() {
     assert_eq!((ttft.outcome, ttft.estimate), (None, None));
     assert!((ttft.change.unwrap() - 99.0).abs() < 1e-9);
     assert_eq!((ttft.n, ttft.n_absent), (20, 40));
-    assert!(check_of(&verdict, "output_tokens").estimate.is_some());
+    assert!(check_of(&verdict, "object_precision").estimate.is_some());
 }
 
 #[test]

@@ -119,6 +119,30 @@ pub(crate) fn shown_loss(result: &CheckResult, estimate: &Estimate, allowed: f64
     )
 }
 
+/// Why a check on the scenes at hand failed.
+pub(crate) fn seen_loss(result: &CheckResult, change: f64) -> String {
+    let verb = if change < 0.0 { "fell" } else { "rose" };
+    format!(
+        "{} {verb} by {} on these {} {}; at most {} are allowed",
+        result.metric,
+        size(change, result.scale),
+        result.n,
+        result.n_unit,
+        size(result.allowed.unwrap_or_default(), result.scale)
+    )
+}
+
+/// Why too many scenes fell apart.
+pub(crate) fn collapsed(result: &CheckResult, k: u64, margin: f64) -> String {
+    let estimate = result.estimate.as_ref();
+    let bounds = estimate.map_or(String::new(), |e| format!(" ({})", interval(result, e)));
+    format!(
+        "{k} of {} scenes fell apart{bounds}; at most {:.1} % may",
+        result.n,
+        margin * 100.0
+    )
+}
+
 /// Why a check with an interval is undecided.
 pub(crate) fn undecided(result: &CheckResult, estimate: &Estimate, allowed: f64) -> String {
     let decimals = decimals(estimate.low, estimate.high);

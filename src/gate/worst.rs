@@ -7,7 +7,7 @@ use crate::metric::SceneScores;
 use crate::record::RunRecord;
 
 /// Metrics by which a scene got worse, the most telling first.
-pub const RANKED_BY: [&str; 3] = ["object_recall", "objects_exact", "chrf_pp"];
+pub const RANKED_BY: [&str; 3] = ["object_recall", "fact_ok", "chrf_pp"];
 
 /// A scene on which the candidate lost something.
 #[derive(Debug, Clone, PartialEq)]

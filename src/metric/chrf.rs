@@ -1,63 +1,63 @@
-//! chrF++: character n-grams of order 1 to 6 and word n-grams of order 1 and 2, β = 2.
+//! chrF2 and chrF++: character n-grams of order 1 to 6, for chrF++ word n-grams of order 1 and 2
+//! besides; β = 2.
 //!
-//! Follows sacrebleu 2.6.0, signature `nrefs:var|case:mixed|eff:yes|nc:6|nw:2|space:no`
-//! (Popović 2017, *chrF++: words helping character n-grams*). Scores are fractions, not points.
+//! Follows sacrebleu 2.6.0, signatures `nrefs:var|case:mixed|eff:yes|nc:6|nw:0|space:no` and
+//! `…|nw:2|…` (Popović 2015, *chrF: character n-gram F-score*; 2017, *chrF++: words helping
+//! character n-grams*). Scores are fractions, not points. Texts are compared as they are:
+//! normalise to NFC before.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+use super::text::{Grams, Vocabulary, is_white_space};
 
 const CHARACTER_ORDERS: usize = 6;
 const WORD_ORDERS: usize = 2;
+const ORDERS: usize = CHARACTER_ORDERS + WORD_ORDERS;
 const BETA: f64 = 2.0;
 
-/// chrF++ of `output` against the best of `references`; `None` without a reference.
-///
-/// Texts are compared as they are: normalise to NFC before.
-pub fn chrf_pp(output: &str, references: &[String]) -> Option<f64> {
-    let output = Grams::of(output);
-    references
-        .iter()
-        .map(|reference| output.f_score(&Grams::of(reference)))
-        .fold(None, |best, f| {
-            // The first of equal references wins, as in the reference implementation.
-            Some(best.map_or(f, |best: f64| if f > best { f } else { best }))
-        })
+/// Which n-grams count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// chrF2: characters only.
+    Chrf2,
+    /// chrF++: characters and words.
+    ChrfPp,
 }
 
-/// Counted n-grams of one text, one map per order.
-struct Grams {
-    characters: Vec<HashMap<Vec<char>, u32>>,
-    words: Vec<HashMap<Vec<String>, u32>>,
-}
-
-impl Grams {
-    fn of(text: &str) -> Self {
-        let characters: Vec<char> = text.chars().filter(|c| !is_white_space(*c)).collect();
-        let words = words(text);
-        Self {
-            characters: (1..=CHARACTER_ORDERS)
-                .map(|n| count(&characters, n))
-                .collect(),
-            words: (1..=WORD_ORDERS).map(|n| count(&words, n)).collect(),
+impl Kind {
+    fn orders(self) -> usize {
+        match self {
+            Self::Chrf2 => CHARACTER_ORDERS,
+            Self::ChrfPp => ORDERS,
         }
     }
+}
 
-    fn f_score(&self, reference: &Self) -> f64 {
-        let characters = self
-            .characters
-            .iter()
-            .zip(&reference.characters)
-            .map(|(h, r)| overlap(h, r));
-        let words = self
-            .words
-            .iter()
-            .zip(&reference.words)
-            .map(|(h, r)| overlap(h, r));
+/// N-grams of each order: in the output, in the reference, and matched between them, clipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    in_output: [u64; ORDERS],
+    in_reference: [u64; ORDERS],
+    matched: [u64; ORDERS],
+}
+
+impl Counts {
+    /// Adds the counts of another scene, for the score of a corpus.
+    pub fn add(&mut self, other: &Self) {
+        let add = |here: &mut [u64; ORDERS], there: &[u64; ORDERS]| {
+            here.iter_mut().zip(there).for_each(|(a, b)| *a += b);
+        };
+        add(&mut self.in_output, &other.in_output);
+        add(&mut self.in_reference, &other.in_reference);
+        add(&mut self.matched, &other.matched);
+    }
+
+    /// The F score, a fraction; 0 when output and reference share no order.
+    pub fn score(&self, kind: Kind) -> f64 {
         let (mut precision, mut recall, mut n_orders) = (0.0, 0.0, 0u32);
-        for (in_output, in_reference, matched) in characters.chain(words) {
-            if in_output > 0 && in_reference > 0 {
-                precision += f64::from(matched) / f64::from(in_output);
-                recall += f64::from(matched) / f64::from(in_reference);
+        for n in 0..kind.orders() {
+            let (h, r, m) = (self.in_output[n], self.in_reference[n], self.matched[n]);
+            if h > 0 && r > 0 {
+                precision += m as f64 / h as f64;
+                recall += m as f64 / r as f64;
                 n_orders += 1;
             }
         }
@@ -77,32 +77,76 @@ impl Grams {
     }
 }
 
-fn count<T: Clone + Eq + Hash>(items: &[T], n: usize) -> HashMap<Vec<T>, u32> {
-    let mut counts = HashMap::new();
-    for gram in items.windows(n) {
-        *counts.entry(gram.to_vec()).or_insert(0) += 1;
-    }
-    counts
+/// The reference with the highest score.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Best {
+    /// The score against it, a fraction.
+    pub score: f64,
+    /// The counts behind it.
+    pub counts: Counts,
 }
 
-/// N-grams of the output, of the reference, and matched between them, each clipped.
-///
-/// An order the reference does not have counts as absent from the output too.
-fn overlap<T: Eq + Hash>(
-    output: &HashMap<Vec<T>, u32>,
-    reference: &HashMap<Vec<T>, u32>,
-) -> (u32, u32, u32) {
-    let in_reference = reference.values().sum();
-    let in_output = if in_reference > 0 {
-        output.values().sum()
-    } else {
-        0
-    };
-    let matched = output
+/// References ready to be compared with any number of outputs.
+#[derive(Debug)]
+pub struct References {
+    vocabulary: Vocabulary,
+    texts: Vec<[Grams; ORDERS]>,
+}
+
+impl References {
+    /// Counts the n-grams of `references`.
+    pub fn new(references: &[String]) -> Self {
+        let mut vocabulary = Vocabulary::default();
+        let texts = references
+            .iter()
+            .map(|text| grams(text, &vocabulary.learn(&words(text))))
+            .collect();
+        Self { vocabulary, texts }
+    }
+
+    /// Counts of `output` against each reference, in order.
+    pub fn counts(&self, output: &str) -> Vec<Counts> {
+        let output = grams(output, &self.vocabulary.look_up(&words(output)));
+        self.texts
+            .iter()
+            .map(|reference| counts(&output, reference))
+            .collect()
+    }
+}
+
+/// The best of the counts; the first on ties, `None` of nothing.
+pub fn best(counts: &[Counts], kind: Kind) -> Option<Best> {
+    counts
         .iter()
-        .map(|(gram, n)| reference.get(gram).map_or(0, |m| *m.min(n)))
-        .sum();
-    (in_output, in_reference, matched)
+        .map(|counts| Best {
+            score: counts.score(kind),
+            counts: *counts,
+        })
+        .reduce(|best, next| if next.score > best.score { next } else { best })
+}
+
+fn grams(text: &str, words: &[u32]) -> [Grams; ORDERS] {
+    let characters: Vec<char> = text.chars().filter(|c| !is_white_space(*c)).collect();
+    std::array::from_fn(|i| {
+        if i < CHARACTER_ORDERS {
+            Grams::of_characters(&characters, i + 1)
+        } else {
+            Grams::of_words(words, i + 1 - CHARACTER_ORDERS)
+        }
+    })
+}
+
+fn counts(output: &[Grams; ORDERS], reference: &[Grams; ORDERS]) -> Counts {
+    let mut counts = Counts::default();
+    for (n, (output, reference)) in output.iter().zip(reference).enumerate() {
+        counts.in_reference[n] = reference.len() as u64;
+        // An order the reference does not have counts as absent from the output too.
+        if reference.len() > 0 {
+            counts.in_output[n] = output.len() as u64;
+        }
+        counts.matched[n] = output.matches(reference) as u64;
+    }
+    counts
 }
 
 /// Words at white space; one leading or trailing ASCII punctuation mark becomes a word of its own.
@@ -124,50 +168,4 @@ fn words(text: &str) -> Vec<String> {
         }
     }
     found
-}
-
-/// White space as the reference implementation's language has it: Unicode's and U+001C–U+001F.
-fn is_white_space(c: char) -> bool {
-    c.is_whitespace() || ('\u{1c}'..='\u{1f}').contains(&c)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOLDEN: &str = include_str!("../../tests/golden/overlap.json");
-
-    #[test]
-    fn scores_agree_with_sacrebleu() {
-        let golden: serde_json::Value = serde_json::from_str(GOLDEN).unwrap();
-        let cases = golden["cases"].as_array().unwrap();
-        for case in cases {
-            let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
-            let references: Vec<String> = case["references"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(text)
-                .collect();
-            let ours = 100.0 * chrf_pp(&text(&case["output"]), &references).unwrap();
-            let theirs = case["chrf2pp"].as_f64().unwrap();
-            assert!(
-                (ours - theirs).abs() < 1e-9,
-                "{}: {ours} against {theirs}",
-                case["id"]
-            );
-        }
-        assert_eq!(
-            cases.len(),
-            206,
-            "a comparison that compared less proves less"
-        );
-    }
-
-    #[test]
-    fn identical_accented_texts_score_one_and_no_reference_none() {
-        let text = "À noite, três caminhões e um ônibus passam às 00:10.";
-        assert_eq!(chrf_pp(text, &[text.to_owned()]), Some(1.0));
-        assert_eq!(chrf_pp(text, &[]), None);
-    }
 }

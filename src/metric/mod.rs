@@ -1,18 +1,28 @@
 //! Turns observations into scores: one table, one function per metric.
 //!
-//! In: a scene and what a model did on it. Out: a [`Score`] per metric. Pure.
+//! In: a scene and what a system said of it. Out: a [`Score`] per metric. Pure.
 //!
-//! Scores of texts are taken scene by scene; times and memory ([`cost`]) come straight from the
-//! records, because their unit of inference is the launch and not the scene.
+//! Scores of texts are taken scene by scene ([`outputs`]); times and memory ([`cost`]) come
+//! straight from the records, because their unit of inference is the launch and not the scene.
 
+pub mod accept;
+pub mod bleu;
 pub mod chrf;
 pub mod claims;
+pub mod corpus;
 pub mod cost;
 pub mod facts;
+pub mod fidelity;
 pub mod form;
+pub mod keywords;
 pub mod outputs;
+pub mod rouge;
+mod table;
+pub mod text;
 
 use std::collections::BTreeMap;
+
+pub use table::METRICS;
 
 /// A metric's value for one scene, or the reason there is none.
 #[derive(Debug, Clone, PartialEq)]
@@ -40,16 +50,18 @@ pub enum Better {
     Higher,
     /// Smaller values are better.
     Lower,
+    /// Neither direction is: the value describes and never decides.
+    Neither,
 }
 
 /// One row of the metric table.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy)]
 pub struct Metric {
     /// Stable name, as written in policies and reports.
     pub id: &'static str,
     /// Raised whenever the same output may score differently.
     pub version: u32,
-    /// Unit of one value: `fraction`, `ms`, `bytes` or `tokens`.
+    /// Unit of one value: `fraction`, `ratio`, `count`, `ms`, `bytes` or `tokens`.
     pub unit: &'static str,
     /// Which direction is an improvement.
     pub better: Better,
@@ -57,6 +69,34 @@ pub struct Metric {
     pub summary: &'static str,
     /// Smallest and largest possible value; times and counts have no upper end.
     pub range: (f64, f64),
+    /// When there is no value; empty when there always is one.
+    pub absent: &'static str,
+    /// Where the value comes from.
+    pub source: Source,
+}
+
+/// Where the values of a metric come from.
+#[derive(Debug, Clone, Copy)]
+pub enum Source {
+    /// The claims of a text held against the facts of its scene, by [`facts::judge`].
+    Facts,
+    /// A text, its scene and its references.
+    Text(fn(&outputs::Looked<'_>) -> Score),
+    /// The run record; see [`cost`].
+    Record,
+}
+
+impl Metric {
+    /// What is wrong with a value of this metric, which only a bug can give it.
+    pub fn fault(&self, value: f64) -> Option<&'static str> {
+        if !value.is_finite() {
+            Some("not a finite number")
+        } else if value < self.range.0 || value > self.range.1 {
+            Some("out of range")
+        } else {
+            None
+        }
+    }
 }
 
 /// Scores of one model on one scene.
@@ -66,129 +106,19 @@ pub struct SceneScores {
     pub scene: String,
     /// Score by metric id.
     pub scores: BTreeMap<&'static str, Score>,
-    /// Reasons of factual errors, e.g. `missing: truck`.
+    /// What a reader should know, one line each: form flags and factual errors, e.g.
+    /// `missing: truck`.
     pub notes: Vec<String>,
+    /// The factual errors with their places in the text.
+    pub reasons: Vec<facts::FactError>,
 }
-
-/// Every metric, those of texts first.
-pub const METRICS: &[Metric] = &[
-    share(
-        "object_recall",
-        Better::Higher,
-        "share of salient objects the summary names",
-    ),
-    share(
-        "object_precision",
-        Better::Higher,
-        "share of named objects the scene supports",
-    ),
-    share(
-        "objects_exact",
-        Better::Higher,
-        "1 when the named objects are exactly the salient ones",
-    ),
-    share(
-        "valid",
-        Better::Higher,
-        "1 when the output keeps the output contract",
-    ),
-    share("empty", Better::Lower, "1 when the output has no words"),
-    share("truncated", Better::Lower, "1 when a limit cut the output"),
-    share("loop", Better::Lower, "1 when the output repeats itself"),
-    share(
-        "chrf_pp",
-        Better::Higher,
-        "chrF++ against the best reference",
-    ),
-    cost_row(
-        "output_tokens",
-        "tokens",
-        "tokens of the output without the stop token",
-    ),
-    cost_row(
-        "cpu_ms_per_token",
-        "ms",
-        "CPU time per decoded token, forced lane",
-    ),
-    cost_row(
-        "wall_ms_per_token",
-        "ms",
-        "wall time per decoded token, forced lane",
-    ),
-    cost_row(
-        "prefill_cpu_ms_per_token",
-        "ms",
-        "CPU time per prompt token, forced lane",
-    ),
-    // Version 2: of the scenes written alone, not of every scene.
-    at_version(
-        2,
-        cost_row(
-            "ttft_ms",
-            "ms",
-            "request accepted to first token chosen, natural lane, alone",
-        ),
-    ),
-    at_version(
-        2,
-        cost_row(
-            "tpot_ms",
-            "ms",
-            "time per token after the first, natural lane, alone",
-        ),
-    ),
-    at_version(
-        2,
-        cost_row(
-            "e2e_ms",
-            "ms",
-            "request accepted to text ready, natural lane, alone",
-        ),
-    ),
-    cost_row("load_ms", "ms", "load request to ready, warm page cache"),
-    cost_row("peak_bytes", "bytes", "peak resident memory of the worker"),
-];
 
 /// The row of `id`.
 pub fn find(id: &str) -> Option<&'static Metric> {
     METRICS.iter().find(|metric| metric.id == id)
 }
 
-const fn share(id: &'static str, better: Better, summary: &'static str) -> Metric {
-    Metric {
-        id,
-        version: 1,
-        unit: "fraction",
-        better,
-        summary,
-        range: (0.0, 1.0),
-    }
-}
-
-const fn at_version(version: u32, metric: Metric) -> Metric {
-    Metric { version, ..metric }
-}
-
-const fn cost_row(id: &'static str, unit: &'static str, summary: &'static str) -> Metric {
-    Metric {
-        id,
-        version: 1,
-        unit,
-        better: Better::Lower,
-        summary,
-        range: (0.0, f64::INFINITY),
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metric_ids_are_unique() {
-        let mut ids: Vec<_> = METRICS.iter().map(|metric| metric.id).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        assert_eq!(ids.len(), METRICS.len());
-    }
-}
+mod corruption;
+#[cfg(test)]
+mod overlap_tests;

@@ -49,6 +49,20 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
+/// A cell of a CSV file.
+///
+/// Spreadsheets take a cell that begins with one of `= + - @`, a tab or a carriage return for a
+/// formula: an apostrophe before it makes it text. Invisible characters are shown as escapes.
+pub fn csv_cell(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = format!("{}{}", if is_formula { "'" } else { "" }, one_line(text));
+    if text.contains(['"', ',']) {
+        format!("\"{}\"", text.replace('"', "\"\""))
+    } else {
+        text
+    }
+}
+
 /// At most `most` characters; a longer text ends with its true length.
 pub fn cut(text: &str, most: usize) -> String {
     let length = text.chars().count();
@@ -107,6 +121,19 @@ fn longest_run(text: &str, of: char) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn csv_cells_are_no_formulas_and_keep_to_their_cell() {
+        assert_eq!(csv_cell("patio-07"), "patio-07");
+        assert_eq!(csv_cell("=1+1"), "'=1+1");
+        for start in ["+", "-", "@"] {
+            assert_eq!(csv_cell(start), format!("'{start}"));
+        }
+        assert_eq!(csv_cell("\tx"), "'\\tx");
+        assert_eq!(csv_cell("\rx"), "'\\rx");
+        assert_eq!(csv_cell("a, \"b\"\nc"), "\"a, \"\"b\"\"\\nc\"");
+        assert_eq!(csv_cell("=a,b"), "\"'=a,b\"");
+    }
 
     #[test]
     fn what_cannot_be_seen_is_shown() {

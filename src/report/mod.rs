@@ -6,10 +6,13 @@
 pub mod escape;
 pub mod json;
 pub mod markdown;
+pub mod scores;
 pub mod terminal;
 pub mod wording;
 
-use crate::gate::file::{CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile};
+use crate::gate::file::{
+    AgreementFile, CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile,
+};
 use crate::gate::words::{self, decimals, signed, unit_of};
 use crate::gate::{Outcome, Scale};
 use crate::metric::Better;
@@ -224,11 +227,10 @@ fn worst_view(scene: &WorstSceneFile) -> WorstView {
         .iter()
         .filter(|note| !scene.baseline_notes.contains(note));
     let losses = scene.changes.iter().filter(|(metric, change)| {
-        let higher = crate::metric::find(metric).is_some_and(|row| row.better == Better::Higher);
-        if higher {
-            **change < 0.0
-        } else {
-            **change > 0.0
+        match crate::metric::find(metric).map(|row| row.better) {
+            Some(Better::Higher) => **change < 0.0,
+            Some(Better::Lower) => **change > 0.0,
+            Some(Better::Neither) | None => false,
         }
     });
     let losses = losses.map(|(metric, change)| format!("{metric} {} pt", signed(*change, 1)));
@@ -250,7 +252,10 @@ fn last_words(evidence: &EvidenceFile) -> Option<String> {
 
 fn trust(file: &ReportFile) -> Vec<String> {
     let policy = &file.policy;
-    let mut lines: Vec<String> = file.evidence.iter().map(evidence_line).collect();
+    let evidence = file.evidence.iter();
+    let mut lines: Vec<String> = evidence
+        .map(|evidence| evidence_line(evidence, file.agreement.as_ref()))
+        .collect();
     lines.extend(file.evidence.iter().map(machine_line));
     lines.push(format!(
         "{} {} · {}",
@@ -261,14 +266,18 @@ fn trust(file: &ReportFile) -> Vec<String> {
     lines
 }
 
-/// `60/60 scenes in both roles · 6 launches × 20 pairs · one host: …`.
-fn evidence_line(evidence: &EvidenceFile) -> String {
+/// `60/60 scenes in both roles, 12 with equal tokens · 6 launches × 20 pairs · one host: …`.
+fn evidence_line(evidence: &EvidenceFile, agreement: Option<&AgreementFile>) -> String {
+    let equal = agreement.map_or(String::new(), |agreement| match agreement.absent {
+        Some(_) => ", other tokenizers".to_owned(),
+        None => format!(", {} with equal tokens", agreement.n_exact),
+    });
     let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
     let done = base.outputs.len().min(cand.outputs.len());
     let n_launches = base.launches.len().min(cand.launches.len());
     let host = &base.host;
     format!(
-        "{done}/{} scenes in both roles · {} launches × {} · {}, kernel {} on {}",
+        "{done}/{} scenes in both roles{equal} · {} launches × {} · {}, kernel {} on {}",
         base.plan.scene_ids.len(),
         n_launches,
         wording::count(base.plan.pairs_per_launch, "pair"),

@@ -3,10 +3,8 @@
 //! In: a seed and a number. Out: an [`Analytic`]. Scene `i` does not depend on how many are made,
 //! and every random number comes from a `ChaCha8` stream of its own.
 
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::{RngCore as _, SeedableRng as _};
-
 use super::analytic::{Analytic, Event};
+use super::dice::Dice;
 use crate::units::Sha256;
 
 /// Labels of this world and how often a kind of object is drawn, in parts of their sum.
@@ -28,58 +26,6 @@ pub const LABELS: [(&str, u32); 16] = [
     ("chair", 4),
     ("bottle", 4),
 ];
-
-/// Random numbers of one scene or of one batch.
-pub struct Dice(ChaCha8Rng);
-
-impl Dice {
-    /// The stream for `purpose` number `index` under `seed`.
-    pub fn new(seed: u64, purpose: &str, index: u64) -> Self {
-        let key = Sha256::of(format!("vv-scene-1|{seed}|{purpose}|{index}").as_bytes());
-        Self(ChaCha8Rng::from_seed(*key.as_bytes()))
-    }
-
-    /// Uniform in `0..n`; `n` must not be 0.
-    ///
-    /// # Panics
-    /// Never: the shifted product fits.
-    pub fn below(&mut self, n: u32) -> u32 {
-        // Multiply-shift: the bias of n / 2^32 is far below what any scene could show.
-        let wide = u64::from(self.0.next_u32()) * u64::from(n);
-        u32::try_from(wide >> 32).expect("the product of two u32 shifted by 32 fits u32")
-    }
-
-    /// Uniform in `low..=high`.
-    pub fn between(&mut self, low: u32, high: u32) -> u32 {
-        low + self.below(high - low + 1)
-    }
-
-    /// True in `per_mille` of a thousand cases.
-    pub fn chance(&mut self, per_mille: u32) -> bool {
-        self.below(1000) < per_mille
-    }
-
-    /// One of `items`.
-    ///
-    /// # Panics
-    /// When `items` is empty.
-    pub fn pick<'a, T>(&mut self, items: &'a [T]) -> &'a T {
-        let n = u32::try_from(items.len()).expect("lists of choices are short");
-        &items[self.below(n) as usize]
-    }
-
-    /// An index drawn with the given weights.
-    pub fn weighted(&mut self, weights: &[u32]) -> usize {
-        let mut ticket = self.below(weights.iter().sum());
-        for (i, &weight) in weights.iter().enumerate() {
-            if ticket < weight {
-                return i;
-            }
-            ticket -= weight;
-        }
-        weights.len() - 1
-    }
-}
 
 /// Objects of one kind that are in view together.
 struct Group {
@@ -140,7 +86,7 @@ pub fn analytic(seed: u64, purpose: &str, index: u64) -> Analytic {
         source_video_hash_sha256: video.to_string(),
         processing_timestamp_utc: "2026-11-01T12:00:00Z".to_owned(),
         duration_seconds: f64::from(duration_s),
-        frames_analyzed: u64::from(duration_s / step_s + 1),
+        frames_analyzed: Some(u64::from(duration_s / step_s + 1)),
         events,
     }
 }

@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
+use super::dice::Dice;
 use super::facts::{Facts, LabelFacts};
-use super::generate::Dice;
 use super::lexicon::{Gender, Lexicon};
 use super::prompt::clock;
 

@@ -8,20 +8,38 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::analytic::{Analytic, OutOfRange};
-use super::lexicon;
+use super::canonical::canonical;
+use super::facts::{KnownFacts, TimeBase};
+use super::json;
+use super::lexicon::{self, Lexicon};
 use super::prompt::{RENDERER, Template, TooManyMarkers};
 use super::text::nfc;
 use crate::hint::{Hint, did_you_mean};
 use crate::units::Sha256;
 
 /// One benchmark scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
     /// The detections, as the pipeline writes them.
     pub analytic: Analytic,
+    /// Which camera recorded it; scenes of one camera are not independent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub camera: Option<String>,
+    /// What is known beyond the detections.
+    #[serde(default, skip_serializing_if = "KnownFacts::is_empty")]
+    pub facts: KnownFacts,
     /// `[a-z0-9][a-z0-9._-]{0,63}`, unique in the set.
     pub id: String,
+    /// Words that sum the scene up; empty means keyword scores are absent.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// Texts the gate must reject.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub must_fail: Vec<String>,
+    /// Why the scene exists.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
     /// Summaries a person agreed to; empty means overlap scores are absent.
     pub references: Vec<String>,
     /// Named subsets the scene belongs to.
@@ -30,6 +48,9 @@ pub struct Scene {
     /// Where the scene comes from: `dataset`, `license` and free further keys.
     #[serde(default)]
     pub source: BTreeMap<String, String>,
+    /// How times in summaries are to be read.
+    #[serde(default, skip_serializing_if = "TimeBase::is_offset")]
+    pub time_base: TimeBase,
 }
 
 /// A versioned, digested collection of scenes and the prompt they are put with.
@@ -41,6 +62,8 @@ pub struct SceneSet {
     pub version: String,
     /// SHA-256 of the bytes of `scenes.jsonl`.
     pub scenes_sha256: Sha256,
+    /// The version of the lexicon the set was made with; its texts are judged by it.
+    pub lexicon: &'static Lexicon,
     /// The prompt template.
     pub template: Template,
     /// Scenes in file order, sorted by id.
@@ -232,20 +255,34 @@ impl SceneSet {
             set.prompt.renderer,
             RENDERER.into(),
         )?;
-        let found = lexicon::BUILT_IN.sha256.to_string();
-        promise(
-            &set_path,
-            "lexicon sha256",
-            set.lexicon.sha256.to_string(),
-            found,
-        )?;
+        let pinned = &set.lexicon;
+        let lexicon = lexicon::by_digest(&pinned.sha256).ok_or_else(|| Error::Mismatch {
+            path: set_path.clone(),
+            field: "lexicon sha256".into(),
+            expected: format!("{} ({})", pinned.sha256, pinned.version),
+            found: lexicon::known_versions(),
+        })?;
+        let version = lexicon.version.clone();
+        promise(&set_path, "lexicon version", set.lexicon.version, version)?;
         Ok(Self {
             name: set.name,
             version: set.version,
             scenes_sha256: set.scenes_sha256,
+            lexicon,
             template,
             scenes,
         })
+    }
+}
+
+impl SceneSet {
+    /// Reads a bare `scenes.jsonl`, which nothing pins, and its digest.
+    ///
+    /// # Errors
+    /// [`Error`] names the file, the line and the JSON path.
+    pub fn load_bare(path: &Path) -> Result<(Vec<Scene>, Sha256), Error> {
+        let bytes = read(path)?;
+        Ok((parse_scenes(path, &bytes)?, Sha256::of(&bytes)))
     }
 }
 
@@ -311,19 +348,7 @@ fn parse_scenes(path: &Path, bytes: &[u8]) -> Result<Vec<Scene>, Error> {
             }
             return Err(fail("blank line, expected one scene per line".into()));
         }
-        let mut json = serde_json::Deserializer::from_slice(line);
-        let scene: Scene = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            let place = error.path().to_string();
-            let reason = with_suggestion(&error.into_inner().to_string());
-            fail(if place == "." {
-                reason
-            } else {
-                format!("`{place}`: {reason}")
-            })
-        })?;
-        json.end()
-            .map_err(|error| fail(format!("text after the scene: {error}")))?;
-        check_scene(&scene).map_err(fail)?;
+        let scene = parse_line(line).map_err(fail)?;
         if !ids.insert(scene.id.clone()) {
             return Err(fail(format!("duplicate scene id `{}`", scene.id)));
         }
@@ -335,7 +360,29 @@ fn parse_scenes(path: &Path, bytes: &[u8]) -> Result<Vec<Scene>, Error> {
     Ok(scenes)
 }
 
-fn check_scene(scene: &Scene) -> Result<(), String> {
+/// One line of `scenes.jsonl`; the reason names the JSON path.
+pub(super) fn parse_line(line: &[u8]) -> Result<Scene, String> {
+    json::reject_duplicate_keys(line).map_err(|error| match error.path.as_str() {
+        "" => error.message,
+        path => format!("`{path}`: {}", error.message),
+    })?;
+    let mut json = serde_json::Deserializer::from_slice(line);
+    let scene: Scene = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let place = error.path().to_string();
+        let reason = with_suggestion(&error.into_inner().to_string());
+        if place == "." {
+            reason
+        } else {
+            format!("`{place}`: {reason}")
+        }
+    })?;
+    json.end()
+        .map_err(|error| format!("text after the scene: {error}"))?;
+    check_scene(&scene)?;
+    Ok(scene)
+}
+
+pub(super) fn check_scene(scene: &Scene) -> Result<(), String> {
     let id = scene.id.as_bytes();
     let lower = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_id = (1..=64).contains(&id.len())
@@ -395,13 +442,15 @@ pub struct DraftInfo<'a> {
     pub created: &'a str,
     /// Template file beside the set, and its bytes.
     pub prompt: (&'a str, &'a str),
-    /// How the generated scenes were made.
-    pub generator: Generator,
+    /// Fewest scenes that a verdict may rest on.
+    pub min_scenes: usize,
+    /// How the generated scenes were made; `None` when all were written by hand.
+    pub generator: Option<Generator>,
 }
 
 /// Writes scenes in canonical form and the `set.toml` that pins them.
 ///
-/// Canonical: keys sorted, no spaces, integral numbers without fraction (RFC 8785 for this data).
+/// Canonical as [`canonical`] has it.
 ///
 /// # Panics
 /// When a value cannot be written as JSON or TOML, which a checked [`Scene`] cannot cause.
@@ -410,7 +459,7 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
     let mut scenes_jsonl = String::new();
     for scene in &scenes {
         let value = serde_json::to_value(scene).expect("a scene is plain data");
-        scenes_jsonl.push_str(&canonical(&value).to_string());
+        scenes_jsonl.push_str(&canonical(&value));
         scenes_jsonl.push('\n');
     }
     let set = SetToml {
@@ -422,7 +471,7 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
         n_scenes: scenes.len(),
         scenes_sha256: Sha256::of(scenes_jsonl.as_bytes()),
         license: "MIT OR Apache-2.0".into(),
-        min_scenes: 60,
+        min_scenes: info.min_scenes,
         lexicon: LexiconPin {
             version: lexicon::BUILT_IN.version.clone(),
             sha256: lexicon::BUILT_IN.sha256,
@@ -432,33 +481,12 @@ pub fn draft(mut scenes: Vec<Scene>, info: DraftInfo<'_>) -> Draft {
             sha256: Sha256::of(info.prompt.1.as_bytes()),
             renderer: RENDERER.into(),
         },
-        generator: Some(info.generator),
+        generator: info.generator,
         slices: count_slices(&scenes, &BTreeMap::new()),
     };
     Draft {
         scenes_jsonl,
         set_toml: toml::to_string(&set).expect("set.toml is plain data"),
-    }
-}
-
-/// Integral floats become integers; object keys are sorted by the map itself.
-fn canonical(value: &serde_json::Value) -> serde_json::Value {
-    use serde_json::Value;
-    match value {
-        Value::Number(number) => match number.as_f64() {
-            #[expect(
-                clippy::cast_possible_truncation,
-                reason = "checked to be integral and small"
-            )]
-            Some(float) if float.fract() == 0.0 && float.abs() < 1e15 => Value::from(float as i64),
-            _ => value.clone(),
-        },
-        Value::Array(items) => items.iter().map(canonical).collect(),
-        Value::Object(map) => map
-            .iter()
-            .map(|(key, v)| (key.clone(), canonical(v)))
-            .collect(),
-        _ => value.clone(),
     }
 }
 
@@ -474,7 +502,7 @@ mod tests {
             id: format!("s-{index}"),
             references: vec!["Nada.".into(), "O local ficou vazio.".into()],
             slices: vec!["mixed".into()],
-            source: BTreeMap::new(),
+            ..Scene::default()
         };
         let generator = Generator {
             name: "test".into(),
@@ -487,7 +515,8 @@ mod tests {
             version: "0.0.1",
             created: "2026-11-24",
             prompt: ("p.prompt", "{{cena}}"),
-            generator,
+            min_scenes: 60,
+            generator: Some(generator),
         };
         let made = draft((0..3).map(scene).collect(), info);
         std::fs::write(dir.path().join("p.prompt"), "{{cena}}").expect("written");

@@ -27,6 +27,8 @@ pub enum Method {
     /// Mean of a sample without any loss: the loss side as for [`Method::LargestSeen`], the gain
     /// side as for [`Method::StudentT`].
     NoLoss,
+    /// Share of successes with exact bounds; see [`proportion`].
+    ClopperPearson,
 }
 
 impl Method {
@@ -36,6 +38,7 @@ impl Method {
             Self::StudentT => "student-t",
             Self::LargestSeen => "largest-seen",
             Self::NoLoss => "no-loss",
+            Self::ClopperPearson => "clopper-pearson",
         }
     }
 }

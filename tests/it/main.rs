@@ -16,3 +16,5 @@ mod layering;
 mod model_files;
 mod parity;
 mod plain;
+mod scenes;
+mod score;

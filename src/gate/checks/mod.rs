@@ -1,5 +1,6 @@
 //! Decides one check.
 
+mod collapse;
 mod memory;
 mod scenes;
 mod times;
@@ -49,8 +50,11 @@ pub(crate) fn judge_check(comparison: &Comparison, policy: &Policy, check: &Chec
         };
     }
     match rule {
-        Rule::SceneMean | Rule::SceneMeanShown => case.scene_mean(result),
-        Rule::SceneRatioShown => case.scene_ratio(result),
+        Rule::SceneMean => case.scene_mean(result),
+        Rule::Tripwire => case.tripwire(result),
+        Rule::Collapse => case.collapse(result),
+        Rule::SceneUnboundedShown => case.scene_unbounded(result),
+        Rule::SceneRatio => case.scene_ratio(result),
         Rule::ValidRate => case.valid_rate(result),
         Rule::Launches(cost) => case.launches(result, cost),
         Rule::NaturalShown(time) => case.natural(result, time),
@@ -114,7 +118,7 @@ impl Case<'_> {
     fn harm_sign(&self) -> f64 {
         match metric::find(&self.check.metric).map(|row| row.better) {
             Some(Better::Higher) => -1.0,
-            Some(Better::Lower) | None => 1.0,
+            Some(Better::Lower | Better::Neither) | None => 1.0,
         }
     }
 

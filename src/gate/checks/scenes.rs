@@ -8,7 +8,6 @@ use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
 use super::{Bounds, Case};
 use crate::stats::bounded::mean_loss;
-use crate::stats::mean::{MeanError, t_estimate};
 use crate::stats::{Estimate, PairedSample};
 
 impl Case<'_> {
@@ -37,15 +36,7 @@ impl Case<'_> {
             return result;
         };
         result.allowed = Some(sign * margin);
-        let least = self.policy.scenes.min_scenes;
-        if sample.n() < least {
-            let reason = format!(
-                "{} has a value in both roles on {} scenes, fewer than the {least} it takes to \
-                 decide",
-                self.check.metric,
-                sample.n()
-            );
-            let more = more(least - sample.n(), Units::Scenes);
+        if let Some((reason, more)) = self.too_few(sample.n()) {
             return result.settle(Outcome::Inconclusive, reason).needing(more);
         }
         self.decide(
@@ -60,8 +51,77 @@ impl Case<'_> {
         )
     }
 
-    pub(super) fn scene_ratio(&self, mut result: CheckResult) -> CheckResult {
+    /// Why so few scenes decide nothing, and how many more would.
+    pub(super) fn too_few(&self, n: usize) -> Option<(String, String)> {
+        let least = self.policy.scenes.min_scenes;
+        (n < least).then(|| {
+            let reason = format!(
+                "{} has a value in both roles on {n} scenes, fewer than the {least} it takes to \
+                 decide",
+                self.check.metric
+            );
+            (reason, more(least - n, Units::Scenes))
+        })
+    }
+
+    /// The change on the scenes at hand, exact for them.
+    pub(super) fn tripwire(&self, mut result: CheckResult) -> CheckResult {
         let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
+            Ok(paired) => paired,
+            Err(problem) => return result.settle(Outcome::Invalid, problem),
+        };
+        result.scale = Scale::Difference;
+        result.n = sample.n();
+        result.n_absent = n_absent;
+        let (Some(base), Some(cand)) = (sample.baseline_mean(), sample.candidate_mean()) else {
+            let reason = format!(
+                "{} has no value in both roles on any scene",
+                self.check.metric
+            );
+            return result.settle(Outcome::Invalid, reason);
+        };
+        (result.baseline, result.candidate) = (Some(base), Some(cand));
+        let change = cand - base;
+        result.change = Some(change);
+        let sign = self.harm_sign();
+        let Some(Margin::Absolute(margin)) = self.check.margin else {
+            return result;
+        };
+        result.allowed = Some(sign * margin);
+        if let Some((reason, more)) = self.too_few(sample.n()) {
+            return result.settle(Outcome::Inconclusive, reason).needing(more);
+        }
+        Self::exact(result, change, sign * change <= margin)
+    }
+
+    /// Settles a check by what was seen on these scenes.
+    fn exact(result: CheckResult, change: f64, is_within: bool) -> CheckResult {
+        if is_within {
+            return result.settle(Outcome::Pass, None);
+        }
+        let reason = words::seen_loss(&result, change);
+        result.settle(Outcome::Fail, reason)
+    }
+
+    /// Means of a score that may be any number: a change in it is no share of anything.
+    pub(super) fn scene_unbounded(&self, mut result: CheckResult) -> CheckResult {
+        let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
+            Ok(paired) => paired,
+            Err(problem) => return result.settle(Outcome::Invalid, problem),
+        };
+        result.scale = Scale::Difference;
+        result.n = sample.n();
+        result.n_absent = n_absent;
+        result.baseline = sample.baseline_mean();
+        result.candidate = sample.candidate_mean();
+        result
+    }
+
+    /// The mean log ratio on the scenes at hand; what differs in it is no sample of times but the
+    /// outputs themselves, which are the same in every run.
+    pub(super) fn scene_ratio(&self, mut result: CheckResult) -> CheckResult {
+        let id = &self.check.metric;
+        let Paired { sample, n_absent } = match self.comparison.paired(id) {
             Ok(paired) => paired,
             Err(problem) => return result.settle(Outcome::Invalid, problem),
         };
@@ -70,21 +130,21 @@ impl Case<'_> {
         let ratios = log_ratios(&sample);
         result.n = ratios.len();
         result.n_absent = n_absent + sample.n() - ratios.len();
-        match t_estimate(&ratios, self.levels.pass) {
-            Ok(estimate) => {
-                let change = estimate.map(f64::exp_m1);
-                result.change = Some(change.point);
-                result.estimate = Some(change);
-            }
-            Err(MeanError::NoSpread { .. }) => {
-                result.change = ratios.first().map(|ratio| ratio.exp_m1());
-                result.reason = Some("every scene has the same ratio".to_owned());
-            }
-            Err(MeanError::TooFewPairs { .. }) => {
-                result.reason = Some("too few scenes".to_owned());
-            }
+        if ratios.is_empty() {
+            let reason = format!("{id} is above zero in both roles on no scene");
+            return result.settle(Outcome::Inconclusive, reason);
         }
-        result
+        let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
+        let change = mean.exp_m1();
+        result.change = Some(change);
+        let Some(Margin::Relative(margin)) = self.check.margin else {
+            return result;
+        };
+        result.allowed = Some(margin);
+        if let Some((reason, more)) = self.too_few(ratios.len()) {
+            return result.settle(Outcome::Inconclusive, reason).needing(more);
+        }
+        Self::exact(result, change, change <= margin)
     }
 
     pub(super) fn valid_rate(&self, mut result: CheckResult) -> CheckResult {
