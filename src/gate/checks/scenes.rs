@@ -8,8 +8,8 @@ use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
 use super::{Bounds, Case};
 use crate::stats::bounded::mean_loss;
-use crate::stats::mean::{MeanError, t_estimate};
-use crate::stats::{Estimate, PairedSample};
+use crate::stats::mean::t_estimate;
+use crate::stats::{self, Estimate, PairedSample};
 
 impl Case<'_> {
     pub(super) fn scene_mean(&self, mut result: CheckResult) -> CheckResult {
@@ -76,13 +76,14 @@ impl Case<'_> {
                 result.change = Some(change.point);
                 result.estimate = Some(change);
             }
-            Err(MeanError::NoSpread { .. }) => {
+            Err(stats::Error::NoSpread { .. }) => {
                 result.change = ratios.first().map(|ratio| ratio.exp_m1());
                 result.reason = Some("every scene has the same ratio".to_owned());
             }
-            Err(MeanError::TooFewPairs { .. }) => {
+            Err(stats::Error::TooFew { .. }) => {
                 result.reason = Some("too few scenes".to_owned());
             }
+            Err(error) => result.reason = Some(error.to_string()),
         }
         result
     }
