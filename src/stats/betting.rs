@@ -249,7 +249,9 @@ mod tests {
             for (found, expected) in found.log_capital.iter().zip(expected) {
                 assert_close(*found, expected, 1e-10);
             }
-            let crossed = output["crossed_at"].as_u64().map(|at| usize::try_from(at).unwrap());
+            let crossed = output["crossed_at"]
+                .as_u64()
+                .map(|at| usize::try_from(at).unwrap());
             assert_eq!(found.crossed_at, crossed, "{}", case["name"]);
             let certified = certified_loss(&values, planned, alpha).unwrap();
             assert!((certified - number(&output["certified"])).abs() < 1e-10);
@@ -268,14 +270,22 @@ mod tests {
         let certified = certified_loss(&[0.0; 300], 300, 0.05).unwrap();
         assert_close(certified, 0.010_996_355_124_701_486, 1e-10);
         // 150 scenes never prove 2 points, even when nothing changed.
-        assert_eq!(bet(&[0.0; 150], &game(150, 0.02, 0.05)).unwrap().crossed_at, None);
+        assert_eq!(
+            bet(&[0.0; 150], &game(150, 0.02, 0.05)).unwrap().crossed_at,
+            None
+        );
     }
 
     #[test]
     fn the_test_and_the_certified_bound_agree() {
         let values: Vec<f64> = (0..300).map(|i| f64::from(i * 7 % 11 - 5) / 50.0).collect();
         let bound = certified_loss(&values, 300, 0.05).unwrap();
-        let crosses = |margin| bet(&values, &game(300, margin, 0.05)).unwrap().crossed_at.is_some();
+        let crosses = |margin| {
+            bet(&values, &game(300, margin, 0.05))
+                .unwrap()
+                .crossed_at
+                .is_some()
+        };
         assert!(crosses(bound) && !crosses(bound - 1e-9));
         assert_eq!(certified_loss(&[-1.0; 50], 50, 0.05), Ok(1.0));
     }
@@ -320,16 +330,34 @@ mod tests {
 
     #[test]
     fn odd_input_is_refused() {
-        assert_eq!(bet(&[], &game(9, 0.1, 0.05)), Err(Error::TooFew { found: 0, needed: 1 }));
-        assert_eq!(bet(&[f64::NAN], &game(9, 0.1, 0.05)), Err(Error::NotFinite { index: 0 }));
+        assert_eq!(
+            bet(&[], &game(9, 0.1, 0.05)),
+            Err(Error::TooFew {
+                found: 0,
+                needed: 1
+            })
+        );
+        assert_eq!(
+            bet(&[f64::NAN], &game(9, 0.1, 0.05)),
+            Err(Error::NotFinite { index: 0 })
+        );
         assert!(matches!(
             certified_loss(&[0.0, 1.5], 9, 0.05),
             Err(Error::OutOfRange { index: 1, .. })
         ));
         for margin in [-1.0, 1.0, f64::NAN] {
-            assert!(matches!(bet(&[0.0], &game(9, margin, 0.05)), Err(Error::Setting { .. })));
+            assert!(matches!(
+                bet(&[0.0], &game(9, margin, 0.05)),
+                Err(Error::Setting { .. })
+            ));
         }
-        assert!(matches!(bet(&[0.0], &game(0, 0.1, 0.05)), Err(Error::Setting { .. })));
-        assert!(matches!(bet(&[0.0], &game(9, 0.1, 0.0)), Err(Error::Level { .. })));
+        assert!(matches!(
+            bet(&[0.0], &game(0, 0.1, 0.05)),
+            Err(Error::Setting { .. })
+        ));
+        assert!(matches!(
+            bet(&[0.0], &game(9, 0.1, 0.0)),
+            Err(Error::Level { .. })
+        ));
     }
 }

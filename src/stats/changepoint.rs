@@ -25,7 +25,7 @@ pub struct Change {
 ///
 /// * `values`: `[n]` in the order of time
 ///
-/// With r the mid-ranks, `U_t = 2·Σ_{i<t} r_i − t(n+1)`, K = max |U_t| and
+/// With r the mid-ranks, `U_t = 2·Σ_{i<t} r_i − t(n+1)`, K the largest `|U_t|` and
 /// `p ≈ 2·exp(−6K²/(n³ + n²))`. Robust against outliers, because it sees ranks only. Assumes
 /// independent values: a slow wave looks like a change. The approximation is conservative for short
 /// series; [`changes`] computes p by permutation.
@@ -125,7 +125,7 @@ fn strongest(values: &[f64], permutations: usize, seed: &Seed) -> Option<Change>
     })
 }
 
-/// Where |U_t| is largest, the first such place, and U there. Ranks are halves, so sums are exact.
+/// Where `|U_t|` is largest, the first such place, and U there. Ranks are halves, so sums are exact.
 fn extreme(ranks: &[f64]) -> (usize, f64) {
     let each = (ranks.len() + 1) as f64;
     let (mut u, mut best) = (0.0, (1, 0.0f64));
@@ -147,7 +147,9 @@ fn ranks(values: &[f64]) -> Result<Vec<f64>, Error> {
     order.sort_by(|a, b| values[*a].total_cmp(&values[*b]));
     let mut ranks = vec![0.0; n];
     let mut before = 0;
-    for group in order.chunk_by(|a, b| values[*a] == values[*b]) {
+    #[expect(clippy::float_cmp, reason = "a tie is an equal value, not a near one")]
+    let groups = order.chunk_by(|a, b| values[*a] == values[*b]);
+    for group in groups {
         if group.len() == n {
             return Err(Error::NoSpread { n });
         }
@@ -173,7 +175,9 @@ mod tests {
     /// Steps of the given lengths and levels, with a seeded wobble of ±0.5.
     fn steps(levels: &[(usize, f64)], series: u64) -> Vec<f64> {
         let mut stream = Seed::of_digest(SEED).derive("wobble").stream(series);
-        let each = levels.iter().flat_map(|&(n, level)| std::iter::repeat_n(level, n));
+        let each = levels
+            .iter()
+            .flat_map(|&(n, level)| std::iter::repeat_n(level, n));
         each.map(|level| level + stream.share() - 0.5).collect()
     }
 
@@ -240,18 +244,30 @@ mod tests {
 
     #[test]
     fn odd_input_is_refused() {
-        assert_eq!(pettitt(&[0.0; 9]), Err(Error::TooFew { found: 9, needed: 10 }));
+        assert_eq!(
+            pettitt(&[0.0; 9]),
+            Err(Error::TooFew {
+                found: 9,
+                needed: 10
+            })
+        );
         assert_eq!(pettitt(&[0.0; 12]), Err(Error::NoSpread { n: 12 }));
         assert_eq!(found(&[0.0; 12], 0.05), []);
         let mut values = vec![0.0; 12];
         values[3] = f64::NAN;
         assert_eq!(pettitt(&values), Err(Error::NotFinite { index: 3 }));
         let seed = Seed::of_digest(SEED);
-        assert_eq!(changes(&values, 0.05, 999, &seed), Err(Error::NotFinite { index: 3 }));
+        assert_eq!(
+            changes(&values, 0.05, 999, &seed),
+            Err(Error::NotFinite { index: 3 })
+        );
         let values: Vec<f64> = (0..12).map(f64::from).collect();
         assert_eq!(
             changes(&values, 0.001, 500, &seed),
-            Err(Error::TooFewResamples { found: 500, needed: 999 })
+            Err(Error::TooFewResamples {
+                found: 500,
+                needed: 999
+            })
         );
         assert!(changes(&values, f64::NAN, 500, &seed).is_err());
     }

@@ -189,11 +189,17 @@ mod tests {
         assert_eq!(found.n, 8);
         assert_eq!(
             clustered_estimate(&values, &names(4), 0.05),
-            Err(Error::TooFew { found: 4, needed: 5 })
+            Err(Error::TooFew {
+                found: 4,
+                needed: 5
+            })
         );
         assert_eq!(
             clustered_mean(&values, &names(1)),
-            Err(Error::TooFew { found: 1, needed: 2 })
+            Err(Error::TooFew {
+                found: 1,
+                needed: 2
+            })
         );
     }
 
@@ -202,13 +208,19 @@ mod tests {
         let names = ["a", "b", "a"];
         assert_eq!(
             clustered_mean(&[0.1, 0.2], &names),
-            Err(Error::Lengths { found: 3, expected: 2 })
+            Err(Error::Lengths {
+                found: 3,
+                expected: 2
+            })
         );
         assert_eq!(
             clustered_mean(&[0.1, f64::NAN, 0.2], &names),
             Err(Error::NotFinite { index: 1 })
         );
-        assert_eq!(clustered_mean(&[0.1; 3], &names), Err(Error::NoSpread { n: 2 }));
+        assert_eq!(
+            clustered_mean(&[0.1; 3], &names),
+            Err(Error::NoSpread { n: 2 })
+        );
         let empty: [f64; 0] = [];
         assert!(clustered_estimate(&empty, &[] as &[u8], 0.05).is_err());
     }

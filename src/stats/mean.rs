@@ -115,7 +115,10 @@ pub struct TTest {
 pub fn non_inferiority(differences: &[f64], margin: f64) -> Result<TTest, Error> {
     check_margin(margin)?;
     let moments = moments(differences)?;
-    Ok(against(&moments, (moments.mean + margin) / moments.standard_error()))
+    Ok(against(
+        &moments,
+        (moments.mean + margin) / moments.standard_error(),
+    ))
 }
 
 /// Two one-sided tests: whether the mean lies within ±`margin`.
@@ -241,7 +244,10 @@ mod tests {
     fn what_is_not_a_number_is_refused() {
         for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             let values = [0.1, 0.2, bad];
-            assert_eq!(t_estimate(&values, 0.05), Err(Error::NotFinite { index: 2 }));
+            assert_eq!(
+                t_estimate(&values, 0.05),
+                Err(Error::NotFinite { index: 2 })
+            );
             assert!(matches!(
                 non_inferiority(&[0.1, 0.2], bad),
                 Err(Error::Setting { .. })

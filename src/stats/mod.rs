@@ -39,6 +39,9 @@ pub enum Method {
     /// Mean of a sample without any loss: the loss side as for [`Method::LargestSeen`], the gain
     /// side as for [`Method::StudentT`].
     NoLoss,
+    /// Mean with the wider of Student's t and studentised bootstrap bounds; see
+    /// [`bounded::cautious_loss`].
+    TOrBootstrap,
     /// Mean of clustered values with Student's t bounds over clusters; see [`cluster`].
     ClusteredT,
     /// Mean with studentised bootstrap bounds; see [`resample::studentised`].
@@ -64,6 +67,7 @@ impl Method {
             Self::StudentT => "student-t",
             Self::LargestSeen => "largest-seen",
             Self::NoLoss => "no-loss",
+            Self::TOrBootstrap => "student-t-or-bootstrap",
             Self::ClusteredT => "clustered-t",
             Self::StudentisedBootstrap => "studentised-bootstrap",
             Self::Bca => "bca-bootstrap",
@@ -120,4 +124,10 @@ impl Estimate {
 }
 
 #[cfg(test)]
+mod calibration_tests;
+#[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod veridict_tests;

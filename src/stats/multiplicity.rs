@@ -136,15 +136,28 @@ mod tests {
     fn holm_decides_like_bonferroni_whether_any_falls() {
         let p = [0.03, 0.004, 0.2, 0.011];
         let least = |values: Vec<f64>| values.into_iter().fold(1.0, f64::min);
-        assert_close(least(holm(&p).unwrap()), least(bonferroni(&p).unwrap()), 0.0);
+        assert_close(
+            least(holm(&p).unwrap()),
+            least(bonferroni(&p).unwrap()),
+            0.0,
+        );
     }
 
     #[test]
     fn what_is_no_p_value_is_refused() {
         for adjust in [bonferroni, holm, hochberg] {
-            assert_eq!(adjust(&[]), Err(Error::TooFew { found: 0, needed: 1 }));
+            assert_eq!(
+                adjust(&[]),
+                Err(Error::TooFew {
+                    found: 0,
+                    needed: 1
+                })
+            );
             assert_eq!(adjust(&[0.5, f64::NAN]), Err(Error::NotFinite { index: 1 }));
-            assert!(matches!(adjust(&[1.5]), Err(Error::OutOfRange { index: 0, .. })));
+            assert!(matches!(
+                adjust(&[1.5]),
+                Err(Error::OutOfRange { index: 0, .. })
+            ));
         }
     }
 

@@ -210,7 +210,12 @@ mod tests {
 
     #[test]
     fn units_needed_are_the_smallest_that_suffice() {
-        for (effect, alpha, exact) in [(0.5, 0.05, 27), (0.2, 0.05, 156), (1.0, 0.05, 8), (0.5, 0.01, 43)] {
+        for (effect, alpha, exact) in [
+            (0.5, 0.05, 27),
+            (0.2, 0.05, 156),
+            (1.0, 0.05, 8),
+            (0.5, 0.01, 43),
+        ] {
             assert_eq!(units_needed(effect, 1.0, alpha, 1_000_000), Some(exact));
             assert!(power(effect, exact, alpha).unwrap() >= POWER);
             assert!(power(effect, exact - 1, alpha).unwrap() < POWER);
@@ -230,10 +235,22 @@ mod tests {
     #[test]
     fn odd_settings_are_refused() {
         assert!(matches!(power(0.5, 1, 0.05), Err(Error::TooFew { .. })));
-        assert!(matches!(power(f64::NAN, 9, 0.05), Err(Error::Setting { .. })));
+        assert!(matches!(
+            power(f64::NAN, 9, 0.05),
+            Err(Error::Setting { .. })
+        ));
         assert!(matches!(power(0.5, 9, 0.0), Err(Error::Level { .. })));
-        assert!(matches!(detectable_effect(9, 0.05, 0.04), Err(Error::Setting { .. })));
-        assert!(matches!(units_for_power(0.0, 0.05, 0.8), Err(Error::Setting { .. })));
-        assert!(matches!(units_for_power(1e-9, 0.05, 0.8), Err(Error::Setting { .. })));
+        assert!(matches!(
+            detectable_effect(9, 0.05, 0.04),
+            Err(Error::Setting { .. })
+        ));
+        assert!(matches!(
+            units_for_power(0.0, 0.05, 0.8),
+            Err(Error::Setting { .. })
+        ));
+        assert!(matches!(
+            units_for_power(1e-9, 0.05, 0.8),
+            Err(Error::Setting { .. })
+        ));
     }
 }

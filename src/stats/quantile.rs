@@ -88,7 +88,10 @@ pub fn lower_bound(values: &[f64], q: f64, alpha: f64) -> Result<f64, Error> {
 /// # Errors
 /// Those of [`upper_bound`], from whichever side lacks values.
 pub fn estimate(values: &[f64], q: f64, alpha: f64) -> Result<Estimate, Error> {
-    let (low, high) = (lower_bound(values, q, alpha)?, upper_bound(values, q, alpha)?);
+    let (low, high) = (
+        lower_bound(values, q, alpha)?,
+        upper_bound(values, q, alpha)?,
+    );
     let point = type7(values, q)?;
     if point < low || point > high {
         return Err(Error::Unstable);
@@ -273,7 +276,7 @@ mod tests {
             assert_eq!(upper_bound(&values[1..], q, 0.05), refused);
         }
         for (q, n) in [(0.9, 36), (0.95, 72), (0.99, 368)] {
-            let values: Vec<f64> = (0..n).map(|i| i as f64).collect();
+            let values: Vec<f64> = (0..n).map(f64::from).collect();
             assert!(estimate(&values, q, 0.025).is_ok(), "q = {q}");
             assert!(estimate(&values[1..], q, 0.025).is_err(), "q = {q}");
         }
@@ -305,7 +308,10 @@ mod tests {
 
     #[test]
     fn odd_input_is_refused() {
-        let none = Err(Error::TooFew { found: 0, needed: 1 });
+        let none = Err(Error::TooFew {
+            found: 0,
+            needed: 1,
+        });
         assert_eq!(type7(&[], 0.5), none);
         assert!(upper_bound(&[], 0.5, 0.05).is_err());
         assert_eq!(type7(&[f64::NAN], 0.5), Err(Error::NotFinite { index: 0 }));
@@ -314,7 +320,10 @@ mod tests {
             Err(Error::NotFinite { index: 0 })
         );
         for q in [0.0, 1.0, f64::NAN] {
-            assert!(matches!(upper_bound(&[1.0; 90], q, 0.05), Err(Error::Setting { .. })));
+            assert!(matches!(
+                upper_bound(&[1.0; 90], q, 0.05),
+                Err(Error::Setting { .. })
+            ));
         }
         assert!(matches!(type7(&[1.0], 1.5), Err(Error::Setting { .. })));
         assert!(trials_with_overruns(0.9, 0, 1.0).is_err());

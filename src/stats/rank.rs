@@ -43,9 +43,7 @@ pub fn walsh_estimate(values: &[f64], alpha: f64) -> Result<Estimate, Error> {
     let n = values.len();
     let needed = units_for(alpha);
     check_count(n, needed)?;
-    if values.iter().all(|value| *value == values[0]) {
-        return Err(Error::NoSpread { n });
-    }
+    super::mean::moments(values)?;
     let mut averages = walsh_averages(values);
     let point = median(&mut averages)?;
     let k = Distribution::of_untied(n).largest_rank(alpha);
@@ -127,14 +125,20 @@ mod tests {
 
     #[test]
     fn few_values() {
-        let none = Err(Error::TooFew { found: 0, needed: 1 });
+        let none = Err(Error::TooFew {
+            found: 0,
+            needed: 1,
+        });
         assert_eq!(hodges_lehmann(&[]), none);
         assert_eq!(hodges_lehmann(&[0.25]), Ok(0.25));
         assert_eq!(median(&mut [3.0, 1.0]), Ok(2.0));
         let values = [0.1, -0.2, 0.3, 0.7];
         assert_eq!(
             walsh_estimate(&values, 0.05),
-            Err(Error::TooFew { found: 4, needed: 5 })
+            Err(Error::TooFew {
+                found: 4,
+                needed: 5
+            })
         );
         assert!(walsh_estimate(&[0.1, -0.2, 0.3, 0.7, 0.4], 0.05).is_ok());
     }
@@ -145,7 +149,13 @@ mod tests {
             hodges_lehmann(&[0.1, f64::NAN]),
             Err(Error::NotFinite { index: 1 })
         );
-        assert_eq!(median(&mut [f64::INFINITY]), Err(Error::NotFinite { index: 0 }));
-        assert_eq!(walsh_estimate(&[0.5; 9], 0.05), Err(Error::NoSpread { n: 9 }));
+        assert_eq!(
+            median(&mut [f64::INFINITY]),
+            Err(Error::NotFinite { index: 0 })
+        );
+        assert_eq!(
+            walsh_estimate(&[0.5; 9], 0.05),
+            Err(Error::NoSpread { n: 9 })
+        );
     }
 }

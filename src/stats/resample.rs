@@ -234,7 +234,10 @@ fn mean_and_sd(values: &[f64]) -> (f64, f64) {
 fn acceleration(values: &[f64]) -> f64 {
     let n = values.len() as f64;
     let total = exact_sum(values.iter().copied());
-    let without: Vec<f64> = values.iter().map(|value| (total - value) / (n - 1.0)).collect();
+    let without: Vec<f64> = values
+        .iter()
+        .map(|value| (total - value) / (n - 1.0))
+        .collect();
     let mean = exact_mean(&without);
     let cubes = exact_sum(without.iter().map(|value| (mean - value).powi(3)));
     let squares = exact_sum(without.iter().map(|value| (mean - value).powi(2)));
@@ -276,7 +279,8 @@ pub fn sign_flip(differences: &[f64], margin: f64) -> Result<f64, Error> {
     let total = 1u32 << shifted.len();
     let n_reached = (0..total)
         .filter(|signs| {
-            let flip = |(i, value): (usize, &f64)| if signs >> i & 1 == 0 { *value } else { -value };
+            let flip =
+                |(i, value): (usize, &f64)| if signs >> i & 1 == 0 { *value } else { -value };
             shifted.iter().enumerate().map(flip).sum::<f64>() >= line
         })
         .count();
@@ -301,12 +305,19 @@ pub fn sign_flip_sampled(
 ) -> Result<f64, Error> {
     let shifted = shifted(differences, margin)?;
     if count == 0 {
-        return Err(Error::TooFewResamples { found: 0, needed: 1 });
+        return Err(Error::TooFewResamples {
+            found: 0,
+            needed: 1,
+        });
     }
     let line = reached_from(&shifted);
     let reaches = |row: &usize| {
         let mut stream = seed.stream(*row as u64);
-        shifted.iter().map(|value| stream.sign() * value).sum::<f64>() >= line
+        shifted
+            .iter()
+            .map(|value| stream.sign() * value)
+            .sum::<f64>()
+            >= line
     };
     let n_reached = (0..count).filter(reaches).count();
     Ok((1 + n_reached) as f64 / (1 + count) as f64)

@@ -120,7 +120,10 @@ fn rows_that_do_not_fit_are_refused() {
     let short = vec![vec![0, 1]; 999];
     assert_eq!(
         bca(&values, 0.05, Resamples::Rows(&short)),
-        Err(Error::Lengths { found: 2, expected: 3 })
+        Err(Error::Lengths {
+            found: 2,
+            expected: 3
+        })
     );
     let beyond = vec![vec![0, 1, 3]; 999];
     assert!(matches!(
@@ -134,26 +137,62 @@ fn resamples_all_on_one_side_settle_nothing() {
     let values = [0.0, 0.0, 1.0];
     let rows = vec![vec![0, 0, 1]; 999];
     for method in [bca, percentile] {
-        assert_eq!(method(&values, 0.05, Resamples::Rows(&rows)), Err(Error::Unstable));
+        assert_eq!(
+            method(&values, 0.05, Resamples::Rows(&rows)),
+            Err(Error::Unstable)
+        );
     }
 }
 
 #[test]
 fn degenerate_samples_have_no_interval() {
     let seed = Seed::of_digest(SEED);
-    let seeded = Resamples::Seeded { seed: &seed, count: 999 };
+    let seeded = Resamples::Seeded {
+        seed: &seed,
+        count: 999,
+    };
     for method in [studentised, bca, percentile] {
         let run = |values: &[f64]| method(values, 0.05, seeded);
-        assert_eq!(run(&[]), Err(Error::TooFew { found: 0, needed: 2 }));
-        assert_eq!(run(&[0.3]), Err(Error::TooFew { found: 1, needed: 2 }));
+        assert_eq!(
+            run(&[]),
+            Err(Error::TooFew {
+                found: 0,
+                needed: 2
+            })
+        );
+        assert_eq!(
+            run(&[0.3]),
+            Err(Error::TooFew {
+                found: 1,
+                needed: 2
+            })
+        );
         assert_eq!(run(&[0.3; 9]), Err(Error::NoSpread { n: 9 }));
         assert_eq!(run(&[0.3, f64::NAN]), Err(Error::NotFinite { index: 1 }));
-        assert!(matches!(method(&[0.1, 0.2], 0.0, seeded), Err(Error::Level { .. })));
+        assert!(matches!(
+            method(&[0.1, 0.2], 0.0, seeded),
+            Err(Error::Level { .. })
+        ));
     }
-    assert_eq!(sign_flip(&[], 0.0), Err(Error::TooFew { found: 0, needed: 1 }));
-    assert_eq!(sign_flip(&[f64::NAN], 0.0), Err(Error::NotFinite { index: 0 }));
-    assert!(matches!(sign_flip(&[0.1; 21], 0.0), Err(Error::Setting { .. })));
-    assert!(matches!(sign_flip(&[0.1], f64::NAN), Err(Error::Setting { .. })));
+    assert_eq!(
+        sign_flip(&[], 0.0),
+        Err(Error::TooFew {
+            found: 0,
+            needed: 1
+        })
+    );
+    assert_eq!(
+        sign_flip(&[f64::NAN], 0.0),
+        Err(Error::NotFinite { index: 0 })
+    );
+    assert!(matches!(
+        sign_flip(&[0.1; 21], 0.0),
+        Err(Error::Setting { .. })
+    ));
+    assert!(matches!(
+        sign_flip(&[0.1], f64::NAN),
+        Err(Error::Setting { .. })
+    ));
     // Nothing but zeros: every sign vector equals the one seen.
     assert_eq!(sign_flip(&[0.0; 8], 0.0), Ok(1.0));
 }

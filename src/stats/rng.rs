@@ -81,7 +81,11 @@ impl Stream {
 
     /// +1 or −1, each with probability one half.
     pub fn sign(&mut self) -> f64 {
-        if self.0.next_u32() & 1 == 0 { 1.0 } else { -1.0 }
+        if self.0.next_u32() & 1 == 0 {
+            1.0
+        } else {
+            -1.0
+        }
     }
 
     /// Puts `items` in uniformly random order (Fisher–Yates).
@@ -103,7 +107,11 @@ mod tests {
     const SEED: Seed = Seed([7; 32]);
 
     fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+        use std::fmt::Write as _;
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            write!(text, "{byte:02x}").expect("a string takes any text");
+            text
+        })
     }
 
     #[test]
@@ -144,7 +152,10 @@ mod tests {
             counts[stream.below(6) as usize] += 1;
         }
         // Sd of each count is 91.
-        assert!(counts.iter().all(|count| count.abs_diff(10_000) < 460), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| count.abs_diff(10_000) < 460),
+            "{counts:?}"
+        );
         assert!((0..100).all(|_| stream.below(1) == 0));
         let n_up = (0..10_000).filter(|_| stream.sign() > 0.0).count();
         assert!(n_up.abs_diff(5_000) < 250, "{n_up}");

@@ -40,7 +40,10 @@ impl Looks {
                 demand: "more than at the look before",
             });
         }
-        if let Some(look) = looks.iter().find(|look| !(look.share > 0.0 && look.share <= 1.0)) {
+        if let Some(look) = looks
+            .iter()
+            .find(|look| !(look.share > 0.0 && look.share <= 1.0))
+        {
             return Err(Error::Setting {
                 name: "share of a look",
                 value: look.share,
@@ -141,7 +144,11 @@ mod tests {
 
     #[test]
     fn the_level_is_never_overspent() {
-        for plan in [Looks::with_continuation(), Looks::without_continuation(), Looks::once(20)] {
+        for plan in [
+            Looks::with_continuation(),
+            Looks::without_continuation(),
+            Looks::once(20),
+        ] {
             let levels = (0..plan.looks().len()).map(|i| plan.level(i, 0.05).unwrap());
             assert_close(levels.sum(), 0.05, 1e-12);
         }
@@ -150,7 +157,10 @@ mod tests {
     #[test]
     fn levels_are_those_of_the_table() {
         let plan = Looks::with_continuation();
-        for (index, level) in [0.004, 0.0085, 0.0125, 0.0125, 0.0125].into_iter().enumerate() {
+        for (index, level) in [0.004, 0.0085, 0.0125, 0.0125, 0.0125]
+            .into_iter()
+            .enumerate()
+        {
             assert_close(plan.level(index, 0.05).unwrap(), level, 1e-12);
         }
         let last = Looks::without_continuation().level(3, 0.05).unwrap();
@@ -161,7 +171,16 @@ mod tests {
     fn units_choose_the_look() {
         let plan = Looks::with_continuation();
         let found = [5, 6, 9, 10, 20, 39, 40, 99].map(|units| plan.at(units));
-        let expected = [None, Some(0), Some(0), Some(1), Some(3), Some(3), Some(4), Some(4)];
+        let expected = [
+            None,
+            Some(0),
+            Some(0),
+            Some(1),
+            Some(3),
+            Some(3),
+            Some(4),
+            Some(4),
+        ];
         assert_eq!(found, expected);
     }
 
@@ -170,12 +189,27 @@ mod tests {
         // 20 scenes per launch, three repetitions of each: 6.67 new scenes per launch.
         let plan = Looks::with_continuation();
         let per_launch = 20.0 / 3.0;
-        assert_eq!(plan.first_that_can_pass(0.10, per_launch, 0.05), Ok(Some(1)));
+        assert_eq!(
+            plan.first_that_can_pass(0.10, per_launch, 0.05),
+            Ok(Some(1))
+        );
         assert_eq!(plan.first_that_can_pass(0.001, per_launch, 0.05), Ok(None));
-        for (alpha, n) in [(0.05, 29), (0.025, 36), (0.0125, 42), (0.0085, 46), (0.004, 53)] {
+        for (alpha, n) in [
+            (0.05, 29),
+            (0.025, 36),
+            (0.0125, 42),
+            (0.0085, 46),
+            (0.004, 53),
+        ] {
             assert_eq!(units_needed(0.9, alpha), Ok(n));
         }
-        for (alpha, n) in [(0.05, 59), (0.025, 72), (0.0125, 86), (0.0085, 93), (0.004, 108)] {
+        for (alpha, n) in [
+            (0.05, 59),
+            (0.025, 72),
+            (0.0125, 86),
+            (0.0085, 93),
+            (0.004, 108),
+        ] {
             assert_eq!(units_needed(0.95, alpha), Ok(n));
         }
     }
@@ -183,7 +217,12 @@ mod tests {
     #[test]
     fn contradictory_plans_are_refused() {
         let plan = |looks: &[(usize, f64)]| {
-            Looks::new(looks.iter().map(|&(units, share)| Look { units, share }).collect())
+            Looks::new(
+                looks
+                    .iter()
+                    .map(|&(units, share)| Look { units, share })
+                    .collect(),
+            )
         };
         assert!(matches!(plan(&[]), Err(Error::TooFew { .. })));
         for looks in [
@@ -193,7 +232,10 @@ mod tests {
             &[(6, f64::NAN)],
             &[(6, 0.6), (10, 0.6)],
         ] {
-            assert!(matches!(plan(looks), Err(Error::Setting { .. })), "{looks:?}");
+            assert!(
+                matches!(plan(looks), Err(Error::Setting { .. })),
+                "{looks:?}"
+            );
         }
         assert!(Looks::once(20).level(1, 0.05).is_err());
         assert!(Looks::once(20).level(0, 0.0).is_err());

@@ -95,7 +95,7 @@ struct Ranked {
     doubled_w: f64,
     n_nonzero: usize,
     /// Values that were ranked.
-    n_ranked: usize,
+    n_with_rank: usize,
     /// Zeros whose ranks were dropped.
     n_dropped_ranks: usize,
     /// Σ(g³ − g) over groups of equal absolute values that count.
@@ -114,12 +114,14 @@ impl Ranked {
             doubled: Vec::with_capacity(sorted.len()),
             doubled_w: 0.0,
             n_nonzero: 0,
-            n_ranked: sorted.len(),
+            n_with_rank: sorted.len(),
             n_dropped_ranks: 0,
             ties: 0.0,
         };
         let mut before = 0;
-        for group in sorted.chunk_by(|a, b| a.abs() == b.abs()) {
+        #[expect(clippy::float_cmp, reason = "a tie is an equal value, not a near one")]
+        let groups = sorted.chunk_by(|a, b| a.abs() == b.abs());
+        for group in groups {
             // Ranks before + 1 ..= before + g have the mean before + (g + 1) / 2.
             let doubled = 2 * before + group.len() + 1;
             before += group.len();
@@ -155,7 +157,7 @@ impl Ranked {
         if zeros == Zeros::Split {
             return Err(Error::Setting {
                 name: "zeros",
-                value: self.n_ranked as f64 - self.n_nonzero as f64,
+                value: self.n_with_rank as f64 - self.n_nonzero as f64,
                 demand: "dropped for the exact test",
             });
         }
@@ -183,12 +185,11 @@ impl Ranked {
     }
 
     fn normal(&self, alternative: Alternative, correction: bool) -> Result<f64, Error> {
-        let (m, z) = (self.n_ranked as f64, self.n_dropped_ranks as f64);
+        let (m, z) = (self.n_with_rank as f64, self.n_dropped_ranks as f64);
         let mean = (m * (m + 1.0) - z * (z + 1.0)) / 4.0;
-        let variance = (m * (m + 1.0) * (2.0 * m + 1.0)
-            - z * (z + 1.0) * (2.0 * z + 1.0)
-            - self.ties / 2.0)
-            / 24.0;
+        let variance =
+            (m * (m + 1.0) * (2.0 * m + 1.0) - z * (z + 1.0) * (2.0 * z + 1.0) - self.ties / 2.0)
+                / 24.0;
         if variance <= 0.0 {
             return Err(Error::NoSpread { n: self.n_nonzero });
         }
@@ -231,7 +232,7 @@ impl Distribution {
             top += rank;
             for sum in (0..=top).rev() {
                 let with = if sum >= rank { share[sum - rank] } else { 0.0 };
-                share[sum] = (share[sum] + with) / 2.0;
+                share[sum] = f64::midpoint(share[sum], with);
             }
         }
         Self { share }
@@ -277,8 +278,13 @@ mod tests {
     fn exact_values_agree_with_scipy() {
         for case in cases("wsr_exact_") {
             let values = numbers(&case["input"]["y"]);
-            let found =
-                signed_rank(&values, Alternative::Greater, Zeros::Drop, Computation::Exact).unwrap();
+            let found = signed_rank(
+                &values,
+                Alternative::Greater,
+                Zeros::Drop,
+                Computation::Exact,
+            )
+            .unwrap();
             assert_close(found.w, number(&case["output"]["W"]), 0.0);
             assert_close(found.p, number(&case["output"]["p"]), 1e-12);
         }
@@ -338,13 +344,20 @@ mod tests {
                 .unwrap()
                 .p
         };
-        assert_close(p(Computation::Exact), p(Computation::Normal { correction: true }), 0.1);
+        assert_close(
+            p(Computation::Exact),
+            p(Computation::Normal { correction: true }),
+            0.1,
+        );
     }
 
     #[test]
     fn odd_input_is_refused() {
         let test = |values: &[f64], zeros, how| signed_rank(values, Alternative::Less, zeros, how);
-        let none = Err(Error::TooFew { found: 0, needed: 1 });
+        let none = Err(Error::TooFew {
+            found: 0,
+            needed: 1,
+        });
         assert_eq!(test(&[], Zeros::Drop, Computation::Exact), none);
         assert_eq!(test(&[0.0; 5], Zeros::Split, PLAIN), none);
         assert_eq!(
@@ -360,7 +373,12 @@ mod tests {
 
     #[test]
     fn one_value_tells_nothing() {
-        let found = signed_rank(&[3.0], Alternative::TwoSided, Zeros::Drop, Computation::Exact);
+        let found = signed_rank(
+            &[3.0],
+            Alternative::TwoSided,
+            Zeros::Drop,
+            Computation::Exact,
+        );
         assert_eq!(found.map(|found| found.p), Ok(1.0));
     }
 }
