@@ -28,7 +28,7 @@ const LAUNCH_MARGIN: f64 = 0.029_558_802_241_544_43;
 const PASS_LEVEL: f64 = 0.05;
 /// The false-fail rate of 1 % over three statistical checks, as in the built-in policy.
 const FAIL_LEVEL: f64 = 0.01 / 3.0;
-const RESAMPLES: usize = 299;
+const RESAMPLES: usize = 999;
 const TRIALS: u64 = 4_000;
 const CLUSTER: usize = 5;
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/statistics.md");
@@ -87,9 +87,9 @@ fn losses(family: Family, n: usize, mean: f64, stream: &mut Stream) -> Vec<f64> 
 /// Trials of one cell that ended so.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
-    t_pass: u64,
     gate_pass: u64,
     gate_fail: u64,
+    cautious_pass: u64,
     betting_pass: u64,
     clustered_pass: u64,
     clustered_fail: u64,
@@ -97,24 +97,20 @@ struct Tally {
 
 fn trial(family: Family, n: usize, mean: f64, seed: &Seed, tally: &mut Tally) {
     let losses = losses(family, n, mean, &mut seed.stream(0));
-    let by_t = mean_loss(&losses, PASS_LEVEL).expect("a sample").high < MARGIN;
+    let passes = mean_loss(&losses, PASS_LEVEL).expect("a sample").high < MARGIN;
     let is_loss = mean_loss(&losses, FAIL_LEVEL).expect("a sample").low > 0.0;
-    tally.t_pass += u64::from(by_t);
-    let boot = seed.derive("bootstrap");
-    let resamples = Resamples::Seeded {
-        seed: &boot,
-        count: RESAMPLES,
-    };
-    // The wider bound can only pass where Student's t does.
-    let gate = || {
-        cautious_loss(&losses, PASS_LEVEL, resamples)
-            .expect("a sample")
-            .high
-            < MARGIN
-    };
-    let gate_pass = by_t && gate();
-    tally.gate_pass += u64::from(gate_pass);
-    tally.gate_fail += u64::from(!gate_pass && is_loss);
+    tally.gate_pass += u64::from(passes);
+    tally.gate_fail += u64::from(!passes && is_loss);
+    // Resampling takes a hundred times as long; it is done where a pass would be an error.
+    if passes && mean > 0.0 {
+        let boot = seed.derive("bootstrap");
+        let resamples = Resamples::Seeded {
+            seed: &boot,
+            count: RESAMPLES,
+        };
+        let wider = cautious_loss(&losses, PASS_LEVEL, resamples).expect("a sample");
+        tally.cautious_pass += u64::from(wider.high < MARGIN);
+    }
     let clusters: Vec<usize> = (0..n).map(|i| i / CLUSTER).collect();
     let units = if family == Family::Clustered {
         let at = |alpha| clustered_estimate(&losses, &clusters, alpha).expect("clusters");
@@ -156,7 +152,7 @@ fn at_most(count: u64, rate: f64, what: &str) {
 
 fn scene_table() -> String {
     let mut table = String::from(
-        "| losses | n | truth | gate: pass / fail | Student's t alone: pass | betting: pass | \
+        "| losses | n | truth | gate: pass / fail | with the bootstrap: pass | betting: pass | \
          clustered t: pass / fail |\n|---|---|---|---|---|---|---|\n",
     );
     for (family, name) in FAMILIES {
@@ -182,10 +178,15 @@ fn scene_table() -> String {
                     "–".to_owned()
                 };
                 let [pass, fail] = [tally.gate_pass, tally.gate_fail].map(percent);
-                let [by_t, bets] = [tally.t_pass, tally.betting_pass].map(percent);
+                let [cautious, bets] = [tally.cautious_pass, tally.betting_pass].map(percent);
+                let cautious = if mean > 0.0 {
+                    cautious
+                } else {
+                    "–".to_owned()
+                };
                 writeln!(
                     table,
-                    "| {name} | {n} | {truth} | {pass} / {fail} | {by_t} | {bets} | {clustered} |"
+                    "| {name} | {n} | {truth} | {pass} / {fail} | {cautious} | {bets} | {clustered} |"
                 )
                 .expect("a string takes any text");
             }
@@ -208,7 +209,7 @@ fn check_scenes(family: Family, n: usize, mean: f64, tally: &Tally, what: &str) 
         // Exact whatever the distribution.
         at_most(tally.betting_pass, PASS_LEVEL, what);
         if family == Family::Skewed && n >= 60 || family == Family::ZeroInflated {
-            at_most(tally.gate_pass, 1.2 * PASS_LEVEL, what);
+            at_most(tally.cautious_pass, 1.2 * PASS_LEVEL, what);
         }
         if family == Family::Gaussian {
             at_most(tally.gate_pass, PASS_LEVEL, what);

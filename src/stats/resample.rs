@@ -116,7 +116,7 @@ impl Resamples<'_> {
 /// # Errors
 /// Those of [`moments`]; [`Error::Level`]; [`Error::TooFewResamples`] below ten beyond the quantile;
 /// [`Error::Lengths`] and [`Error::Setting`] for rows that do not fit; [`Error::Unstable`] when the
-/// bounds exclude the mean.
+/// bounds exclude the mean or coincide, as for two values.
 ///
 /// Source: Efron & Tibshirani (1993), *An Introduction to the Bootstrap*, section 12.5.
 pub fn studentised(values: &[f64], alpha: f64, resamples: Resamples) -> Result<Estimate, Error> {
@@ -244,8 +244,10 @@ fn acceleration(values: &[f64]) -> f64 {
     cubes / (6.0 * squares.powf(1.5))
 }
 
+/// Refuses bounds that miss their point, or of width zero: two values resample to one mean.
 fn enclosing(estimate: Estimate) -> Result<Estimate, Error> {
-    if estimate.low <= estimate.point && estimate.point <= estimate.high {
+    let encloses = estimate.low <= estimate.point && estimate.point <= estimate.high;
+    if encloses && estimate.low < estimate.high {
         Ok(estimate)
     } else {
         Err(Error::Unstable)

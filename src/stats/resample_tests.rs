@@ -145,6 +145,20 @@ fn resamples_all_on_one_side_settle_nothing() {
 }
 
 #[test]
+fn two_values_give_no_interval_of_width_zero() {
+    let seed = Seed::of_digest(SEED);
+    let seeded = Resamples::Seeded {
+        seed: &seed,
+        count: 999,
+    };
+    // Every resample has no spread or the mean of the sample.
+    assert_eq!(
+        studentised(&[0.0, 0.025], 0.05, seeded),
+        Err(Error::Unstable)
+    );
+}
+
+#[test]
 fn degenerate_samples_have_no_interval() {
     let seed = Seed::of_digest(SEED);
     let seeded = Resamples::Seeded {
