@@ -242,7 +242,7 @@ impl Noise {
 
     /// A bfloat16 of magnitude 1/128 to 1/64, either sign.
     fn bf16(&mut self) -> [u8; 2] {
-        let bits = (self.next() >> 40) as u8;
+        let bits = self.next().to_le_bytes()[5];
         [bits & 0x7f, 0x3c | bits & 0x80]
     }
 }

@@ -94,7 +94,7 @@ mod tests {
     #[test]
     fn a_loss_at_the_margin_settles_by_failing() {
         let text = needed(&spread(0.05, 0.3, 60), 0.05, LEVELS, Units::Scenes);
-        assert_eq!(text, "about 431 more scenes would settle it");
+        assert_eq!(text, "about 432 more scenes would settle it");
     }
 
     #[test]

@@ -107,7 +107,7 @@ fn an_interval_across_the_margin_is_undecided() {
         recall_loss(0.01, 0.3),
         Outcome::Inconclusive,
         "object_recall: the change lies between −7.5 and +5.5 points (95 % bounds, 60 scenes); \
-         down to −5.0 points is allowed; about 295 more scenes would settle it",
+         down to −5.0 points is allowed; about 296 more scenes would settle it",
     );
 }
 
@@ -303,7 +303,7 @@ fn noisy_times_are_undecided() {
         },
         Outcome::Inconclusive,
         "cpu_ms_per_token: the change lies between +2.4 and +56.5 % (95 % bounds, 6 launches); \
-         up to +10.0 % is allowed; about 15 more launches would settle it",
+         up to +10.0 % is allowed; about 16 more launches would settle it",
     );
 }
 

@@ -82,7 +82,7 @@ fn a_fail_shows_what_got_worse_and_where() {
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:e06ea95c90cb… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -123,7 +123,7 @@ fn a_crash_shows_its_cause() {
     Can this be trusted?
       7/60 scenes in both roles, 7 with equal tokens · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:e06ea95c90cb… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -161,7 +161,7 @@ fn a_pass_shows_what_it_rests_on() {
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:e06ea95c90cb… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -232,7 +232,7 @@ fn identical_artifacts_need_no_run() {
       identical artifacts: both roles have the same files, byte for byte
 
     Can this be trusted?
-      built-in policy sha256:e06ea95c90cb… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
     "#);

@@ -2,23 +2,37 @@
 
 use serde_json::Value;
 
+/// Both files of reference values.
+fn all() -> Vec<Value> {
+    let files = [
+        include_str!("../../tests/fixtures/stats/fixtures.json"),
+        include_str!("../../tests/fixtures/stats/more.json"),
+    ];
+    let cases = |text: &str| {
+        let file: Value = serde_json::from_str(text).expect("reference values are JSON");
+        let cases = file["cases"].as_array().expect("they hold a list of cases");
+        cases.clone()
+    };
+    files.iter().flat_map(|text| cases(text)).collect()
+}
+
 /// Cases whose name starts with `family`. Panics when there are none, so no test passes unread.
 pub(crate) fn cases(family: &str) -> Vec<Value> {
-    let file: Value = serde_json::from_str(include_str!("../../tests/golden/stats.json"))
-        .expect("tests/golden/stats.json is JSON");
-    let found: Vec<Value> = file["cases"]
-        .as_array()
-        .expect("it holds a list of cases")
-        .iter()
-        .filter(|case| {
-            case["name"]
-                .as_str()
-                .is_some_and(|name| name.starts_with(family))
-        })
-        .cloned()
-        .collect();
+    let is_of = |case: &Value| {
+        let name = case["name"].as_str();
+        name.is_some_and(|name| name.starts_with(family))
+    };
+    let found: Vec<Value> = all().into_iter().filter(is_of).collect();
     assert!(!found.is_empty(), "no golden case of family {family}");
     found
+}
+
+/// The case called `name`.
+pub(crate) fn find(name: &str) -> Value {
+    let mut found = cases(name);
+    found.retain(|case| case["name"] == name);
+    assert_eq!(found.len(), 1, "cases called {name}");
+    found.remove(0)
 }
 
 /// A number of a case.

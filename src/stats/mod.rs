@@ -6,15 +6,27 @@
 //! Every bound here is one-sided: it misses the truth with probability at most its `alpha`. Too
 //! little data is an error, never an interval of width zero.
 
+pub mod betting;
 pub mod bounded;
+pub mod changepoint;
+pub mod cluster;
 pub mod distribution;
+mod error;
 pub mod mean;
+pub mod multiplicity;
+pub mod paired_proportion;
 pub mod power;
 pub mod proportion;
 pub mod quantile;
 pub mod rank;
+pub mod resample;
+pub mod rng;
 pub mod sample;
+pub mod sequential;
+pub mod signed_rank;
+mod sum;
 
+pub use error::Error;
 pub use sample::{PairedSample, SampleError};
 
 /// How an [`Estimate`] was made.
@@ -29,6 +41,25 @@ pub enum Method {
     NoLoss,
     /// Share of successes with exact bounds; see [`proportion`].
     ClopperPearson,
+    /// Mean with the wider of Student's t and studentised bootstrap bounds; see
+    /// [`bounded::cautious_loss`].
+    TOrBootstrap,
+    /// Mean of clustered values with Student's t bounds over clusters; see [`cluster`].
+    ClusteredT,
+    /// Mean with studentised bootstrap bounds; see [`resample::studentised`].
+    StudentisedBootstrap,
+    /// Mean with BCa bootstrap bounds; see [`resample::bca`].
+    Bca,
+    /// Mean with percentile bootstrap bounds; see [`resample::percentile`].
+    Percentile,
+    /// Mean with bounds by betting; see [`betting`].
+    Betting,
+    /// Hodges–Lehmann estimate with exact bounds; see [`rank::walsh_estimate`].
+    WalshAverages,
+    /// Difference of paired proportions with score bounds; see [`paired_proportion`].
+    Tango,
+    /// Sample quantile with order statistics as bounds; see [`quantile::estimate`].
+    OrderStatistic,
 }
 
 impl Method {
@@ -39,6 +70,15 @@ impl Method {
             Self::LargestSeen => "largest-seen",
             Self::NoLoss => "no-loss",
             Self::ClopperPearson => "clopper-pearson",
+            Self::TOrBootstrap => "student-t-or-bootstrap",
+            Self::ClusteredT => "clustered-t",
+            Self::StudentisedBootstrap => "studentised-bootstrap",
+            Self::Bca => "bca-bootstrap",
+            Self::Percentile => "percentile-bootstrap",
+            Self::Betting => "betting",
+            Self::WalshAverages => "walsh-averages",
+            Self::Tango => "tango",
+            Self::OrderStatistic => "order-statistic",
         }
     }
 }
@@ -87,4 +127,10 @@ impl Estimate {
 }
 
 #[cfg(test)]
+mod calibration_tests;
+#[cfg(test)]
 pub(crate) mod golden;
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod veridict_tests;

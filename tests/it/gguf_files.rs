@@ -354,8 +354,8 @@ fn floats_that_are_not_numbers_are_refused() {
 #[test]
 fn group_scales_name_the_block() {
     let mut file = File::of("wide-tq2_0.gguf");
-    let (five, half) = (5 * 66 + 64, half::f16::from_f32(0.5).to_le_bytes());
-    file.tensor("blk.0.ffn_up.weight").bytes[five..five + 2].copy_from_slice(&half);
+    let (at, half) = (5 * 66 + 64, half::f16::from_f32(0.5).to_le_bytes());
+    file.tensor("blk.0.ffn_up.weight").bytes[at..at + 2].copy_from_slice(&half);
     file.check_refused("and 0.5 (block 5): group scales are not supported");
 }
 
@@ -596,7 +596,7 @@ fn files_beside_a_gguf_win_over_its_metadata() {
     assert_eq!(bundle.stop_ids, [2, 5]);
 }
 
-/// Blocks of one magnitude as Q4_0, 7, 8 and 9 at d = 1.
+/// Blocks of one magnitude as `Q4_0`, 7, 8 and 9 at d = 1.
 fn four_bits(shape: [usize; 2]) -> Tensor {
     let mut bytes = Vec::new();
     for block in 0..shape[0] * shape[1] / 32 {
@@ -614,7 +614,7 @@ fn four_bits(shape: [usize; 2]) -> Tensor {
     }
 }
 
-/// A llama model in Q4_0 whose gate is longer than what is probed before loading.
+/// A llama model in `Q4_0` whose gate is longer than what is probed before loading.
 fn four_bit_llama() -> File {
     const HIDDEN: usize = 512;
     const INTER: usize = 256;

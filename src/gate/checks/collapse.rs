@@ -7,8 +7,8 @@ use super::super::sizing::{MOST_SCENES, Units, more};
 use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
 use super::Case;
-use crate::stats::proportion::{NoTrials, lower_bound, upper_bound};
-use crate::stats::{Estimate, Method};
+use crate::stats::proportion::{lower_bound, upper_bound};
+use crate::stats::{self, Estimate, Method};
 
 /// The score whose fall counts.
 const SCORE: &str = "fact_score";
@@ -56,7 +56,7 @@ impl Case<'_> {
 /// The share with its bounds, and its lower bound at the strict level.
 ///
 /// Source: Clopper & Pearson (1934), *Biometrika* 26(4), 404–413.
-fn estimate(k: u64, n: u64, alpha: f64, strict: f64) -> Result<(Estimate, f64), NoTrials> {
+fn estimate(k: u64, n: u64, alpha: f64, strict: f64) -> Result<(Estimate, f64), stats::Error> {
     let estimate = Estimate {
         point: k as f64 / n as f64,
         low: lower_bound(k, n, alpha)?,

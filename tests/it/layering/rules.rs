@@ -81,7 +81,8 @@ const CRATES: &[(&[&str], &[&str])] = &[
     (&["statrs"], &["stats"]),
     (&["ureq", "object_store", "tar", "flate2"], &["artifact"]),
     (&["p256"], &["attest"]),
-    (&["sha2"], &["units", "artifact"]),
+    (&["sha2"], &["units", "artifact", "stats::rng"]),
+    (&["hmac"], &["stats::rng"]),
     (
         &["rustix", "tempfile"],
         &["durable", "artifact", "store", "run", "model::arena"],
