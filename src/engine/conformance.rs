@@ -73,7 +73,7 @@ pub fn splitting_the_input_changes_no_bit(engine: &mut dyn Engine) {
 /// Feeding at once, in pieces or token by token gives nearly the same logits.
 ///
 /// # Panics
-/// When they differ by more than [`SPLIT_TOLERANCE`].
+/// When they differ by more than `SPLIT_TOLERANCE`.
 pub fn splitting_the_input_changes_little(engine: &mut dyn Engine) {
     let ids = prompt(engine);
     let floats = |bits: Vec<u32>| -> Vec<f32> { bits.into_iter().map(f32::from_bits).collect() };

@@ -1,6 +1,6 @@
 //! Runs a loaded model: token ids in, logits out.
 //!
-//! In: the [`Network`] of a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
+//! In: the [`Network`](crate::model::Network) of a [`ModelBundle`](crate::model::ModelBundle). Out: logits after each token, and outputs
 //! decoded from them. Knows nothing of scenes, roles or clocks.
 
 pub mod bitnet;

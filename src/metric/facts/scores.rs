@@ -23,7 +23,7 @@ pub struct FactScores {
     pub order_accuracy: Score,
     /// Errors per slot, order errors left out; may exceed 1.
     pub slot_error_rate: Score,
-    /// 1 less errors per slot, order errors included, of at least [`LEAST_SLOTS`] slots. Knows
+    /// 1 less errors per slot, order errors included, of at least `LEAST_SLOTS` slots. Knows
     /// nothing of the form: an invalid output scores 0 whatever stands here.
     pub fact_score: Score,
     /// 1 when there is no error.

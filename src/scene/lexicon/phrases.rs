@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-/// Number of a word in a [`Vocabulary`]; [`UNKNOWN`] matches nothing.
+/// Number of a word in a `Vocabulary`; [`UNKNOWN`] matches nothing.
 pub type WordId = u32;
 
 /// The number of every word that no phrase contains.
