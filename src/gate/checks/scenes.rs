@@ -11,16 +11,22 @@ use crate::stats::bounded::mean_loss;
 use crate::stats::{Estimate, PairedSample};
 
 impl Case<'_> {
-    pub(super) fn scene_mean(&self, mut result: CheckResult) -> CheckResult {
-        let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
-            Ok(paired) => paired,
-            Err(problem) => return result.settle(Outcome::Invalid, problem),
-        };
+    /// Enters the means of both roles and gives the scene-wise values behind them.
+    fn means(&self, result: &mut CheckResult) -> Result<PairedSample, String> {
+        let Paired { sample, n_absent } = self.comparison.paired(&self.check.metric)?;
         result.scale = Scale::Difference;
         result.n = sample.n();
         result.n_absent = n_absent;
         result.baseline = sample.baseline_mean();
         result.candidate = sample.candidate_mean();
+        Ok(sample)
+    }
+
+    pub(super) fn scene_mean(&self, mut result: CheckResult) -> CheckResult {
+        let sample = match self.means(&mut result) {
+            Ok(sample) => sample,
+            Err(problem) => return result.settle(Outcome::Invalid, problem),
+        };
         let sign = self.harm_sign();
         let losses: Vec<f64> = sample.differences().iter().map(|d| sign * d).collect();
         let at = |alpha| mean_loss(&losses, alpha);
@@ -66,13 +72,10 @@ impl Case<'_> {
 
     /// The change on the scenes at hand, exact for them.
     pub(super) fn tripwire(&self, mut result: CheckResult) -> CheckResult {
-        let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
-            Ok(paired) => paired,
+        let sample = match self.means(&mut result) {
+            Ok(sample) => sample,
             Err(problem) => return result.settle(Outcome::Invalid, problem),
         };
-        result.scale = Scale::Difference;
-        result.n = sample.n();
-        result.n_absent = n_absent;
         let (Some(base), Some(cand)) = (sample.baseline_mean(), sample.candidate_mean()) else {
             let reason = format!(
                 "{} has no value in both roles on any scene",
@@ -80,7 +83,6 @@ impl Case<'_> {
             );
             return result.settle(Outcome::Invalid, reason);
         };
-        (result.baseline, result.candidate) = (Some(base), Some(cand));
         let change = cand - base;
         result.change = Some(change);
         let sign = self.harm_sign();
@@ -105,16 +107,10 @@ impl Case<'_> {
 
     /// Means of a score that may be any number: a change in it is no share of anything.
     pub(super) fn scene_unbounded(&self, mut result: CheckResult) -> CheckResult {
-        let Paired { sample, n_absent } = match self.comparison.paired(&self.check.metric) {
-            Ok(paired) => paired,
-            Err(problem) => return result.settle(Outcome::Invalid, problem),
-        };
-        result.scale = Scale::Difference;
-        result.n = sample.n();
-        result.n_absent = n_absent;
-        result.baseline = sample.baseline_mean();
-        result.candidate = sample.candidate_mean();
-        result
+        match self.means(&mut result) {
+            Ok(_) => result,
+            Err(problem) => result.settle(Outcome::Invalid, problem),
+        }
     }
 
     /// The mean log ratio on the scenes at hand; what differs in it is no sample of times but the

@@ -4,12 +4,10 @@
 //! reason, and the scores that follow. Pure; nothing but scene, lexicon and text decides.
 
 mod error;
-mod exact;
 mod judge;
 mod scores;
 
 pub use error::{Detail, FactError, Rule};
-pub use exact::{ObjectScores, score};
 pub use scores::FactScores;
 
 use super::Score;
