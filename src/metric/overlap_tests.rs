@@ -280,10 +280,12 @@ proptest! {
             (Profile::Unicode, Tokenizer::unicode()),
         ] {
             let scorer = RougeScorer::with_tokenizer(kinds.to_vec(), tokenizer).unwrap();
-            // The port's Unicode words are those of UAX 29 ("3,5" is one): only scores are compared.
+            // The port's Unicode words are those of UAX 29 ("3,5" is one) and their case is folded
+            // ("ß" is "ss" there, where rouge_score lowers only): only scores are compared.
             let apart = |text: &String| match profile {
                 Profile::Google => text.clone(),
                 Profile::Unicode => {
+                    let text = text.replace('ß', "beta");
                     let lines = text.split('\n').map(|line| profile.words(line).join(" "));
                     lines.collect::<Vec<_>>().join("\n")
                 }
