@@ -13,6 +13,7 @@ use crate::artifact::Resolved;
 use crate::durable::{self, write_atomic};
 use crate::gate::file::ReportFile;
 use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
+use crate::metric::likelihood;
 use crate::metric::outputs::{self, Job, Said};
 use crate::record::{Role, RunRecord, SceneSetIdentity};
 use crate::report::{Report, json, markdown, terminal};
@@ -114,6 +115,7 @@ fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
         id: scene.id.clone(),
         prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
+        references: scene.references.clone(),
     };
     set.scenes.iter().map(input).collect()
 }
@@ -131,6 +133,7 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         pairs_per_launch: effort.pairs,
         threads: effort.threads,
         max_new_tokens: effort.max_new_tokens,
+        read_scenes: effort.likelihood_scenes,
         memory_runs: MEMORY_RUNS,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
         ..Effort::default()
@@ -168,6 +171,7 @@ fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
             scores.extend(scored.map(|scored| scored.scores));
         }
     }
+    likelihood::enter(&mut scores, [&records[0], &records[1]]);
     let [baseline_scores, candidate_scores] = scores;
     let [baseline, candidate] = records;
     [

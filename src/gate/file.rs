@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
+use super::likelihood_file::LikelihoodsFile;
 use super::policy::{Lane, Policy};
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
@@ -48,6 +49,10 @@ pub struct ReportFile {
     /// How the outputs agree token by token; absent when nothing was run.
     #[serde(default)]
     pub agreement: Option<AgreementFile>,
+    /// What both models make of the references and of each other's outputs; absent when nothing was
+    /// read.
+    #[serde(default)]
+    pub likelihoods: Option<LikelihoodsFile>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
 }
@@ -254,6 +259,7 @@ impl ReportFile {
                 .map(WorstSceneFile::from)
                 .collect(),
             agreement: Some(AgreementFile::of(comparison)),
+            likelihoods: LikelihoodsFile::of(comparison),
             evidence: Some(EvidenceFile {
                 baseline_scores: scores(comparison.baseline_scores()),
                 candidate_scores: scores(comparison.candidate_scores()),
@@ -282,6 +288,7 @@ impl ReportFile {
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             agreement: None,
+            likelihoods: None,
             evidence: None,
         }
     }

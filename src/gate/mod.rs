@@ -12,6 +12,7 @@
 mod checks;
 pub mod comparison;
 pub mod file;
+pub mod likelihood_file;
 pub mod policy;
 mod policy_toml;
 pub(crate) mod rule;
@@ -112,10 +113,13 @@ fn scene_mismatch(record: &RunRecord, policy: &Policy) -> Vec<String> {
     let (found, wanted) = (&record.scenes, &policy.scenes);
     let digest = found.scenes_sha256.to_string();
     let demanded = wanted.digest.map(|digest| digest.to_string());
+    let lexicon = found.lexicon_sha256.to_string();
+    let demanded_lexicon = wanted.lexicon.map(|digest| digest.to_string());
     [
         ("set", &found.name, &wanted.set),
         ("version", &found.version, &wanted.version),
         ("digest", &digest, &demanded),
+        ("lexicon", &lexicon, &demanded_lexicon),
     ]
     .into_iter()
     .filter_map(|(what, found, wanted)| {

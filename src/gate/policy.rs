@@ -63,6 +63,10 @@ pub struct ScenesPolicy {
     pub version: Option<String>,
     /// SHA-256 of the set's `scenes.jsonl`; `None` accepts any.
     pub digest: Option<Sha256>,
+    /// SHA-256 of the lexicon that summaries are read by, extensions included; `None` accepts that of
+    /// the set, extended or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Sha256>,
     /// Fewest scenes with a value in both roles, at least [`MIN_SCENES`].
     pub min_scenes: usize,
 }
@@ -89,6 +93,10 @@ pub struct Effort {
     pub threads: usize,
     /// Limit of new tokens per output.
     pub max_new_tokens: usize,
+    /// Scenes whose references and outputs both models read, to say how likely they find them; 0
+    /// leaves that out. Decides nothing. Policies of older reports do not name it.
+    #[serde(default)]
+    pub likelihood_scenes: usize,
     /// Seconds after which a scene counts as hung.
     pub scene_timeout_s: u64,
 }
@@ -183,6 +191,7 @@ impl Policy {
                 set: Some("cenas-pt".to_owned()),
                 version: None,
                 digest: None,
+                lexicon: None,
                 min_scenes: MIN_SCENES,
             },
             confidence: Confidence {
@@ -194,6 +203,7 @@ impl Policy {
                 pairs: 20,
                 threads: 1,
                 max_new_tokens: 160,
+                likelihood_scenes: 100,
                 scene_timeout_s: 300,
             },
             checks: vec![

@@ -31,6 +31,7 @@ struct ScenesToml {
     set: Option<String>,
     version: Option<String>,
     digest: Option<String>,
+    lexicon: Option<String>,
     min_scenes: Option<usize>,
 }
 
@@ -48,6 +49,7 @@ struct EffortToml {
     pairs: Option<usize>,
     threads: Option<usize>,
     max_new_tokens: Option<usize>,
+    likelihood_scenes: Option<usize>,
     scene_timeout_s: Option<u64>,
 }
 
@@ -81,7 +83,10 @@ const KEYS: &[(&str, &[&str])] = &[
             "check",
         ],
     ),
-    ("scenes", &["set", "version", "digest", "min_scenes"]),
+    (
+        "scenes",
+        &["set", "version", "digest", "lexicon", "min_scenes"],
+    ),
     ("confidence", &["false_pass", "false_fail"]),
     (
         "effort",
@@ -90,6 +95,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "pairs",
             "threads",
             "max_new_tokens",
+            "likelihood_scenes",
             "scene_timeout_s",
         ],
     ),
@@ -145,11 +151,10 @@ impl GateToml {
                 .map(|(i, check)| check.into_check(i))
                 .collect()
         });
-        let digest = self
-            .scenes
-            .digest
-            .map(|text| read_digest(&text))
-            .transpose()?;
+        let pinned =
+            |key: &str, text: Option<String>| text.map(|text| read_digest(key, &text)).transpose();
+        let digest = pinned("scenes.digest", self.scenes.digest)?;
+        let lexicon = pinned("scenes.lexicon", self.scenes.lexicon)?;
         // A named set is not also bound to the built-in one's version, and the other way round.
         let set = self.scenes.set.or(base.scenes.set);
         Ok(Policy {
@@ -159,6 +164,7 @@ impl GateToml {
                 set,
                 version: self.scenes.version,
                 digest,
+                lexicon,
                 min_scenes: self.scenes.min_scenes.unwrap_or(base.scenes.min_scenes),
             },
             confidence: Confidence {
@@ -185,6 +191,7 @@ impl EffortToml {
             pairs: self.pairs.unwrap_or(base.pairs),
             threads: self.threads.unwrap_or(base.threads),
             max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens),
+            likelihood_scenes: self.likelihood_scenes.unwrap_or(base.likelihood_scenes),
             scene_timeout_s: self.scene_timeout_s.unwrap_or(base.scene_timeout_s),
         }
     }
@@ -227,11 +234,11 @@ impl MarginToml {
     }
 }
 
-fn read_digest(text: &str) -> Result<Sha256, PolicyError> {
+fn read_digest(key: &str, text: &str) -> Result<Sha256, PolicyError> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     digits
         .parse()
-        .map_err(|error| refusal("scenes.digest", format!("{error}").as_str()))
+        .map_err(|error| refusal(key, format!("{error}").as_str()))
 }
 
 fn refusal(key: &str, problem: &str) -> PolicyError {
@@ -393,7 +400,7 @@ mod tests {
         );
         refused(
             "[scenes]\nteam = 1\n",
-            "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, min_scenes",
+            "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, lexicon, min_scenes",
         );
     }
 
@@ -529,6 +536,7 @@ mod tests {
         };
         assert_eq!(key("[scenes]\nmin_scenes = 59\n"), "scenes.min_scenes");
         assert_eq!(key("[scenes]\ndigest = \"abc\"\n"), "scenes.digest");
+        assert_eq!(key("[scenes]\nlexicon = \"abc\"\n"), "scenes.lexicon");
         assert_eq!(key("[effort]\nlaunches = 3\n"), "effort.launches");
         assert_eq!(key("[effort]\nthreads = 0\n"), "effort.threads");
         assert_eq!(

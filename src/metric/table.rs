@@ -11,10 +11,10 @@ const NEVER: &str = "";
 
 /// Every metric: what is gated first, then what is only reported, then the costs.
 pub const METRICS: &[Metric] = &[
-    // Gated. Version 2 of `valid`: more flags; of the shares of objects: mentions are read by more
-    // rules.
+    // Gated. Versions 2 and 3 of `valid`: more flags, which `fact_score` and `collapse_rate` follow;
+    // of the shares of objects: mentions are read by more rules.
     at_version(
-        2,
+        3,
         text("valid", Higher, "1 when no form flag is set", NEVER, |l| {
             flag(l.form.is_valid())
         }),
@@ -40,12 +40,15 @@ pub const METRICS: &[Metric] = &[
             NO_SALIENT,
         ),
     ),
-    text(
-        "fact_score",
-        Higher,
-        "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
-        NEVER,
-        fact_score,
+    at_version(
+        2,
+        text(
+            "fact_score",
+            Higher,
+            "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
+            NEVER,
+            fact_score,
+        ),
     ),
     text(
         "chrf_pp",
@@ -55,6 +58,7 @@ pub const METRICS: &[Metric] = &[
         |l| overlap(l.chrf_pp),
     ),
     Metric {
+        version: 2,
         unit: "fraction",
         range: (0.0, 1.0),
         absent: "only a comparison has it",
@@ -163,6 +167,13 @@ pub const METRICS: &[Metric] = &[
             NEVER,
             |l| flag(l.form.is_loop),
         ),
+    ),
+    text(
+        "disorder",
+        Lower,
+        "1 when the words stand in an order that Portuguese does not have",
+        NEVER,
+        |l| flag(l.form.is_disordered),
     ),
     text(
         "echo",
@@ -294,6 +305,41 @@ pub const METRICS: &[Metric] = &[
             |l| Score::Value(l.n_english as f64),
         ))
     },
+    // Likelihoods, reported.
+    bits(
+        "ref_bits_per_byte",
+        Lower,
+        "bits per byte of the references, mean over them",
+    ),
+    bits(
+        "own_bits_per_byte",
+        Neither,
+        "bits per byte of the output under the model that wrote it",
+    ),
+    bits(
+        "cross_bits_per_byte",
+        Lower,
+        "bits per byte of the output under the other model",
+    ),
+    distance(
+        "kld_mean",
+        Lower,
+        "divergence of next-token distributions on the references, mean over tokens",
+    ),
+    distance(
+        "kld_p99",
+        Lower,
+        "divergence of next-token distributions on the references, 99 % quantile",
+    ),
+    Metric {
+        unit: "fraction",
+        range: (0.0, 1.0),
+        ..distance(
+            "top1_agreement",
+            Higher,
+            "share of tokens of the references where both models find the same one most probable",
+        )
+    },
     // Costs.
     Metric {
         unit: "tokens",
@@ -417,6 +463,25 @@ const fn unbounded(metric: Metric) -> Metric {
 
 const fn at_version(version: u32, metric: Metric) -> Metric {
     Metric { version, ..metric }
+}
+
+/// Bits per byte of a text that was read.
+const fn bits(id: &'static str, better: Better, summary: &'static str) -> Metric {
+    Metric {
+        unit: "bits/byte",
+        better,
+        absent: "the scene was not read, or the text is empty",
+        ..cost(id, "bits/byte", summary)
+    }
+}
+
+/// How far two models are from each other.
+const fn distance(id: &'static str, better: Better, summary: &'static str) -> Metric {
+    Metric {
+        better,
+        absent: "only a comparison of models with the same tokenizer has it",
+        ..cost(id, "nats", summary)
+    }
 }
 
 const fn cost(id: &'static str, unit: &'static str, summary: &'static str) -> Metric {

@@ -11,7 +11,8 @@ use serde::Serialize;
 
 use super::file::Error;
 use super::{
-    Failure, Launch, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation, PlanSummary, Role,
+    Failure, Launch, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation, PlanSummary,
+    Reading, Role,
 };
 use crate::units::Sha256;
 
@@ -61,6 +62,13 @@ pub enum Entry<'a> {
         baseline: &'a Launch,
         /// The candidate's half.
         candidate: &'a Launch,
+    },
+    /// The texts of one scene of the likelihood pass.
+    Readings {
+        /// Whose.
+        role: Role,
+        /// What was made of them.
+        readings: &'a [Reading],
     },
     /// The end of a model's run.
     Failure {

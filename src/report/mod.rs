@@ -5,6 +5,7 @@
 
 pub mod escape;
 pub mod json;
+mod likelihood;
 pub mod markdown;
 pub mod scores;
 pub mod terminal;
@@ -256,6 +257,7 @@ fn trust(file: &ReportFile) -> Vec<String> {
     let mut lines: Vec<String> = evidence
         .map(|evidence| evidence_line(evidence, file.agreement.as_ref()))
         .collect();
+    lines.extend(file.likelihoods.iter().flat_map(likelihood::lines));
     lines.extend(file.evidence.iter().map(machine_line));
     lines.push(format!(
         "{} {} · {}",

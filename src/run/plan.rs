@@ -40,6 +40,8 @@ pub struct Effort {
     pub batch: usize,
     /// Scenes written again alone, for their times and to see that outputs repeat.
     pub timed_scenes: usize,
+    /// Scenes whose texts both models read; 0 leaves the likelihood pass out.
+    pub read_scenes: usize,
     /// Runs of the memory pass per role.
     pub memory_runs: usize,
     /// Longest time one natural output may take; a batch may take as much for each of its scenes.
@@ -60,6 +62,7 @@ impl Default for Effort {
             max_new_tokens: 128,
             batch: 8,
             timed_scenes: 20,
+            read_scenes: 100,
             memory_runs: 3,
             scene_timeout: Duration::from_secs(120),
             load_timeout: Duration::from_secs(300),
@@ -159,6 +162,11 @@ impl RunPlan {
         self.effort.timed_scenes.min(self.scene_order.len())
     }
 
+    /// Scenes whose texts both models read: the first of `scene_order`.
+    pub fn n_read(&self) -> usize {
+        self.effort.read_scenes.min(self.scene_order.len())
+    }
+
     /// The plan as it stands in the record.
     ///
     /// * `scene_ids`: ids of the caller's scenes, in the caller's order
@@ -173,6 +181,7 @@ impl RunPlan {
                 .collect(),
             batch: self.effort.batch,
             n_timed: self.n_timed(),
+            n_read: self.n_read(),
             n_launches: self.launches.len(),
             pairs_per_launch: self.effort.pairs_per_launch,
             segment_tokens,

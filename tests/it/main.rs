@@ -13,6 +13,7 @@ mod inspect;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
+mod likelihood;
 mod model_files;
 mod parity;
 mod plain;

@@ -58,6 +58,7 @@ pub(crate) fn judge_check(comparison: &Comparison, policy: &Policy, check: &Chec
         Rule::ValidRate => case.valid_rate(result),
         Rule::Launches(cost) => case.launches(result, cost),
         Rule::NaturalShown(time) => case.natural(result, time),
+        Rule::DistanceShown(distance) => case.distance(result, distance),
         Rule::LoadShown => case.load(result),
         Rule::Peak => case.peak(result),
     }
