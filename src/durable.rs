@@ -103,6 +103,32 @@ pub fn reserve_directory(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// A directory for intermediate files; removed with everything in it when dropped.
+#[derive(Debug)]
+pub struct Scratch(tempfile::TempDir);
+
+impl Scratch {
+    /// Makes one in the system's folder for temporary files.
+    ///
+    /// * `prefix`: how its name begins
+    ///
+    /// # Errors
+    /// [`Error`] when it cannot be made.
+    pub fn new(prefix: &str) -> Result<Self, Error> {
+        let made = tempfile::Builder::new().prefix(prefix).tempdir();
+        made.map(Self).map_err(|source| Error {
+            operation: "make a temporary directory in",
+            path: std::env::temp_dir(),
+            source,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 /// A directory that appears under its name complete, or never.
 ///
 /// It is filled under a hidden name beside the wanted one, `.NAME.vv-eval-partial`, and renamed at

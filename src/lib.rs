@@ -32,6 +32,8 @@ pub mod metric;
 
 pub mod gate;
 
+pub mod selftest;
+
 pub mod report;
 
 pub mod cli;

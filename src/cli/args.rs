@@ -1,6 +1,7 @@
 //! The command line as typed; what it means is decided in `settings`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -28,6 +29,10 @@ configuration, input) · 4 internal error. Only 0 may merge.";
 pub enum Command {
     /// Run two models on the same scenes and judge the candidate.
     Compare(Compare),
+    /// Say whether this machine is fit to measure, and what to change.
+    Doctor(Doctor),
+    /// Prove that the gate can fail: planted harms must be caught, with the right exit code.
+    Selftest(Selftest),
     /// Score given texts against a scene set, without a model.
     Score(Score),
     /// Generate, import, check and describe scene sets.
@@ -83,6 +88,21 @@ pub struct Compare {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
+    /// Begin no further launch after so long, e.g. `90s`, `20m`, `1h`; what was measured by then is
+    /// judged.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Go on from the journal of a killed run: the one in --out DIR, else the newest one of these
+    /// models below reports/.
+    #[arg(long)]
+    pub resume: bool,
+    /// Write all outputs again instead of taking over those of an earlier run of the same model,
+    /// scene, prompt and program. Times and memory are never taken over.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Add launches with the baseline in both places, which show what noise looks like here.
+    #[arg(long)]
+    pub control: bool,
     /// Measure even when both models are the same files.
     #[arg(long)]
     pub force_run: bool,
@@ -95,6 +115,79 @@ pub struct Compare {
     /// Let the exit code show the computed outcome of a planted run.
     #[arg(long, hide = true)]
     pub judge_scripted: bool,
+}
+
+/// Reads `90s`, `20m`, `1.5h` or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, seconds) = match text.char_indices().last() {
+        Some((end, 's')) => (&text[..end], 1.0),
+        Some((end, 'm')) => (&text[..end], 60.0),
+        Some((end, 'h')) => (&text[..end], 3600.0),
+        _ => (text, 1.0),
+    };
+    let wrong = || format!("`{text}` is no time; write 90s, 20m or 1h");
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number * seconds;
+    if !(seconds > 0.0 && seconds <= 30.0 * 86_400.0) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  vv-eval doctor
+  vv-eval doctor --out /srv/reports --policy gate.toml
+
+Exit codes: 0 fit, or merely poor · 1 times or memory could not be decided here.";
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub struct Doctor {
+    /// Policy whose threads are meant (default: as for `compare`).
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where reports will be written (default: reports/).
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+const SELFTEST_EXAMPLES: &str = "\
+Examples:
+  vv-eval selftest
+  vv-eval selftest --quick
+  vv-eval selftest --case slow-10 --case crash --keep target/selftest
+  vv-eval selftest --list
+
+Every case is a whole `compare` of this very program, started through a shell as a CI job would. \
+Exit codes: 0 all caught · 1 not.";
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+#[command(after_help = SELFTEST_EXAMPLES)]
+pub struct Selftest {
+    /// Run only this case; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub case: Vec<String>,
+    /// Leave out the cases that take times, which need minutes.
+    #[arg(long)]
+    pub quick: bool,
+    /// Show the cases and what is expected of each, and run none.
+    #[arg(long)]
+    pub list: bool,
+    /// Folder of the reference models.
+    #[arg(long, value_name = "DIR", default_value = "eval-sets/reference-models")]
+    pub models: PathBuf,
+    /// Scene set (default: the newest cenas-pt below eval-sets/).
+    #[arg(long, value_name = "SET", default_value = "cenas-pt")]
+    pub scenes: String,
+    /// Keep every case's reports in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
 }
 
 const SCORE_EXAMPLES: &str = "\
@@ -388,6 +481,18 @@ pub enum Format {
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        use std::time::Duration;
+        for (text, seconds) in [("90s", 90.0), ("20m", 1200.0), ("1.5h", 5400.0), ("7", 7.0)] {
+            let expected = Duration::from_secs_f64(seconds);
+            assert_eq!(super::duration(text), Ok(expected), "{text}");
+        }
+        for text in ["", "m", "-1s", "0", "nan", "infm", "20 m", "5d", "1e9h"] {
+            assert!(super::duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

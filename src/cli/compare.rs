@@ -22,6 +22,9 @@ use crate::run::{
 };
 use crate::scene::{Scene, SceneSet, prompt};
 
+/// Control launches, where they are asked for.
+const CONTROLS: usize = 6;
+
 /// Fresh runs of the memory pass per role.
 const MEMORY_RUNS: usize = 3;
 
@@ -106,6 +109,11 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
         },
         worker,
         journal_dir: settings.out.clone(),
+        resumes: settings.resumes,
+        cache_dir: settings
+            .cache_dir
+            .as_ref()
+            .map(|folder| folder.join("outputs")),
     })
 }
 
@@ -133,6 +141,8 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         max_new_tokens: effort.max_new_tokens,
         memory_runs: MEMORY_RUNS,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
+        budget: settings.budget,
+        controls: if settings.has_control { CONTROLS } else { 0 },
         ..Effort::default()
     };
     RunPlan::new(&seeds, n_scenes, effort)

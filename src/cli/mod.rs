@@ -4,6 +4,7 @@
 
 pub mod args;
 mod compare;
+mod doctor;
 pub mod exit;
 mod inspect;
 mod model;
@@ -11,6 +12,7 @@ mod output;
 mod progress;
 mod scenes;
 mod score;
+mod selftest;
 mod settings;
 
 use std::ffi::OsString;
@@ -100,6 +102,8 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }

@@ -2,7 +2,7 @@
 
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Failure;
 use super::args::{self, Color, Format, ScoreFormat};
@@ -10,7 +10,7 @@ use crate::artifact::{self, Resolved};
 use crate::durable;
 use crate::gate::Policy;
 use crate::manifest::{ModelOptions, QuantizationMode};
-use crate::record::{LoadSettings, Role};
+use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
 use crate::run::host;
 use crate::scene::lexicon::{BUILT_IN, Lexicon};
@@ -20,6 +20,10 @@ use crate::scene::{Scene, SceneSet};
 const DEFAULT_POLICY: &str = "gate.toml";
 /// Folder of scene sets named by NAME[@VERSION].
 const EVAL_SETS: &str = "eval-sets";
+/// Folder of reports when none is named.
+pub(super) const REPORTS: &str = "reports";
+/// Names the folder of cached outputs.
+const CACHE_VARIABLE: &str = "VV_EVAL_CACHE";
 
 /// What `compare` needs, everything checked that can be checked without running a model.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -36,6 +40,10 @@ pub(super) struct Compare {
     pub(super) force_run: bool,
     pub(super) is_quiet: bool,
     pub(super) judges_planted: bool,
+    pub(super) budget: Option<Duration>,
+    pub(super) resumes: bool,
+    pub(super) cache_dir: Option<PathBuf>,
+    pub(super) has_control: bool,
 }
 
 impl Compare {
@@ -58,8 +66,14 @@ impl Compare {
             let flag = args.i2s_layout.map(args::I2sBlock::values);
             load_settings(options, args.head, stated.or(flag))
         });
+        let newest = || {
+            args.resume
+                .then(|| unfinished(&baseline, &candidate))
+                .flatten()
+        };
         let out = args
             .out
+            .or_else(newest)
             .unwrap_or_else(|| default_out(&baseline, &candidate));
         // Before anything expensive is done: a report nobody can write is worth nothing.
         durable::reserve_directory(&out).map_err(|error| {
@@ -82,6 +96,10 @@ impl Compare {
             force_run: args.force_run,
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
+            budget: args.budget,
+            resumes: args.resume,
+            cache_dir: if args.no_cache { None } else { cache_dir() },
+            has_control: args.control,
         })
     }
 }
@@ -161,7 +179,7 @@ pub(super) fn load_settings(
 }
 
 /// The policy named, else `gate.toml` of the working directory, else the built-in one.
-fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+pub(super) fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
     let path = match named {
         Some(path) => path,
         None if Path::new(DEFAULT_POLICY).exists() => Path::new(DEFAULT_POLICY),
@@ -273,6 +291,36 @@ fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
         .chars()
         .filter(|c| !matches!(c, '-' | ':'))
         .collect();
+    Path::new(REPORTS).join(format!("{time}{}", pair_name(baseline, candidate)))
+}
+
+/// Folder of cached outputs: `VV_EVAL_CACHE`, else `vv-eval` in the user's cache; `None` where
+/// there is neither.
+pub(super) fn cache_dir() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = named(CACHE_VARIABLE) {
+        return Some(PathBuf::from(folder));
+    }
+    let user = named("XDG_CACHE_HOME").map(PathBuf::from);
+    let user = user.or_else(|| Some(PathBuf::from(named("HOME")?).join(".cache")));
+    Some(user?.join("vv-eval"))
+}
+
+/// The newest folder below reports/ in which a comparison of these models was begun and not ended.
+fn unfinished(baseline: &Resolved, candidate: &Resolved) -> Option<PathBuf> {
+    let name = pair_name(baseline, candidate);
+    let found = std::fs::read_dir(REPORTS).ok()?.flatten();
+    found
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(&name))
+        .map(|entry| entry.path())
+        .filter(|path| path.join(journal::FILE_NAME).is_file())
+        .filter(|path| !path.join("report.json").exists())
+        // Names begin with the time.
+        .max()
+}
+
+/// `-<baseline>-vs-<candidate>`, the end of a default folder's name.
+fn pair_name(baseline: &Resolved, candidate: &Resolved) -> String {
     let label = |model: &Resolved| {
         let label = model.version.as_ref().unwrap_or(&model.name);
         let keep = |c: char| {
@@ -284,11 +332,7 @@ fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
         };
         label.chars().take(40).map(keep).collect::<String>()
     };
-    Path::new("reports").join(format!(
-        "{time}-{}-vs-{}",
-        label(baseline),
-        label(candidate)
-    ))
+    format!("-{}-vs-{}", label(baseline), label(candidate))
 }
 
 fn uses_color(color: Color) -> bool {

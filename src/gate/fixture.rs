@@ -156,6 +156,8 @@ fn record(role: Role) -> RunRecord {
             batch: 8,
             n_timed: N_TIMED,
             n_launches: N_LAUNCHES,
+            looks: Vec::new(),
+            stopped: None,
             pairs_per_launch: N_PAIRS,
             segment_tokens: Some(32),
             max_new_tokens: 160,
@@ -177,6 +179,11 @@ fn record(role: Role) -> RunRecord {
         launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
         failure: None,
         notes: Vec::new(),
+        environment: None,
+        controls: Vec::new(),
+        n_repeated_launches: 0,
+        n_resumed: 0,
+        reused_outputs: Vec::new(),
     }
 }
 
@@ -211,10 +218,12 @@ fn output(scene: &str, is_timed: bool) -> OutputObservation {
 fn memory_run() -> MemoryRun {
     MemoryRun {
         load_ns: 20_000_000,
+        load_cpu_ns: None,
         load_peak_bytes: Bytes(90 << 20),
         peak_bytes: Bytes(100 << 20),
         anon_bytes: Bytes(80 << 20),
         file_bytes: Bytes(20 << 20),
+        phases: Vec::new(),
     }
 }
 
@@ -230,10 +239,13 @@ fn launch(role: Role, index: usize) -> Launch {
         wall_ns: scaled(wall_ns, noise),
         cpu_ns: scaled(wall_ns, noise * 0.95),
         went_first: pair.is_multiple_of(2) == (role == Role::Baseline),
+        health: None,
     };
     Launch {
         index,
         decode: (0..N_PAIRS).map(|pair| segment(pair, 64_000_000)).collect(),
         prefill: (0..N_PAIRS).map(|pair| segment(pair, 32_000_000)).collect(),
+        machine: None,
+        pages: None,
     }
 }

@@ -12,6 +12,8 @@
 mod checks;
 pub mod comparison;
 pub mod file;
+pub mod health;
+pub mod machine;
 pub mod policy;
 mod policy_toml;
 pub(crate) mod rule;
@@ -62,11 +64,14 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
         .failure
         .as_ref()
         .map(|failure| format!("the candidate {}", describe(failure)));
-    let checks: Vec<CheckResult> = policy
+    let mut checks: Vec<CheckResult> = policy
         .checks
         .iter()
         .map(|check| checks::judge_check(comparison, policy, check))
         .collect();
+    health::downgrade(&mut checks, &health::flags(base, cand), |metric| {
+        matches!(rule::rule(metric), Some(rule::Rule::Launches(_)))
+    });
 
     let of_run = if !invalid.is_empty() {
         Outcome::Invalid

@@ -3,7 +3,9 @@
 //! Upstream (`run`) writes it, downstream (`metric`, `gate`, `report`) are pure functions of it.
 //! All times are integers in nanoseconds or floats named by unit; unknown is `None`.
 
+pub mod environment;
 pub mod file;
+pub mod health;
 pub mod host;
 pub mod journal;
 pub mod load;
@@ -11,7 +13,9 @@ pub mod observation;
 
 use serde::{Deserialize, Serialize};
 
+pub use environment::{Environment, comparability_key};
 pub use file::Error;
+pub use health::{ArenaPages, MachineRecord, MemoryPhase, SegmentHealth};
 pub use host::HostKey;
 pub use load::{LoadSettings, WorkerFacts};
 pub use observation::{
@@ -69,6 +73,35 @@ pub struct RunRecord {
     pub failure: Option<Failure>,
     /// One sentence each: why a promised pass is missing, or which work had to be repeated.
     pub notes: Vec<String>,
+    /// What surrounded the run; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// Launches with the baseline's files in both workers, this role's half: what the design shows
+    /// where nothing differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<Launch>,
+    /// Launches that had to be repeated because a worker crashed or hung.
+    #[serde(default)]
+    pub n_repeated_launches: usize,
+    /// Times the run was taken up again after it had been killed.
+    #[serde(default)]
+    pub n_resumed: usize,
+    /// Outputs that were taken over from an earlier run of the same model, scene, prompt, program
+    /// and limits. Times and memory never are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused_outputs: Vec<ReusedOutput>,
+}
+
+/// An output of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReusedOutput {
+    /// Scene id.
+    pub scene: String,
+    /// Run that wrote it.
+    pub run_id: String,
+    /// RFC 3339 UTC, when that run began.
+    pub run_at: String,
 }
 
 /// Identity of a model: digests decide, labels inform.
@@ -139,8 +172,15 @@ pub struct PlanSummary {
     /// Scenes written again alone, the first of `scene_ids`: their natural-lane times are known,
     /// and both texts were equal.
     pub n_timed: usize,
-    /// Launches of the latency pass.
+    /// Launches of the latency pass: those that were taken, once the pass is over.
     pub n_launches: usize,
+    /// When the launches are looked at, and which share of each level every look may spend. Without
+    /// any there is one look, after the last launch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<PlannedLook>,
+    /// Why the latency pass ended before its last planned launch; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// Decode pairs in each launch.
     pub pairs_per_launch: usize,
     /// Forced tokens in each decode segment; `None` when the latency pass did not run.
@@ -151,6 +191,16 @@ pub struct PlanSummary {
     pub threads: usize,
     /// Version of the measurement protocol; times under different versions are not compared.
     pub protocol_version: u32,
+}
+
+/// One look of the group-sequential plan.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedLook {
+    /// Launches that must be there.
+    pub launches: usize,
+    /// Share of each level spent here, in (0, 1].
+    pub share: f64,
 }
 
 #[cfg(test)]
@@ -166,6 +216,10 @@ mod tests {
             wall_ns: 10,
             cpu_ns: 9,
             went_first: true,
+            health: Some(SegmentHealth {
+                idle_cpu_ns: 3,
+                ..SegmentHealth::default()
+            }),
         };
         RunRecord {
             schema_version: SCHEMA_VERSION,
@@ -210,6 +264,11 @@ mod tests {
                 batch: 8,
                 n_timed: 1,
                 n_launches: 1,
+                looks: vec![PlannedLook {
+                    launches: 1,
+                    share: 1.0,
+                }],
+                stopped: None,
                 pairs_per_launch: 1,
                 segment_tokens: Some(4),
                 max_new_tokens: 8,
@@ -227,10 +286,12 @@ mod tests {
             planted: None,
             memory: vec![MemoryRun {
                 load_ns: 1,
+                load_cpu_ns: Some(1),
                 load_peak_bytes: Bytes(2),
                 peak_bytes: Bytes(3),
                 anon_bytes: Bytes(4),
                 file_bytes: Bytes(5),
+                phases: Vec::new(),
             }],
             outputs: vec![OutputObservation {
                 scene: "s1".to_owned(),
@@ -248,6 +309,8 @@ mod tests {
                 index: 0,
                 decode: vec![segment.clone()],
                 prefill: vec![segment],
+                machine: Some(MachineRecord::default()),
+                pages: None,
             }],
             failure: Some(Failure {
                 kind: FailureKind::Crashed,
@@ -257,6 +320,11 @@ mod tests {
                 stderr_tail: String::new(),
             }),
             notes: vec!["one".to_owned()],
+            environment: Some(Environment::default()),
+            controls: Vec::new(),
+            n_repeated_launches: 1,
+            n_resumed: 2,
+            reused_outputs: Vec::new(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::health::{ArenaPages, MachineRecord, MemoryPhase, SegmentHealth};
 use crate::units::Bytes;
 
 /// Why an output ended.
@@ -61,6 +62,9 @@ pub struct Segment {
     pub cpu_ns: u64,
     /// Whether this role went first in its pair.
     pub went_first: bool,
+    /// What disturbed it; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<SegmentHealth>,
 }
 
 /// One launch of the latency pass, this role's half.
@@ -73,6 +77,12 @@ pub struct Launch {
     pub decode: Vec<Segment>,
     /// Prefill segments, paired likewise.
     pub prefill: Vec<Segment>,
+    /// The machine over the launch, equal in both roles; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineRecord>,
+    /// Huge pages of this role's worker at the end; `None` where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<ArenaPages>,
 }
 
 /// One run of the memory pass: the model alone in a fresh worker.
@@ -81,6 +91,9 @@ pub struct Launch {
 pub struct MemoryRun {
     /// Accepting the load request → ready to prefill; digest checks excluded.
     pub load_ns: u64,
+    /// The same, CPU time; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_cpu_ns: Option<u64>,
     /// `VmHWM` of the worker after loading.
     pub load_peak_bytes: Bytes,
     /// `VmHWM` of the worker after the longest prompt and output: the gated figure.
@@ -89,6 +102,9 @@ pub struct MemoryRun {
     pub anon_bytes: Bytes,
     /// File-backed resident memory at the end.
     pub file_bytes: Bytes,
+    /// Memory phase by phase: load, inference; empty in older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<MemoryPhase>,
 }
 
 /// What ended a model's run early. Evidence against a candidate; a baseline's makes the run invalid.

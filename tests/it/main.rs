@@ -13,8 +13,11 @@ mod inspect;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
+mod memory;
 mod model_files;
+mod noise;
 mod parity;
 mod plain;
+mod resume;
 mod scenes;
 mod score;
