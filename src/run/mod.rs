@@ -19,6 +19,7 @@ mod passes;
 pub mod plan;
 pub mod probe;
 pub mod protocol;
+mod smoke;
 mod subject;
 mod supervisor;
 pub mod worker;
@@ -29,6 +30,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
+pub use smoke::{SmokeFailure, SmokeTest, smoke};
 pub use subject::load_options;
 pub use worker::worker_main;
 pub use worker_process::WorkerCommand;
