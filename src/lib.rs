@@ -18,6 +18,8 @@ pub mod manifest;
 
 pub mod artifact;
 
+pub mod store;
+
 pub mod scene;
 
 pub mod model;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::store::args::StoreCommand;
 use crate::model::convert;
 
 /// Decides whether a candidate BitNet model may replace the baseline pinned in
@@ -347,6 +348,9 @@ pub struct Inspect {
 pub enum Model {
     /// Write the same weights in another container.
     Convert(Convert),
+    /// What is installed on this host.
+    #[command(flatten)]
+    Store(StoreCommand),
 }
 
 const CONVERT_EXAMPLES: &str = "\

@@ -14,6 +14,7 @@ mod scenes;
 mod score;
 mod selftest;
 mod settings;
+pub mod store;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -109,7 +110,7 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         }
         Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
-        Command::Model { command } => model::run(&command).map(|()| Exit::Pass),
+        Command::Model { command } => model::run(&command),
     };
     done.unwrap_or_else(|failure| {
         explain(&failure);

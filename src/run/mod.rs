@@ -26,6 +26,7 @@ pub mod plan;
 pub mod probe;
 pub mod protocol;
 mod resume;
+mod smoke;
 mod subject;
 mod supervisor;
 pub mod worker;
@@ -37,6 +38,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
+pub use smoke::{SmokeFailure, SmokeTest, smoke};
 pub use subject::load_options;
 pub use worker::worker_main;
 pub use worker_process::WorkerCommand;

@@ -87,7 +87,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["rustix", "tempfile"],
         &["durable", "artifact", "store", "run", "model::arena"],
     ),
-    (&["toml"], &["gate", "scene"]),
+    (&["toml"], &["gate", "scene", "store"]),
     (&["unicode_normalization"], &["metric", "scene", "manifest"]),
     (&["unicode_segmentation"], &["metric", "scene"]),
     (&["clap", "indicatif", "anyhow"], &["cli"]),
