@@ -1,11 +1,12 @@
 //! What was seen: outputs, timed segments, memory snapshots, failures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
 /// Why an output ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A stop token was chosen.
@@ -17,7 +18,7 @@ pub enum StopReason {
 }
 
 /// The natural output of one model on one scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputObservation {
     /// Scene id.
@@ -36,7 +37,7 @@ pub struct OutputObservation {
 }
 
 /// Times of one output written alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NaturalTimes {
     /// Request accepted → first token chosen: tokenisation, prefill, selection.
@@ -48,7 +49,7 @@ pub struct NaturalTimes {
 }
 
 /// One timed stretch of forced decoding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Scene whose prompt and reference were fed.
@@ -64,7 +65,7 @@ pub struct Segment {
 }
 
 /// One launch of the latency pass, this role's half.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
     /// Number of the launch, from 0.
@@ -76,7 +77,7 @@ pub struct Launch {
 }
 
 /// One run of the memory pass: the model alone in a fresh worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryRun {
     /// Accepting the load request → ready to prefill; digest checks excluded.
@@ -92,7 +93,7 @@ pub struct MemoryRun {
 }
 
 /// What ended a model's run early. Evidence against a candidate; a baseline's makes the run invalid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// What happened.
@@ -108,7 +109,7 @@ pub struct Failure {
 }
 
 /// Kinds of [`Failure`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The model's files were refused when loading.

@@ -2,6 +2,7 @@
 
 mod arena;
 mod bad_input;
+mod browser;
 mod common;
 mod compare;
 mod convert;
@@ -16,5 +17,6 @@ mod layering;
 mod model_files;
 mod parity;
 mod plain;
+mod reports;
 mod scenes;
 mod score;
