@@ -71,8 +71,8 @@ fn a_fail_shows_what_got_worse_and_where() {
     load_ms                       20.0 ms      20.0 ms  0.0 %                    3 runs      watched            –
       no interval: ttft_ms (one process per role); load_ms (too few loads)
 
-    Look here first
-      scene-04  missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
+    Look here first (fact_ok: 1 ok → bad, 0 bad → ok)
+      scene-04  omission · missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
         baseline   Um carro passa em scene-04.
         candidate  Um \u{1b}[31mgato\u{202e} @team\n```
       scene-58  chrf_pp −7.8 pt · object_recall −50.0 pt

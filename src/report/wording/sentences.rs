@@ -257,9 +257,11 @@ pub(super) fn decimal_commas(text: &str) -> String {
         let is_mark = c == '.' && {
             let (before, left) = number(&mut (0..i).rev());
             let (after, right) = number(&mut (i + 1..=chars.len()));
-            let ends =
-                |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '.' && c != '_');
-            before > 0 && after > 0 && ends(left) && ends(right)
+            // A point behind the digits ends a sentence, or it is a version's.
+            let behind = chars.get(i + after + 2);
+            let is_version = right == Some('.') && behind.is_some_and(char::is_ascii_digit);
+            let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+            before > 0 && after > 0 && ends(left) && left != Some('.') && ends(right) && !is_version
         };
         out.push(if is_mark { ',' } else { c });
     }
