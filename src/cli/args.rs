@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::store::args::StoreCommand;
 use crate::model::convert;
+use crate::report::wording;
 
 /// Decides whether a candidate BitNet model may replace the baseline pinned in
 /// `model_manifest.json`: both answer the same scenes on this machine, and the verdict says
@@ -34,6 +35,10 @@ pub enum Command {
     Doctor(Doctor),
     /// Prove that the gate can fail: planted harms must be caught, with the right exit code.
     Selftest(Selftest),
+    /// Show a saved report in another format or language, or one scene of it; never judges again.
+    Report(Report),
+    /// List earlier runs and how the candidates' values moved over them.
+    History(History),
     /// Score given texts against a scene set, without a model.
     Score(Score),
     /// Generate, import, check and describe scene sets.
@@ -56,6 +61,12 @@ Examples:
   vv-eval compare eval-sets/reference-models/1.0.0 eval-sets/reference-models/1.1.0
   vv-eval compare models/current models/new --policy gate.toml --out reports/new
   vv-eval compare A B --format json > report.json
+  vv-eval compare A B --lang pt-BR --report html=public/index.html
+
+Written to the output directory, whole, before the exit code is given: report.json, report.md (at \
+most 60,000 characters), summary.md (at most 1,000,000 bytes), report.html, junit.xml and \
+scores.csv. Where GITHUB_STEP_SUMMARY and GITHUB_OUTPUT name files, the summary and the outputs \
+verdict, exit-code and report are added to them.
 
 A MODEL is a manifest file, a directory that holds a model_manifest.json (its files are checked \
 against it), a bare directory, or a GGUF file or the first of its parts, with the tokenizer.json \
@@ -104,6 +115,12 @@ pub struct Compare {
     /// Add launches with the baseline in both places, which show what noise looks like here.
     #[arg(long)]
     pub control: bool,
+    /// Write the report in a format to a file besides; may be given more than once.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report_file)]
+    pub report: Vec<(Format, PathBuf)>,
+    /// Language of reports; keys, ids and codes are the same in both.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
     /// Measure even when both models are the same files.
     #[arg(long)]
     pub force_run: bool,
@@ -189,6 +206,68 @@ pub struct Selftest {
     /// Show no progress.
     #[arg(short, long)]
     pub quiet: bool,
+}
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  vv-eval report reports/20260102T030405Z-1.0.0-vs-1.1.0
+  vv-eval report report.json --format html --lang pt-BR --out relatorio.html
+  vv-eval report report.json --scene patio-07";
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_EXAMPLES)]
+pub struct Report {
+    /// A report.json, or the directory of a run that holds one.
+    #[arg(value_name = "RUN_OR_JSON")]
+    pub from: PathBuf,
+    /// The format.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Language of the texts.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
+    /// Only this scene, both texts side by side; terminal, markdown or html.
+    #[arg(long, value_name = "ID")]
+    pub scene: Option<String>,
+    /// Write to this file, whole or not at all, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  vv-eval history
+  vv-eval history reports --format html --out trend.html";
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+#[command(after_help = HISTORY_EXAMPLES)]
+pub struct History {
+    /// Directory below which reports are looked for.
+    #[arg(value_name = "DIR", default_value = "reports")]
+    pub directory: PathBuf,
+    /// The format.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: HistoryFormat,
+    /// Language of the texts.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
+    /// Write to this file, whole or not at all, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A format of the list of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HistoryFormat {
+    /// Text for people, with a small curve for each metric.
+    #[default]
+    Terminal,
+    /// One object.
+    Json,
+    /// A page with a plot for each metric.
+    Html,
 }
 
 const SCORE_EXAMPLES: &str = "\
@@ -478,8 +557,55 @@ pub enum Format {
     Terminal,
     /// The canonical report.
     Json,
-    /// For pull requests.
+    /// A comment on a pull request.
     Markdown,
+    /// The summary of a job step, with more scenes than the comment.
+    Summary,
+    /// One page, whole in itself.
+    Html,
+    /// JUnit XML, one case per check.
+    Junit,
+    /// One value per row.
+    Csv,
+    /// Annotations as workflow commands.
+    Github,
+}
+
+/// A language of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Brazilian Portuguese.
+    #[value(name = "pt-BR", alias = "pt-br", alias = "pt")]
+    PtBr,
+}
+
+impl Lang {
+    /// The language meant.
+    pub fn lang(self) -> wording::Lang {
+        match self {
+            Self::En => wording::Lang::En,
+            Self::PtBr => wording::Lang::PtBr,
+        }
+    }
+}
+
+/// `FORMAT=FILE`.
+fn report_file(text: &str) -> Result<(Format, PathBuf), String> {
+    let (format, file) = text.split_once('=').ok_or("takes FORMAT=FILE")?;
+    let format = Format::from_str(format, false).map_err(|_| {
+        let known: Vec<String> = Format::value_variants()
+            .iter()
+            .filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        format!("`{format}` is no format; there are {}", known.join(", "))
+    })?;
+    if file.is_empty() {
+        return Err("names no file".to_owned());
+    }
+    Ok((format, PathBuf::from(file)))
 }
 
 #[cfg(test)]

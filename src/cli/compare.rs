@@ -4,18 +4,15 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::args::Format;
+use super::deliver::{Delivery, deliver};
 use super::exit::Exit;
-use super::output::print;
 use super::progress::{Shown, say};
 use super::settings::{self, role_index};
 use crate::artifact::Resolved;
-use crate::durable::{self, write_atomic};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
+use crate::gate::{Comparison, Evidence, JudgeOptions, identical_verdict, judge};
 use crate::metric::outputs::{self, Job, Said};
 use crate::record::{Role, RunRecord, SceneSetIdentity};
-use crate::report::{Report, json, markdown, terminal};
 use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
     run_pair,
@@ -48,7 +45,15 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         }
         _ => measured(settings)?,
     };
-    deliver(settings, &report)
+    let delivery = Delivery {
+        out: &settings.out,
+        format: settings.format,
+        also: &settings.reports,
+        lang: settings.lang,
+        uses_color: settings.uses_color,
+        is_quiet: settings.is_quiet,
+    };
+    deliver(&delivery, &report)
 }
 
 /// Runs both models and judges what was seen.
@@ -76,11 +81,8 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
         judge_planted: settings.judges_planted,
     };
     let verdict = judge(&comparison, &settings.policy, options);
-    Ok(ReportFile::of_comparison(
-        &comparison,
-        &settings.policy,
-        &verdict,
-    ))
+    let file = ReportFile::of_comparison(&comparison, &settings.policy, &verdict);
+    Ok(file.with_scenes(&settings.scenes))
 }
 
 fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
@@ -190,23 +192,4 @@ fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
             scores: candidate_scores,
         },
     ]
-}
-
-/// Writes the reports whole, then prints one; the exit code comes last.
-fn deliver(settings: &settings::Compare, file: &ReportFile) -> Result<Exit, Failure> {
-    let exit = Exit::from(Outcome::from(file.verdict.outcome));
-    let report = Report::of(file, Some(exit.code()));
-    let (json, markdown) = (json::render(file), markdown::render(&report).into_bytes());
-    for (name, bytes) in [("report.json", &json), ("report.md", &markdown)] {
-        write_atomic(&settings.out.join(name), bytes).map_err(Failure::invalid)?;
-    }
-    match settings.format {
-        Format::Terminal => print(terminal::render(&report, settings.uses_color).as_bytes())?,
-        Format::Json => print(&json)?,
-        Format::Markdown => print(&markdown)?,
-    }
-    if !settings.is_quiet {
-        say(&format!("reports in {}", durable::shown(&settings.out)));
-    }
-    Ok(exit)
 }

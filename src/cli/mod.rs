@@ -5,11 +5,14 @@
 pub mod args;
 mod compare;
 mod doctor;
+mod deliver;
 pub mod exit;
+mod history;
 mod inspect;
 mod model;
 mod output;
 mod progress;
+mod report;
 mod scenes;
 mod score;
 mod selftest;
@@ -25,7 +28,7 @@ use clap::Parser as _;
 
 use crate::engine::kernels::Kernel;
 use crate::hint::Hint;
-use crate::report::escape;
+use crate::report::escape::one_line;
 use args::{Cli, Command};
 use exit::Exit;
 
@@ -105,6 +108,8 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         }
         Command::Doctor(args) => doctor::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Report(args) => report::run(&args, cli.color).map(|()| Exit::Pass),
+        Command::History(args) => history::run(&args).map(|()| Exit::Pass),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }
@@ -126,7 +131,7 @@ fn explain(failure: &Failure) {
         let _ = write!(text, "\n  caused by: {cause}");
     }
     for line in text.lines() {
-        progress::say(&escape::one_line(line));
+        progress::say(&one_line(line));
     }
     if let Some(hint) = &failure.hint {
         progress::say(&format!("\nhint: {hint}"));

@@ -12,6 +12,7 @@ use crate::gate::Policy;
 use crate::manifest::{ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
+use crate::report::wording::Lang;
 use crate::run::host;
 use crate::scene::lexicon::{BUILT_IN, Lexicon};
 use crate::scene::{Scene, SceneSet};
@@ -36,6 +37,8 @@ pub(super) struct Compare {
     pub(super) scenes: SceneSet,
     pub(super) out: PathBuf,
     pub(super) format: Format,
+    pub(super) reports: Vec<(Format, PathBuf)>,
+    pub(super) lang: Lang,
     pub(super) uses_color: bool,
     pub(super) force_run: bool,
     pub(super) is_quiet: bool,
@@ -83,6 +86,9 @@ impl Compare {
                 ..Failure::invalid(error)
             }
         })?;
+        for (_, path) in &args.report {
+            reserve_file(path)?;
+        }
         Ok(Self {
             baseline,
             candidate,
@@ -92,6 +98,8 @@ impl Compare {
             scenes,
             out,
             format: args.format,
+            reports: args.report,
+            lang: args.lang.lang(),
             uses_color: uses_color(color),
             force_run: args.force_run,
             is_quiet: args.quiet,
@@ -102,6 +110,26 @@ impl Compare {
             has_control: args.control,
         })
     }
+}
+
+/// Proves that a file can be put at `path` before anything expensive is done.
+fn reserve_file(path: &Path) -> Result<(), Failure> {
+    let hint = "name a file in a writable directory".to_owned();
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    durable::reserve_directory(directory.unwrap_or(Path::new("."))).map_err(|error| Failure {
+        hint: Some(hint.clone()),
+        ..Failure::invalid(error)
+    })?;
+    if path.exists() && !path.is_file() {
+        let shown = durable::shown(path);
+        return Err(Failure::usage(
+            format!("`{shown}` is no regular file"),
+            hint,
+        ));
+    }
+    Ok(())
 }
 
 /// What `score` needs.
@@ -335,7 +363,7 @@ fn pair_name(baseline: &Resolved, candidate: &Resolved) -> String {
     format!("-{}-vs-{}", label(baseline), label(candidate))
 }
 
-fn uses_color(color: Color) -> bool {
+pub(super) fn uses_color(color: Color) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,

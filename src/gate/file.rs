@@ -6,10 +6,12 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
 use super::policy::{Lane, Policy};
+use super::scene_file::{SceneFile, SliceFile};
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
 use crate::metric::{SceneScores, Score, fidelity};
@@ -21,10 +23,10 @@ use crate::units::Sha256;
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// Worst scenes kept ready; the rest can be found from the scores.
-const MOST_WORST_SCENES: usize = 20;
+const MOST_WORST_SCENES: usize = 50;
 
 /// A report as it is saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportFile {
     /// [`SCHEMA_VERSION`].
@@ -48,13 +50,20 @@ pub struct ReportFile {
     /// How the outputs agree token by token; absent when nothing was run.
     #[serde(default)]
     pub agreement: Option<AgreementFile>,
+    /// What is known of each scene, in planned order; empty when nothing was run, and in older
+    /// reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scene_details: Vec<SceneFile>,
+    /// Changes by slice, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceFile>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
 }
 
 /// Agreement of greedy outputs as it is saved: a distance, which has no direction and decides
 /// nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgreementFile {
     /// Scenes that both roles have written.
@@ -92,7 +101,7 @@ impl AgreementFile {
 }
 
 /// The decision as it is saved; fields as in [`Verdict`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerdictFile {
     /// `pass`, `fail`, `inconclusive` or `invalid`.
@@ -108,7 +117,7 @@ pub struct VerdictFile {
 }
 
 /// An outcome as it is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeFile {
     /// As [`super::Outcome::Pass`].
@@ -122,7 +131,7 @@ pub enum OutcomeFile {
 }
 
 /// A check as it is saved; fields and units as in [`CheckResult`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckFile {
     /// Metric id.
@@ -166,7 +175,7 @@ pub struct CheckFile {
 }
 
 /// A scale as it is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScaleFile {
     /// As [`super::Scale::Difference`].
@@ -176,7 +185,7 @@ pub enum ScaleFile {
 }
 
 /// An estimate as it is saved; fields as in [`Estimate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimateFile {
     /// The estimated change.
@@ -194,7 +203,7 @@ pub struct EstimateFile {
 }
 
 /// A worst scene as it is saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorstSceneFile {
     /// Scene id.
@@ -212,7 +221,7 @@ pub struct WorstSceneFile {
 }
 
 /// Raw samples: both records and the scores of their outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceFile {
     /// Scores of the baseline, in planned order.
@@ -226,7 +235,7 @@ pub struct EvidenceFile {
 }
 
 /// Scores of one scene as they are saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SceneScoresFile {
     /// Scene id.
@@ -282,6 +291,8 @@ impl ReportFile {
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             agreement: None,
+            scene_details: Vec::new(),
+            slices: Vec::new(),
             evidence: None,
         }
     }

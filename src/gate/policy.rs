@@ -4,6 +4,7 @@
 //! way it is checked once, so that a check that could never pass, or could never fail, is refused
 //! before anything is run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, rule};
@@ -25,7 +26,7 @@ pub const MIN_LAUNCHES: usize = 4;
 pub const MEMORY_FLOOR: Bytes = Bytes(4 << 20);
 
 /// The rules one comparison is judged by; field names are the keys of `gate.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// [`SCHEMA_VERSION`].
@@ -46,7 +47,7 @@ pub struct Policy {
 }
 
 /// What the verdict is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// A quick look with plug-in statistics.
@@ -54,7 +55,7 @@ pub enum Mode {
 }
 
 /// Which scenes count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScenesPolicy {
     /// Name of the set; `None` accepts any.
@@ -68,7 +69,7 @@ pub struct ScenesPolicy {
 }
 
 /// Error rates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confidence {
     /// Chance that one required check passes at its margin, in (0, 0.5).
@@ -78,7 +79,7 @@ pub struct Confidence {
 }
 
 /// How much work a comparison is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Effort {
     /// Launches of the latency pass.
@@ -94,7 +95,7 @@ pub struct Effort {
 }
 
 /// One thing that is checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// Metric id.
@@ -108,7 +109,7 @@ pub struct Check {
 }
 
 /// How token ids were chosen while the clock ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// The same token ids in both roles.
@@ -118,7 +119,7 @@ pub enum Lane {
 }
 
 /// Largest loss accepted; always > 0 and finite.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Margin {
     /// In the metric's unit.
@@ -135,7 +136,7 @@ pub enum Margin {
 }
 
 /// Where a policy came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Origin {
     /// Compiled in.

@@ -11,6 +11,7 @@ pub mod journal;
 pub mod load;
 pub mod observation;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use environment::{Environment, comparability_key};
@@ -28,7 +29,9 @@ use crate::units::{Bytes, Sha256};
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// Which model of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The model now pinned.
@@ -38,7 +41,7 @@ pub enum Role {
 }
 
 /// What one model was seen to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRecord {
     /// [`SCHEMA_VERSION`].
@@ -105,7 +108,7 @@ pub struct ReusedOutput {
 }
 
 /// Identity of a model: digests decide, labels inform.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelIdentity {
     /// Label from the manifest, or the directory's name.
@@ -130,7 +133,7 @@ pub struct ModelIdentity {
 }
 
 /// One file of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileIdentity {
     /// File name without directories.
@@ -142,7 +145,7 @@ pub struct FileIdentity {
 }
 
 /// Identity of the scene set and of everything that shapes the prompt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SceneSetIdentity {
     /// Name from `set.toml`.
@@ -160,7 +163,7 @@ pub struct SceneSetIdentity {
 }
 
 /// The plan the run followed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSummary {
     /// Hex seed from which every order was drawn; derived from the digests of the inputs.

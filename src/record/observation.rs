@@ -1,12 +1,13 @@
 //! What was seen: outputs, timed segments, memory snapshots, failures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::health::{ArenaPages, MachineRecord, MemoryPhase, SegmentHealth};
 use crate::units::Bytes;
 
 /// Why an output ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A stop token was chosen.
@@ -18,7 +19,7 @@ pub enum StopReason {
 }
 
 /// The natural output of one model on one scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputObservation {
     /// Scene id.
@@ -37,7 +38,7 @@ pub struct OutputObservation {
 }
 
 /// Times of one output written alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NaturalTimes {
     /// Request accepted → first token chosen: tokenisation, prefill, selection.
@@ -49,7 +50,7 @@ pub struct NaturalTimes {
 }
 
 /// One timed stretch of forced decoding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Scene whose prompt and reference were fed.
@@ -68,7 +69,7 @@ pub struct Segment {
 }
 
 /// One launch of the latency pass, this role's half.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
     /// Number of the launch, from 0.
@@ -86,7 +87,7 @@ pub struct Launch {
 }
 
 /// One run of the memory pass: the model alone in a fresh worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryRun {
     /// Accepting the load request → ready to prefill; digest checks excluded.
@@ -108,7 +109,7 @@ pub struct MemoryRun {
 }
 
 /// What ended a model's run early. Evidence against a candidate; a baseline's makes the run invalid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// What happened.
@@ -124,7 +125,7 @@ pub struct Failure {
 }
 
 /// Kinds of [`Failure`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The model's files were refused when loading.

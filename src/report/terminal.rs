@@ -1,7 +1,9 @@
 //! The first screen: at most [`MOST_LINES`] lines, readable without colour.
 
+use super::diff;
 use super::escape::{cut, one_line};
-use super::{Report, Row, wording};
+use super::wording::Lang;
+use super::{Report, Row, WorstView};
 use crate::gate::Outcome;
 
 /// Lines of the first screen.
@@ -28,8 +30,8 @@ pub fn render(report: &Report, color: bool) -> String {
     let mut lines = vec![verdict_line(report, width, color)];
     lines.extend(report.warnings.iter().map(|warning| line(warning)));
     lines.push(String::new());
-    lines.push(wording::WHY.to_owned());
-    lines.extend(reasons(&report.why));
+    lines.push(report.lang.words().why.to_owned());
+    lines.extend(reasons(report));
     lines.extend(last_words(report));
     if !report.rows.is_empty() {
         lines.push(String::new());
@@ -38,14 +40,16 @@ pub fn render(report: &Report, color: bool) -> String {
     }
     if !report.worst.is_empty() {
         lines.push(String::new());
-        lines.push(wording::LOOK_FIRST.to_owned());
+        let title = report.lang.words().look_first;
+        let flips = report.flips.as_ref();
+        lines.push(flips.map_or(title.to_owned(), |flips| format!("{title} ({flips})")));
         // Many checks leave less room for scenes; those are in the other formats too.
         let room =
             MOST_LINES.saturating_sub(lines.len() + report.trust.len() + report.tested.len() + 4);
         lines.extend(worst(report, MOST_SCENES.min(room / 3)));
     }
     lines.push(String::new());
-    lines.push(wording::TRUST.to_owned());
+    lines.push(report.lang.words().trust.to_owned());
     lines.extend(report.trust.iter().map(|text| line(text)));
     let tested = report.tested.iter().map(|text| cut(text, MOST_TESTED));
     lines.extend(tested.map(|text| line(&text)));
@@ -59,7 +63,7 @@ pub fn render(report: &Report, color: bool) -> String {
 
 /// `✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted      exit 1`, the code at the table's edge.
 fn verdict_line(report: &Report, width: usize, color: bool) -> String {
-    let (mark, word) = wording::outcome(report.outcome);
+    let (mark, word) = report.lang.outcome(report.outcome);
     let headline = cut(&one_line(&report.headline), 2 * MOST_TEXT);
     let exit = report.exit.as_deref().unwrap_or("");
     let plain = format!("{mark} {word}   {headline}");
@@ -76,14 +80,16 @@ fn line(text: &str) -> String {
     format!("  {}", cut(&one_line(text), MOST_LINE))
 }
 
-fn reasons(why: &[String]) -> Vec<String> {
+fn reasons(report: &Report) -> Vec<String> {
+    let why = &report.why;
     let mut lines: Vec<String> = why
         .iter()
         .take(MOST_REASONS)
         .map(|reason| line(reason))
         .collect();
     if why.len() > MOST_REASONS {
-        lines.push(format!("  … {} more", why.len() - MOST_REASONS));
+        let more = report.lang.more(why.len() - MOST_REASONS);
+        lines.push(format!("  {more}"));
     }
     lines
 }
@@ -98,7 +104,7 @@ fn last_words(report: &Report) -> Vec<String> {
     let tail = tail
         .iter()
         .map(|text| format!("    {}", cut(&one_line(text), MOST_TEXT)));
-    [format!("  {}", wording::LAST_WORDS)]
+    [format!("  {}", report.lang.words().last_words)]
         .into_iter()
         .chain(tail)
         .collect()
@@ -154,6 +160,8 @@ fn join(
 }
 
 fn worst(report: &Report, most: usize) -> Vec<String> {
+    let words = report.lang.words();
+    let [base, cand] = [words.baseline, words.candidate];
     let mut lines = Vec::new();
     for scene in report.worst.iter().take(most) {
         let cause = cut(&one_line(&scene.cause), MOST_TEXT);
@@ -162,19 +170,47 @@ fn worst(report: &Report, most: usize) -> Vec<String> {
             cut(&one_line(&scene.scene), MOST_TEXT)
         ));
         lines.push(format!(
-            "    baseline   {}",
+            "    {base:<9}  {}",
             cut(&one_line(&scene.baseline_text), MOST_TEXT)
         ));
         lines.push(format!(
-            "    candidate  {}",
+            "    {cand:<9}  {}",
             cut(&one_line(&scene.candidate_text), MOST_TEXT)
         ));
     }
     let hidden = report.n_scenes_worse.saturating_sub(most);
     if hidden > 0 {
-        lines.push(format!("  {}", wording::more_scenes(hidden)));
+        lines.push(format!("  {}", report.lang.more_scenes(hidden)));
     }
     lines
+}
+
+/// One scene: cause, detections, both texts, the words they do not share, references.
+pub fn render_scene(scene: &WorstView, lang: Lang) -> String {
+    let words = lang.words();
+    let [base, cand] = [&scene.baseline_text, &scene.candidate_text].map(|text| one_line(text));
+    let diff = diff::marked(&base, &cand);
+    let mut rows = vec![
+        (words.baseline, base),
+        (words.candidate, cand),
+        ("diff", diff),
+    ];
+    let references = scene.references.iter();
+    rows.extend(references.map(|text| (words.references, one_line(text))));
+    let detections = scene.detections.iter();
+    rows.extend(detections.map(|text| (words.detections, one_line(text))));
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let head = [&scene.scene, &scene.cause].map(|text| cut(&one_line(text), MOST_LINE));
+    let mut lines = vec![head.join("  ").trim_end().to_owned()];
+    lines.extend(
+        rows.iter()
+            .map(|(name, text)| format!("  {name:<width$}  {text}")),
+    );
+    lines.join("\n") + "\n"
 }
 
 fn paint(text: &str, outcome: Option<Outcome>, color: bool) -> String {

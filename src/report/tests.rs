@@ -1,3 +1,4 @@
+use super::markdown::Place;
 use super::*;
 use crate::gate::comparison::{Comparison, Evidence};
 use crate::gate::fixture::{N_SCENES, compare_edited, roles, scale_times, set_scores};
@@ -70,8 +71,8 @@ fn a_fail_shows_what_got_worse_and_where() {
     load_ms                       20.0 ms      20.0 ms  0.0 %                    3 runs      watched            –
       no interval: ttft_ms (one process per role); load_ms (too few loads)
 
-    Look here first
-      scene-04  missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
+    Look here first (fact_ok: 1 ok → bad, 0 bad → ok)
+      scene-04  omission · missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
         baseline   Um carro passa em scene-04.
         candidate  Um \u{1b}[31mgato\u{202e} @team\n```
       scene-58  chrf_pp −7.8 pt · object_recall −50.0 pt
@@ -178,7 +179,7 @@ fn a_planted_harm_is_announced_below_the_verdict() {
         text.lines().nth(1),
         Some("  This verdict does not count: a harm was planted on purpose to test the gate.")
     );
-    assert!(markdown::render(&report).contains("**This verdict does not count"));
+    assert!(markdown::render(&report, Place::Comment).contains("**This verdict does not count"));
 }
 
 /// What is said of the layers, where anything is.
@@ -189,7 +190,7 @@ fn layers_line(edit: impl FnOnce(&mut ModelIdentity, &mut ModelIdentity)) -> Opt
     base.record.model.card = Some("bitnet 1.2M · hf-packed · 4x192/512".into());
     cand.record.model.card = Some("bitnet 1.2M · gguf-q4_0 · 4x192/512".into());
     edit(&mut base.record.model, &mut cand.record.model);
-    same_layers(&base.record.model, &cand.record.model)
+    trust::same_layers(Lang::En, &base.record.model, &cand.record.model)
 }
 
 #[test]
@@ -268,7 +269,7 @@ fn the_first_screen_fits_and_reads_without_colour() {
 #[test]
 fn markdown_starts_with_the_verdict_and_fences_texts() {
     let report = report_of(worse, 1);
-    let text = markdown::render(&report);
+    let text = markdown::render(&report, Place::Comment);
     insta::assert_snapshot!(text.lines().take(12).collect::<Vec<_>>().join("\n"), @r#"
     ## ✗ FAIL — tiny 1.0.0 → 1.1.0 must not be promoted · exit 1
 
@@ -284,13 +285,13 @@ fn markdown_starts_with_the_verdict_and_fences_texts() {
     | hallucination\_rate | 0.0 % | 0.0 % | 0.0 pt \[−4.9, +4.9\] | 60 scenes | +5.0 pt | pass |
     "#);
     assert!(
-        text.contains("````text\nUm \\u{1b}[31mgato\\u{202e} @team\n```\n````\n"),
+        text.contains("````diff\n- Um carro passa em scene-04.\n+ Um \\u{1b}[31mgato\\u{202e} @team\n+ ```\n````\n"),
         "{text}"
     );
     assert!(text.contains("… 50 more scenes lost something"));
     assert!(
         text.trim_end()
-            .ends_with("watched checks are printed and never decide")
+            .ends_with("watched checks are printed and never decide\n\n<!-- vv-eval report -->")
     );
 }
 
@@ -307,18 +308,14 @@ fn markdown_stays_within_its_budget_by_dropping_the_mildest_scenes() {
         },
         1,
     );
-    let text = markdown::render(&report);
+    let text = markdown::render(&report, Place::Comment);
     assert!(text.chars().count() <= markdown::MOST_CHARS);
     assert!(
         text.contains("… 56 more scenes lost something"),
         "four scenes are left"
     );
-    for title in [
-        wording::WHY,
-        wording::CHECKS,
-        wording::TRUST,
-        wording::TESTED,
-    ] {
+    let words = Lang::En.words();
+    for title in [words.why, words.checks, words.trust, words.tested] {
         assert!(text.contains(&format!("### {title}\n")));
     }
 }
@@ -339,7 +336,7 @@ fn hostile_names_stay_inert() {
         terminal.starts_with("✓ PASS   x @team\\u{1b}[2J <img> 1.0.0 → 1.1.0"),
         "{terminal}"
     );
-    let markdown = markdown::render(&report);
+    let markdown = markdown::render(&report, Place::Comment);
     assert!(
         markdown.starts_with("## ✓ PASS — ` x @team\\u{1b}[2J <img> 1.0.0 → 1.1.0 may be"),
         "{markdown}"

@@ -2,6 +2,7 @@
 
 mod arena;
 mod bad_input;
+mod browser;
 mod common;
 mod compare;
 mod convert;
@@ -19,5 +20,6 @@ mod noise;
 mod parity;
 mod plain;
 mod resume;
+mod reports;
 mod scenes;
 mod score;
