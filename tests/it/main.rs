@@ -18,3 +18,4 @@ mod parity;
 mod plain;
 mod scenes;
 mod score;
+mod store;
