@@ -2,10 +2,11 @@
 //!
 //! In: a [`Release`] and the directory its `repo:` URLs are relative to, a directory without a
 //! manifest, or a GGUF file. Out: [`ModelFiles`]. Fetches nothing from a network and
-//! unpacks nothing.
+//! unpacks nothing; [`pack`] makes the archives others unpack.
 
 pub mod digest;
 mod error;
+pub mod pack;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

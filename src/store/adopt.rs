@@ -24,7 +24,10 @@ const ADOPTED: u64 = 0;
 const MAX_VERSION_BYTES: usize = 64;
 
 /// Names of targets at which plain directories stand.
-pub(super) fn plain_targets<'a>(layout: &Layout, targets: &[&'a str]) -> Result<Vec<&'a str>, Error> {
+pub(super) fn plain_targets<'a>(
+    layout: &Layout,
+    targets: &[&'a str],
+) -> Result<Vec<&'a str>, Error> {
     let mut plain = Vec::new();
     for name in targets {
         if links::target_place(layout, name)? == Place::Plain {

@@ -27,7 +27,10 @@ pub(super) fn text(seconds: u64) -> String {
     };
     let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
     let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60)
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
 }
 
 /// Seconds since 1970 of an RFC 3339 text, fractions cut; `None` for anything else.
@@ -131,9 +134,17 @@ mod tests {
     #[test]
     fn what_is_no_moment_is_refused() {
         for wrong in [
-            "", "yesterday", "2025-13-01", "2025-02-29", "2025-11-23T24:00:00Z", "2025-11-23T17:30",
-            "2025-11-23T17:30:00.Z", "2025-11-23T17:30:00+1:00", "1969-12-31T23:59:59Z",
-            "2025-11-2\u{e9}", "+025-11-23",
+            "",
+            "yesterday",
+            "2025-13-01",
+            "2025-02-29",
+            "2025-11-23T24:00:00Z",
+            "2025-11-23T17:30",
+            "2025-11-23T17:30:00.Z",
+            "2025-11-23T17:30:00+1:00",
+            "1969-12-31T23:59:59Z",
+            "2025-11-2\u{e9}",
+            "+025-11-23",
         ] {
             assert_eq!(seconds(wrong), None, "{wrong}");
         }

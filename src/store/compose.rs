@@ -21,7 +21,9 @@ pub(super) struct Mount {
 /// Mounts at or below the models directory, in written order.
 pub(super) fn mounts(text: &str) -> Vec<Mount> {
     let lines = text.lines().enumerate();
-    lines.filter_map(|(index, line)| mount(index + 1, line)).collect()
+    lines
+        .filter_map(|(index, line)| mount(index + 1, line))
+        .collect()
 }
 
 impl Mount {
@@ -43,7 +45,9 @@ fn mount(line: usize, text: &str) -> Option<Mount> {
         None if text.starts_with('-') => short_form(unquoted(item))?,
         None => return None,
     };
-    let is_below = path.strip_prefix(MOUNT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+    let is_below = path
+        .strip_prefix(MOUNT)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
     is_below.then(|| Mount {
         line,
         path: path.to_owned(),
@@ -69,23 +73,48 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: Option<(&str, bool, bool)>) {
         let found = mounts(&format!("services:\n{line}\n"));
-        let found = found.first().map(|it| (it.path.as_str(), it.is_leaf(), it.is_writable));
+        let found = found
+            .first()
+            .map(|it| (it.path.as_str(), it.is_leaf(), it.is_writable));
         assert_eq!(found, expected, "{line}");
     }
 
     #[test]
     fn mounts_are_found_in_both_forms() {
-        check("      - ./models:/app/models:ro # read-only", Some(("/app/models", false, false)));
-        check("      - ./models:/app/models", Some(("/app/models", false, true)));
-        check("      - \"./models/bitnet:/app/models/bitnet:ro\"", Some(("/app/models/bitnet", true, false)));
-        check("      - ./i.json:/app/models/.current_model_info.json:ro,z", Some(("/app/models/.current_model_info.json", true, false)));
-        check("        target: /app/models/bitnet", Some(("/app/models/bitnet", true, false)));
-        check("      - vv_models_volume:/app/models:ro", Some(("/app/models", false, false)));
+        check(
+            "      - ./models:/app/models:ro # read-only",
+            Some(("/app/models", false, false)),
+        );
+        check(
+            "      - ./models:/app/models",
+            Some(("/app/models", false, true)),
+        );
+        check(
+            "      - \"./models/bitnet:/app/models/bitnet:ro\"",
+            Some(("/app/models/bitnet", true, false)),
+        );
+        check(
+            "      - ./i.json:/app/models/.current_model_info.json:ro,z",
+            Some(("/app/models/.current_model_info.json", true, false)),
+        );
+        check(
+            "        target: /app/models/bitnet",
+            Some(("/app/models/bitnet", true, false)),
+        );
+        check(
+            "      - vv_models_volume:/app/models:ro",
+            Some(("/app/models", false, false)),
+        );
     }
 
     #[test]
     fn other_lines_are_left_alone() {
-        for line in ["      # - ./m:/app/models/bitnet", "      - ./x:/app/modelsx", "    image: a:/app", "      - 8080:80"] {
+        for line in [
+            "      # - ./m:/app/models/bitnet",
+            "      - ./x:/app/modelsx",
+            "    image: a:/app",
+            "      - 8080:80",
+        ] {
             check(line, None);
         }
         assert_eq!(mounts("a\n- x:/app/models/b\n")[0].line, 2);

@@ -52,7 +52,12 @@ pub fn examine(layout: &Layout, request: &Request) -> Result<Vec<Finding>, Error
         compose_findings(path, &mut findings)?;
     }
     if let Err(error) = layout.check_format() {
-        findings.push(finding(&layout.root(), error.to_string(), "use the vv-eval that made it", true));
+        findings.push(finding(
+            &layout.root(),
+            error.to_string(),
+            "use the vv-eval that made it",
+            true,
+        ));
         return Ok(findings);
     }
     if !layout.root().exists() {
@@ -93,10 +98,20 @@ fn compose_findings(path: &Path, findings: &mut Vec<Finding>) -> Result<(), Erro
         let at = format!("line {}: {}", mount.line, mount.path.escape_debug());
         if mount.is_leaf() {
             let problem = format!("{at} is mounted alone and will never see another generation");
-            findings.push(finding(path, problem, "mount the whole directory: ./models:/app/models:ro", false));
+            findings.push(finding(
+                path,
+                problem,
+                "mount the whole directory: ./models:/app/models:ro",
+                false,
+            ));
         } else if mount.is_writable {
             let problem = format!("{at} is mounted for writing");
-            findings.push(finding(path, problem, "add `:ro`: nothing inside the container may change the store", false));
+            findings.push(finding(
+                path,
+                problem,
+                "add `:ro`: nothing inside the container may change the store",
+                false,
+            ));
         }
     }
     Ok(())
@@ -108,7 +123,12 @@ fn lock_findings(layout: &Layout, findings: &mut Vec<Finding>) {
         && !found.is_file()
     {
         let problem = format!("it is {}, not a regular file", kind_of(&found));
-        findings.push(finding(&path, problem, "remove it; the next command makes it again", true));
+        findings.push(finding(
+            &path,
+            problem,
+            "remove it; the next command makes it again",
+            true,
+        ));
     }
 }
 
@@ -151,7 +171,12 @@ impl Search<'_> {
         }
         if ledger.tail.is_torn {
             let advice = "nothing: the next command that writes drops it";
-            self.findings.push(finding(&path, "its last line is torn".into(), advice, false));
+            self.findings.push(finding(
+                &path,
+                "its last line is torn".into(),
+                advice,
+                false,
+            ));
         }
     }
 
@@ -165,15 +190,22 @@ impl Search<'_> {
                         "it names generation {number}, the journal {}",
                         ledger.believed.map_or("none".into(), |it| it.to_string())
                     );
-                    let advice = "someone changed it by hand; vv-eval model rollback --to N says it to both";
-                    self.findings.push(finding(&self.layout.current(), problem, advice, false));
+                    let advice =
+                        "someone changed it by hand; vv-eval model rollback --to N says it to both";
+                    self.findings
+                        .push(finding(&self.layout.current(), problem, advice, false));
                 }
                 return Ok(Some(number));
             }
             Current::Broken { found } => found,
         };
         let advice = "vv-eval model doctor --repair returns to the last good generation";
-        let mut broken = finding(&self.layout.current(), format!("it is {found}"), advice, true);
+        let mut broken = finding(
+            &self.layout.current(),
+            format!("it is {found}"),
+            advice,
+            true,
+        );
         let number = self.repair_current(ledger)?;
         if let Some(number) = number {
             broken.is_repaired = true;
@@ -193,7 +225,8 @@ impl Search<'_> {
         let last_good = ledger.last_good(ledger.believed, &on_disk);
         for number in [believed, last_good].into_iter().flatten() {
             let examined = install::examine(self.layout, ledger, number, Depth::Full)?;
-            if let (Some(record), Some(record_sha256)) = (examined.sound(), examined.record_sha256) {
+            if let (Some(record), Some(record_sha256)) = (examined.sound(), examined.record_sha256)
+            {
                 let path = self.layout.current();
                 if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
                     return Ok(None);
@@ -217,14 +250,20 @@ impl Search<'_> {
     fn leftovers(&mut self, ledger: &Ledger) -> Result<(), Error> {
         let n = fs::read_dir(self.layout.staging()).map_or(0, Iterator::count);
         if n > 0 && self.recovered.is_none() {
-            let problem = format!("{n} leftovers of a run that was cut short, or of one that runs now");
+            let problem =
+                format!("{n} leftovers of a run that was cut short, or of one that runs now");
             let advice = "nothing: the next command that writes removes them";
-            self.findings.push(finding(&self.layout.staging(), problem, advice, false));
+            self.findings
+                .push(finding(&self.layout.staging(), problem, advice, false));
         }
         if let Some(intent) = &ledger.intent {
-            let problem = format!("a change to generation {} was not closed", intent.generation);
+            let problem = format!(
+                "a change to generation {} was not closed",
+                intent.generation
+            );
             let advice = "nothing: the next command that writes closes it";
-            self.findings.push(finding(&self.layout.journal(), problem, advice, false));
+            self.findings
+                .push(finding(&self.layout.journal(), problem, advice, false));
         }
         Ok(())
     }
@@ -265,11 +304,15 @@ impl Search<'_> {
             let (problem, is_replaced) = match place {
                 Place::Linked => continue,
                 Place::Free => ("the link of the store is missing".to_owned(), true),
-                Place::Plain => ("something plain stands where a link of the store belongs".to_owned(), false),
+                Place::Plain => (
+                    "something plain stands where a link of the store belongs".to_owned(),
+                    false,
+                ),
                 // A link that leads nowhere serves nobody, so nothing is lost with it.
-                Place::Foreign { found, is_dangling } => {
-                    (format!("{found} stands where a link of the store belongs"), is_dangling)
-                }
+                Place::Foreign { found, is_dangling } => (
+                    format!("{found} stands where a link of the store belongs"),
+                    is_dangling,
+                ),
             };
             let path = self.layout.public(name);
             let advice = if is_replaced {

@@ -213,9 +213,9 @@ fn refused(refusal: &Refusal) -> String {
             quoted(current)
         ),
         Refusal::KnownBad { release, reason } => {
-            let reason = reason.as_deref().map_or(String::new(), |reason| {
-                format!(" ({})", quoted(reason))
-            });
+            let reason = reason
+                .as_deref()
+                .map_or(String::new(), |reason| format!(" ({})", quoted(reason)));
             format!("release sha256:{release} was marked bad on this host{reason}")
         }
         Refusal::VersionReused {

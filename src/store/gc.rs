@@ -44,7 +44,10 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
     };
     let now = clock::now();
     let ever_current = |number: &u64| {
-        ledger.generations.get(number).is_some_and(|account| account.flip_seq > 0)
+        ledger
+            .generations
+            .get(number)
+            .is_some_and(|account| account.flip_seq > 0)
     };
     let used: Vec<u64> = on_disk.iter().copied().filter(ever_current).collect();
     let mut kept: BTreeSet<u64> = used.iter().rev().take(keep.newest).copied().collect();
@@ -54,7 +57,8 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
     let is_in_grace = |number: &u64| {
         let account = ledger.generations.get(number);
         // Of a bad generation nobody reads any more.
-        account.filter(|account| account.state != State::Bad)
+        account
+            .filter(|account| account.state != State::Bad)
             .and_then(|account| account.left)
             .is_some_and(|left| now < left.saturating_add(keep.grace.as_secs()))
     };
@@ -110,7 +114,7 @@ pub fn run(
     wait: Duration,
     is_dry_run: bool,
 ) -> Result<Vec<Collected>, Error> {
-    if is_dry_run {
+    if is_dry_run || !layout.root().exists() {
         layout.check_format()?;
         let ledger = Ledger::read(layout)?;
         let numbers = candidates(layout, &ledger, keep)?.into_iter();

@@ -46,10 +46,20 @@ pub struct Report {
     pub is_rolled_back: bool,
 }
 
+/// What to do with a verdict.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consequence {
+    /// Nothing: only say it.
+    Say,
+    /// Confirm a good generation and note lost tries.
+    Note,
+    /// And condemn a bad one and leave it for the last good one.
+    RollBack,
+}
+
 /// Judges the current generation.
 ///
 /// * `events`: the log
-/// * `rolls_back`: whether a bad generation is condemned and left for the last good one
 ///
 /// A generation that was confirmed or condemned before is left alone. Starts without a summary are
 /// kept in the journal, so that a log may be rotated.
@@ -61,17 +71,17 @@ pub fn judge(
     layout: &Layout,
     events: &Path,
     rules: &HealthRules,
-    rolls_back: bool,
+    consequence: Consequence,
     wait: Duration,
 ) -> Result<Report, Error> {
+    if !layout.root().exists() {
+        return Err(nothing_current());
+    }
     let _lock = Lock::take(layout, wait)?;
     layout.check_format()?;
     let mut recovered = recover::recover(layout)?;
     let Current::Generation(generation) = recovered.current else {
-        return Err(Error::Usage {
-            problem: "no generation is current, so none can be judged".into(),
-            hint: "vv-eval model install installs what the manifest names".into(),
-        });
+        return Err(nothing_current());
     };
     let (record, record_sha256) = Record::read(&layout.generation(generation))?;
     let account = recovered.ledger.generations.get(&generation);
@@ -92,9 +102,12 @@ pub fn judge(
         manifest: None,
         reason: Some(reason),
     };
-    let known = account.map(|account| account.tries.clone()).unwrap_or_default();
+    let known = account
+        .map(|account| account.tries.clone())
+        .unwrap_or_default();
     let n_tries = known.union(&tally.dead_starts).count();
-    if state == State::Trial {
+    let is_noted = consequence != Consequence::Say && state == State::Trial;
+    if is_noted {
         for start in tally.dead_starts.difference(&known) {
             recovered.journal.append(news(Event::Try, start.clone()))?;
         }
@@ -114,14 +127,23 @@ pub fn judge(
         current: generation,
         is_rolled_back: false,
     };
-    if state == State::Trial && health == Health::Good {
-        recovered.journal.append(news(Event::Good, report.reason.clone()))?;
+    if is_noted && health == Health::Good {
+        recovered
+            .journal
+            .append(news(Event::Good, report.reason.clone()))?;
     }
-    if health == Health::Bad && rolls_back {
+    if health == Health::Bad && consequence == Consequence::RollBack {
         report.current = roll_back(layout, &mut recovered, generation, &report.reason)?;
         report.is_rolled_back = true;
     }
     Ok(report)
+}
+
+fn nothing_current() -> Error {
+    Error::Usage {
+        problem: "no generation is current, so none can be judged".into(),
+        hint: "vv-eval model install installs what the manifest names".into(),
+    }
 }
 
 /// Condemns a generation and leaves it, when there is another to go to.
@@ -133,7 +155,11 @@ fn roll_back(
 ) -> Result<u64, Error> {
     recovered.ledger = Ledger::read(layout)?;
     let on_disk = layout.generation_numbers()?;
-    if recovered.ledger.last_good(Some(generation), &on_disk).is_none() {
+    if recovered
+        .ledger
+        .last_good(Some(generation), &on_disk)
+        .is_none()
+    {
         return Err(Error::NothingToRollBackTo);
     }
     let request = rollback::Request {
@@ -162,10 +188,16 @@ fn verdict(
     } = *tally;
     if n_load_errors > rules.max_load_errors {
         let allowed = rules.max_load_errors;
-        return (Health::Bad, format!("{n_load_errors} loads failed, {allowed} are allowed"));
+        return (
+            Health::Bad,
+            format!("{n_load_errors} loads failed, {allowed} are allowed"),
+        );
     }
     if n_tries >= rules.tries {
-        return (Health::Bad, format!("{n_tries} starts ended without a summary"));
+        return (
+            Health::Bad,
+            format!("{n_tries} starts ended without a summary"),
+        );
     }
     // Few summaries may fail by chance: the rate is held against at least the number that confirms.
     let n = (n_good + n_failed).max(rules.good_after_scenes);
@@ -178,7 +210,10 @@ fn verdict(
         );
     }
     if n_good >= rules.good_after_scenes {
-        return (Health::Good, format!("{n_good} summaries, {n_failed} failures"));
+        return (
+            Health::Good,
+            format!("{n_good} summaries, {n_failed} failures"),
+        );
     }
     if age.is_some_and(|age| age > rules.deadline) {
         let hours = rules.deadline.as_secs() / 3600;

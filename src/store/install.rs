@@ -129,7 +129,13 @@ pub fn install(layout: &Layout, request: &Request<'_>, smoke: Smoke<'_>) -> Resu
     let mut recovered = recover::recover(layout)?;
     reached(Step::Recovered);
     let loaded = manifest::read(request.manifest)?;
-    let decided = decide(layout, request, &loaded, &recovered.ledger, &recovered.current)?;
+    let decided = decide(
+        layout,
+        request,
+        &loaded,
+        &recovered.ledger,
+        &recovered.current,
+    )?;
     reached(Step::Judged);
     let notes = std::mem::take(&mut recovered.notes);
     let mut done = Installation {
@@ -183,7 +189,10 @@ fn plan(layout: &Layout, request: &Request<'_>) -> Result<Outcome, Error> {
     let (generation, size) = match &decided.means {
         Means::Nothing(record) | Means::Restore { record, .. } => (record.generation, Bytes(0)),
         Means::Relabel { .. } => (next_number(layout, &ledger)?, Bytes(0)),
-        Means::Obtain => (next_number(layout, &ledger)?, source::unpacked_bound(release, Bytes(0))),
+        Means::Obtain => (
+            next_number(layout, &ledger)?,
+            source::unpacked_bound(release, Bytes(0)),
+        ),
     };
     if matches!(decided.means, Means::Obtain) {
         check_space(layout, &loaded, request.policy)?;
@@ -229,7 +238,10 @@ fn decide<'a>(
     };
     links::check(layout, &targets)?;
     let plain = adopt::plain_targets(layout, &targets)?;
-    if let Some(record) = installed.as_ref().and_then(|(_, examined)| examined.record.as_ref()) {
+    if let Some(record) = installed
+        .as_ref()
+        .and_then(|(_, examined)| examined.record.as_ref())
+    {
         adopt::check_plain(layout, &plain, record)?;
     }
     if let Some((_, examined)) = &installed
@@ -246,7 +258,9 @@ fn decide<'a>(
             warnings,
         });
     }
-    let before = installed.as_ref().and_then(|(_, examined)| examined.record.as_ref());
+    let before = installed
+        .as_ref()
+        .and_then(|(_, examined)| examined.record.as_ref());
     judge(request, manifest, release, before, ledger, &mut warnings)?;
     if let Some((number, examined)) = &installed
         && !examined.damages.is_empty()
@@ -393,14 +407,17 @@ impl Installation<'_> {
                 reached(Step::Prepared);
                 (record.clone(), *sha256)
             }
-            Means::Relabel { record } => self.relabel(record)?,
+            Means::Relabel { record } => self.relabel(record, smoke)?,
             Means::Obtain => self.obtain(smoke)?,
         };
         let flip = flip::Flip {
             layout: self.layout,
             record: &record,
             record_sha256: sha256,
-            event: self.recovered.ledger.flip_event(Some(record.release_digest)),
+            event: self
+                .recovered
+                .ledger
+                .flip_event(Some(record.release_digest)),
             manifest: Some(self.loaded.sha256),
             reason: None,
         };
@@ -411,10 +428,14 @@ impl Installation<'_> {
             if self.layout.read_current()? != Current::Generation(record.generation) {
                 return Err(error);
             }
-            late.push(format!("the release is current, but: {error}; the next run completes it"));
+            late.push(format!(
+                "the release is current, but: {error}; the next run completes it"
+            ));
         }
         let collected = self.tidy().unwrap_or_else(|error| {
-            late.push(format!("the release is current, but tidying up failed: {error}"));
+            late.push(format!(
+                "the release is current, but tidying up failed: {error}"
+            ));
             Vec::new()
         });
         reached(Step::Collected);
@@ -436,7 +457,12 @@ impl Installation<'_> {
             return Ok(());
         }
         let journal: &mut Writer = &mut self.recovered.journal;
-        adopt::adopt(self.layout, &self.decided.plain, journal, self.request.allows_gap)
+        adopt::adopt(
+            self.layout,
+            &self.decided.plain,
+            journal,
+            self.request.allows_gap,
+        )
     }
 
     /// S5 to S9 for a release that is not on disk.
@@ -449,7 +475,9 @@ impl Installation<'_> {
         let obtained = sources.obtain(self.layout, &manifest.release, self.request.manifest)?;
         reached(Step::Obtained);
         let staged = Staged::new(self.layout)?;
-        for (index, (artifact, blob)) in manifest.release.artifacts.iter().zip(&obtained).enumerate() {
+        for (index, (artifact, blob)) in
+            manifest.release.artifacts.iter().zip(&obtained).enumerate()
+        {
             let directory = source::target_directory(staged.path(), artifact)?;
             sources.lay_out(artifact, index, blob, &directory)?;
         }
@@ -459,28 +487,42 @@ impl Installation<'_> {
             targets.push(staged.digest(name)?);
         }
         content::check(staged.path(), &targets, &self.request.policy.allow)?;
-        let candidate = Candidate {
-            directory: staged.path(),
-            targets: &targets,
-            options: manifest.release.model_options.as_ref(),
-            name: &manifest.model_name,
-            version: &manifest.version,
-            release: self.decided.release,
-        };
-        smoke(candidate).map_err(|SmokeFailure { problem, hint }| Error::Smoke { problem, hint })?;
+        self.smoke(&staged, &targets, smoke)?;
         reached(Step::Checked);
         let sizes: Vec<Bytes> = obtained.iter().map(source::Obtained::size).collect();
         self.name(staged, &sizes, targets)
     }
 
+    fn smoke(
+        &self,
+        staged: &Staged,
+        targets: &[record::Target],
+        smoke: Smoke<'_>,
+    ) -> Result<(), Error> {
+        let manifest = &self.loaded.manifest;
+        let candidate = Candidate {
+            directory: staged.path(),
+            targets,
+            options: manifest.release.model_options.as_ref(),
+            name: &manifest.model_name,
+            version: &manifest.version,
+            release: self.decided.release,
+        };
+        smoke(candidate).map_err(|SmokeFailure { problem, hint }| Error::Smoke { problem, hint })
+    }
+
     /// S9 for files that are on disk under other labels.
-    fn relabel(&mut self, before: &Record) -> Result<(Record, Sha256), Error> {
+    fn relabel(&mut self, before: &Record, smoke: Smoke<'_>) -> Result<(Record, Sha256), Error> {
         self.layout.prepare()?;
         reached(Step::Prepared);
         let staged = Staged::new(self.layout)?;
         let directory = self.layout.generation(before.generation);
         for target in &before.targets {
             staged.link_target(&directory.join(&target.name), &target.name, &target.files)?;
+        }
+        // The same files may be a failing model when they are to be read in another way.
+        if before.release_digest != self.decided.release {
+            self.smoke(&staged, &before.targets, smoke)?;
         }
         let sizes: Vec<Bytes> = before.artifacts.iter().map(|it| it.size_bytes).collect();
         self.name(staged, &sizes, before.targets.clone())
@@ -539,7 +581,10 @@ pub(super) fn examine(
     number: u64,
     depth: Depth,
 ) -> Result<Examined, Error> {
-    let promised = ledger.generations.get(&number).and_then(|account| account.record);
+    let promised = ledger
+        .generations
+        .get(&number)
+        .and_then(|account| account.record);
     verify::examine(layout, number, promised, depth)
 }
 
@@ -547,14 +592,19 @@ pub(super) fn examine(
 fn check_space(layout: &Layout, loaded: &Loaded, policy: &Policy) -> Result<(), Error> {
     let path = layout.models();
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-    let found = rustix::fs::statvfs(existing)
-        .map_err(|errno| Error::unreadable(existing, errno.into()))?;
+    let found =
+        rustix::fs::statvfs(existing).map_err(|errno| Error::unreadable(existing, errno.into()))?;
     let free = Bytes(found.f_bavail.saturating_mul(found.f_frsize));
     let release = &loaded.manifest.release;
-    let sizes = release.artifacts.iter().filter_map(|artifact| artifact.size);
+    let sizes = release
+        .artifacts
+        .iter()
+        .filter_map(|artifact| artifact.size);
     let artifacts = sizes.fold(0u64, |sum, Bytes(size)| sum.saturating_add(size));
     let Bytes(unpacked) = source::unpacked_bound(release, Bytes(0));
-    let needed = artifacts.saturating_add(unpacked).saturating_add(policy.min_free.0);
+    let needed = artifacts
+        .saturating_add(unpacked)
+        .saturating_add(policy.min_free.0);
     if needed <= free.0 {
         return Ok(());
     }
@@ -567,7 +617,9 @@ fn check_space(layout: &Layout, loaded: &Loaded, policy: &Policy) -> Result<(), 
 
 fn next_number(layout: &Layout, ledger: &Ledger) -> Result<u64, Error> {
     let on_disk = layout.generation_numbers()?.last().copied();
-    Ok(on_disk.max(ledger.highest()).map_or(1, |highest| highest + 1))
+    Ok(on_disk
+        .max(ledger.highest())
+        .map_or(1, |highest| highest + 1))
 }
 
 fn labels(loaded: &Loaded) -> Labels<'_> {

@@ -9,9 +9,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use serde::{Deserialize, Serialize};
 
+use super::Error;
 use super::clock;
 use super::layout::Layout;
-use super::Error;
 use crate::durable;
 use crate::units::Sha256;
 
@@ -368,7 +368,11 @@ mod tests {
         let (_dir, layout) = store();
         append(&layout, 1);
         let whole = fs::read(layout.journal()).unwrap();
-        fs::write(layout.journal(), [&whole[..], b"{\"seq\":2,\"at\""].concat()).unwrap();
+        fs::write(
+            layout.journal(),
+            [&whole[..], b"{\"seq\":2,\"at\""].concat(),
+        )
+        .unwrap();
         let (found, tail) = generations(&layout);
         assert_eq!((found.len(), tail.is_torn, tail.n_broken), (1, true, 0));
         append(&layout, 2);
@@ -384,7 +388,11 @@ mod tests {
             append(&layout, number);
         }
         let text = fs::read_to_string(layout.journal()).unwrap();
-        fs::write(layout.journal(), text.replacen("\"generation\":2", "\"generation\":9", 1)).unwrap();
+        fs::write(
+            layout.journal(),
+            text.replacen("\"generation\":2", "\"generation\":9", 1),
+        )
+        .unwrap();
         let (found, tail) = generations(&layout);
         assert_eq!(found, [Some(1), Some(9), Some(3)]);
         // The edited line still follows; the one after it does not.

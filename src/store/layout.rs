@@ -189,7 +189,10 @@ impl Layout {
         let kind = rustix::fs::statfs(&directory).map_err(|errno| unreadable(errno.into()))?;
         // The type's width and sign differ between platforms; the known values fit all.
         let magic = i64::try_from(kind.f_type).unwrap_or_default() & 0xffff_ffff;
-        match REFUSED_FILE_SYSTEMS.iter().find(|(known, _)| *known == magic) {
+        match REFUSED_FILE_SYSTEMS
+            .iter()
+            .find(|(known, _)| *known == magic)
+        {
             Some((_, name)) => Err(Error::Unsupported {
                 path: directory,
                 problem: format!("a model store does not work on {name}"),
@@ -206,7 +209,12 @@ impl Layout {
         let path = self.current();
         let metadata = match fs::symlink_metadata(&path) {
             Ok(metadata) => metadata,
-            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Ok(Current::Absent);
             }
             Err(source) => return Err(Error::unreadable(&path, source)),
@@ -222,7 +230,10 @@ impl Layout {
             .and_then(generation_number);
         match number {
             Some(number) if self.generation(number).is_dir() => Ok(Current::Generation(number)),
-            Some(_) => broken(format!("a link to {}, which is missing", durable::shown(&text))),
+            Some(_) => broken(format!(
+                "a link to {}, which is missing",
+                durable::shown(&text)
+            )),
             None => broken(format!("a link to {}", durable::shown(&text))),
         }
     }
@@ -278,7 +289,9 @@ impl Layout {
 /// Makes a directory unless it is there.
 pub(super) fn make_missing(path: &Path, mode: u32) -> Result<(), Error> {
     match durable::make_directory(path, mode) {
-        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        Err(error) if error.source.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
+            Ok(())
+        }
         done => Ok(done?),
     }
 }
@@ -343,6 +356,9 @@ mod tests {
         check("/tmp", None);
         fs::remove_file(layout.current()).unwrap();
         fs::write(layout.current(), "x").unwrap();
-        assert!(matches!(layout.read_current().unwrap(), Current::Broken { .. }));
+        assert!(matches!(
+            layout.read_current().unwrap(),
+            Current::Broken { .. }
+        ));
     }
 }

@@ -122,7 +122,9 @@ impl Ledger {
     /// What it is called when a release becomes current now: a rollback when it was current
     /// before, and another is.
     pub(super) fn flip_event(&self, release: Option<Sha256>) -> Event {
-        let believed = self.believed.and_then(|number| self.generations.get(&number));
+        let believed = self
+            .believed
+            .and_then(|number| self.generations.get(&number));
         let is_other = believed.is_some_and(|account| account.release != release);
         match release {
             Some(release) if is_other && self.was_current.contains(&release) => Event::Rollback,
@@ -241,13 +243,24 @@ mod tests {
     use Event::{Aborted, Bad, Committed, Good, Intent, Rollback};
 
     #[track_caller]
-    fn check_last_good(events: &[(Event, u64)], current: u64, on_disk: &[u64], expected: Option<u64>) {
+    fn check_last_good(
+        events: &[(Event, u64)],
+        current: u64,
+        on_disk: &[u64],
+        expected: Option<u64>,
+    ) {
         assert_eq!(after(events).last_good(Some(current), on_disk), expected);
     }
 
     #[test]
     fn the_last_good_is_the_newest_other_confirmed_one() {
-        let events = [(Committed, 1), (Good, 1), (Committed, 2), (Good, 2), (Committed, 3)];
+        let events = [
+            (Committed, 1),
+            (Good, 1),
+            (Committed, 2),
+            (Good, 2),
+            (Committed, 3),
+        ];
         check_last_good(&events, 3, &[1, 2, 3], Some(2));
         check_last_good(&events, 3, &[1, 3], Some(1));
         check_last_good(&events, 2, &[1, 2, 3], Some(1));
@@ -256,7 +269,12 @@ mod tests {
     #[test]
     fn a_host_that_confirms_nothing_can_go_one_step_back() {
         check_last_good(&[(Committed, 1), (Committed, 2)], 2, &[1, 2], Some(1));
-        check_last_good(&[(Committed, 1), (Bad, 1), (Committed, 2)], 2, &[1, 2], None);
+        check_last_good(
+            &[(Committed, 1), (Bad, 1), (Committed, 2)],
+            2,
+            &[1, 2],
+            None,
+        );
         check_last_good(&[(Committed, 1)], 1, &[1], None);
         let there_and_back = [(Committed, 1), (Committed, 2), (Rollback, 1)];
         check_last_good(&there_and_back, 1, &[1, 2], Some(2));

@@ -75,7 +75,9 @@ fn place(
 
 /// Refuses to install beside things nobody may replace, before anything is changed.
 pub(super) fn check(layout: &Layout, targets: &[&str]) -> Result<(), Error> {
-    let targets = targets.iter().map(|name| (*name, target_place(layout, name)));
+    let targets = targets
+        .iter()
+        .map(|name| (*name, target_place(layout, name)));
     let records = [INFO_FILE, VERSION_FILE].map(|name| (name, record_place(layout, name)));
     for (name, place) in targets.chain(records) {
         if let Place::Foreign { found, .. } = place? {

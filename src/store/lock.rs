@@ -12,6 +12,7 @@ use rustix::fs::OFlags;
 
 use super::Error;
 use super::layout::{Layout, kind_of, make_missing};
+use crate::durable;
 
 /// How often a lock that is held is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -28,7 +29,11 @@ impl Lock {
     /// * `wait`: how long a lock held by another process is waited for
     pub(super) fn take(layout: &Layout, wait: Duration) -> Result<Self, Error> {
         let models = layout.models();
-        fs::create_dir_all(models).map_err(|source| Error::unwritable(models, source))?;
+        if !models.exists() {
+            fs::create_dir_all(models).map_err(|source| Error::unwritable(models, source))?;
+            // Containers read it, whatever the umask.
+            durable::set_mode(models, 0o755)?;
+        }
         layout.check_file_system()?;
         make_missing(&layout.root(), 0o755)?;
         layout.check_file_system()?;

@@ -36,6 +36,7 @@ mod version;
 use std::io;
 use std::path::Path;
 
+pub use content::check_directory;
 pub use error::{ContentProblem, Error, Refusal};
 pub use layout::{Current, FLAG_FILE, INFO_FILE, Layout, VERSION_FILE};
 pub use policy::{HealthRules, Policy, PolicyError};

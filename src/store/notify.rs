@@ -68,7 +68,9 @@ impl Notification {
                     let _ = group.map(|group| kill_process_group(group, Signal::KILL));
                     let _ = child.wait();
                     let seconds = self.timeout.as_secs();
-                    return Err(format!("`{name}` took longer than {seconds} s and was killed"));
+                    return Err(format!(
+                        "`{name}` took longer than {seconds} s and was killed"
+                    ));
                 }
                 Err(error) => return Err(format!("`{name}` cannot be waited for: {error}")),
             }
@@ -98,15 +100,31 @@ mod tests {
 
     #[test]
     fn the_command_gets_what_became_current_and_no_shell() {
-        run(&["sh", "-c", "test \"$VV_GENERATION\" = 7 && test \"$VV_VERSION\" = '1.0; exit 3'"], LONG).unwrap();
+        run(
+            &[
+                "sh",
+                "-c",
+                "test \"$VV_GENERATION\" = 7 && test \"$VV_VERSION\" = '1.0; exit 3'",
+            ],
+            LONG,
+        )
+        .unwrap();
         // Without a shell this is one argument and no redirection.
         run(&["test", "a > b", "=", "a > b"], LONG).unwrap();
     }
 
     #[test]
     fn a_command_that_fails_or_hangs_is_told_of() {
-        assert!(run(&["false"], LONG).unwrap_err().contains("exit status: 1"));
-        assert!(run(&["/nonexistent/x"], LONG).unwrap_err().contains("could not be started"));
+        assert!(
+            run(&["false"], LONG)
+                .unwrap_err()
+                .contains("exit status: 1")
+        );
+        assert!(
+            run(&["/nonexistent/x"], LONG)
+                .unwrap_err()
+                .contains("could not be started")
+        );
         let hung = run(&["sh", "-c", "sleep 600 & wait"], Duration::from_millis(50));
         assert!(hung.unwrap_err().contains("was killed"));
     }

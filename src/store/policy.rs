@@ -142,11 +142,15 @@ impl Policy {
         } = read;
         let default = Self::default();
         let hours = |hours: Option<u32>, default: Duration| {
-            hours.map_or(default, |hours| Duration::from_secs(u64::from(hours) * 3600))
+            hours.map_or(default, |hours| {
+                Duration::from_secs(u64::from(hours) * 3600)
+            })
         };
         let rate = health.max_inference_error_rate;
         if rate.is_some_and(|rate| !(0.0..=1.0).contains(&rate)) {
-            return Err(wrong("health.max_inference_error_rate is not in [0, 1]".into()));
+            return Err(wrong(
+                "health.max_inference_error_rate is not in [0, 1]".into(),
+            ));
         }
         if health.tries == Some(0) {
             return Err(wrong("health.tries is 0; the first start needs one".into()));
@@ -156,13 +160,19 @@ impl Policy {
             keep: store.keep.unwrap_or(default.keep),
             gc_grace: hours(store.gc_grace_hours, default.gc_grace),
             min_free: store.min_free_bytes.map_or(default.min_free, Bytes),
-            immutable_versions: store.immutable_versions.unwrap_or(default.immutable_versions),
+            immutable_versions: store
+                .immutable_versions
+                .unwrap_or(default.immutable_versions),
             stale_manifest: days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
             allow: archive.allow,
             health: HealthRules {
                 tries: health.tries.unwrap_or(default.health.tries),
-                good_after_scenes: health.good_after_scenes.unwrap_or(default.health.good_after_scenes),
-                max_load_errors: health.max_load_errors.unwrap_or(default.health.max_load_errors),
+                good_after_scenes: health
+                    .good_after_scenes
+                    .unwrap_or(default.health.good_after_scenes),
+                max_load_errors: health
+                    .max_load_errors
+                    .unwrap_or(default.health.max_load_errors),
                 max_inference_error_rate: rate.unwrap_or(default.health.max_inference_error_rate),
                 deadline: hours(health.deadline_hours, default.health.deadline),
             },
@@ -183,10 +193,17 @@ mod tests {
 
     #[test]
     fn keys_left_out_keep_their_defaults_and_other_tables_are_left_alone() {
-        assert_eq!(read("mode = \"smoke\"\n[[check]]\nmetric = \"x\"").unwrap(), Policy::default());
-        let policy = read("[store]\nkeep = 5\nstale_manifest_days = 30\n[health]\ntries = 1").unwrap();
+        assert_eq!(
+            read("mode = \"smoke\"\n[[check]]\nmetric = \"x\"").unwrap(),
+            Policy::default()
+        );
+        let policy =
+            read("[store]\nkeep = 5\nstale_manifest_days = 30\n[health]\ntries = 1").unwrap();
         assert_eq!((policy.keep, policy.health.tries), (5, 1));
-        assert_eq!(policy.stale_manifest, Some(Duration::from_secs(30 * 86_400)));
+        assert_eq!(
+            policy.stale_manifest,
+            Some(Duration::from_secs(30 * 86_400))
+        );
         assert_eq!(policy.min_free, Policy::default().min_free);
     }
 

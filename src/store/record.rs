@@ -175,7 +175,9 @@ impl Record {
             tool: format!("vv-eval {}", env!("CARGO_PKG_VERSION")),
             requires_summarize_scene: labels.requires_summarize_scene.map(str::to_owned),
             model_options: labels.release.model_options.as_ref().map(options_json),
-            artifacts: artifacts.map(|(artifact, size)| artifact_record(artifact, *size)).collect(),
+            artifacts: artifacts
+                .map(|(artifact, size)| artifact_record(artifact, *size))
+                .collect(),
             targets,
             records: Vec::new(),
         };
@@ -194,9 +196,17 @@ impl Record {
     /// differ.
     pub(super) fn has_labels(&self, labels: &Labels<'_>) -> bool {
         let names = |release: &Release| -> Vec<String> {
-            release.artifacts.iter().map(|it| it.filename.clone()).collect()
+            release
+                .artifacts
+                .iter()
+                .map(|it| it.filename.clone())
+                .collect()
         };
-        let own: Vec<String> = self.artifacts.iter().map(|it| it.filename.clone()).collect();
+        let own: Vec<String> = self
+            .artifacts
+            .iter()
+            .map(|it| it.filename.clone())
+            .collect();
         self.version == labels.version
             && self.manifest_model_name == labels.model_name
             && self.requires_summarize_scene.as_deref() == labels.requires_summarize_scene
@@ -209,12 +219,18 @@ impl Record {
         let broken = |problem: String| Error::corrupt(&path, problem);
         let (_, found) = durable::open_regular(&path).map_err(|e| broken(e.to_string()))?;
         if found.len() > MAX_RECORD_BYTES {
-            return Err(broken(format!("{} is longer than any record", Bytes(found.len()))));
+            return Err(broken(format!(
+                "{} is longer than any record",
+                Bytes(found.len())
+            )));
         }
         let bytes = fs::read(&path).map_err(|e| broken(e.to_string()))?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))?;
         if record.schema_version != SCHEMA_VERSION {
-            return Err(broken(format!("its schema_version is {}", record.schema_version)));
+            return Err(broken(format!(
+                "its schema_version is {}",
+                record.schema_version
+            )));
         }
         Ok((record, Sha256::of(&bytes)))
     }
@@ -240,15 +256,25 @@ impl Record {
         let first = self.artifacts.first();
         let named = first.map(|artifact| artifact.target.as_str());
         let named = named.or(self.targets.first().map(|target| target.name.as_str()));
-        let artifacts: Vec<_> = self.artifacts.iter().map(|it| self.artifact_info(it)).collect();
+        let artifacts: Vec<_> = self
+            .artifacts
+            .iter()
+            .map(|it| self.artifact_info(it))
+            .collect();
         let entries = [
             ("version", json!(self.version)),
             ("model_name", json!(named)),
-            ("artifact_file", json!(first.map(|artifact| &artifact.filename))),
+            (
+                "artifact_file",
+                json!(first.map(|artifact| &artifact.filename)),
+            ),
             ("schema_version", json!(SCHEMA_VERSION)),
             ("manifest_model_name", json!(self.manifest_model_name)),
             ("generation", json!(self.generation)),
-            ("release_digest", json!(format!("sha256:{}", self.release_digest))),
+            (
+                "release_digest",
+                json!(format!("sha256:{}", self.release_digest)),
+            ),
             ("manifest_sha256", json!(self.manifest_sha256)),
             ("installed_at", json!(self.installed_at)),
             ("state", json!("trial")),
@@ -263,7 +289,10 @@ impl Record {
     }
 
     fn artifact_info(&self, artifact: &ArtifactRecord) -> serde_json::Value {
-        let tree = self.targets.iter().find(|target| target.name == artifact.target);
+        let tree = self
+            .targets
+            .iter()
+            .find(|target| target.name == artifact.target);
         json!({
             "filename": artifact.filename,
             "sha256": artifact.sha256,
@@ -294,7 +323,11 @@ fn artifact_record(artifact: &Artifact, size: Bytes) -> ArtifactRecord {
             Format::File => 0,
             Format::TarGz | Format::Tar => artifact.strip_components,
         },
-        url: artifact.urls.first().map(|url| url.shown()).unwrap_or_default(),
+        url: artifact
+            .urls
+            .first()
+            .map(|url| url.shown())
+            .unwrap_or_default(),
     }
 }
 
@@ -321,7 +354,8 @@ fn options_json(options: &ModelOptions) -> serde_json::Value {
 
 /// The flag that tells services to load again.
 pub(super) fn flag_bytes(generation: u64, release: Sha256) -> Vec<u8> {
-    format!("{{\"generation\":{generation},\"release_digest\":\"sha256:{release}\"}}\n").into_bytes()
+    format!("{{\"generation\":{generation},\"release_digest\":\"sha256:{release}\"}}\n")
+        .into_bytes()
 }
 
 #[cfg(test)]
@@ -336,7 +370,10 @@ mod tests {
             size_bytes: Bytes(bytes.len() as u64),
             sha256: Sha256::of(bytes),
         };
-        let files = vec![file("weights.safetensors", b"abc"), file("config.json", b"{}\n")];
+        let files = vec![
+            file("weights.safetensors", b"abc"),
+            file("config.json", b"{}\n"),
+        ];
         let target = Target::new("bitnet", files);
         assert_eq!(
             target.tree_sha256.to_string(),

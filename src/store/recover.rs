@@ -59,7 +59,10 @@ pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
     {
         links::remove_vanished(layout, &record)?;
         if links::set_flag(layout, &record)? {
-            notes.push(format!("{} was brought up to generation {number}", super::FLAG_FILE));
+            notes.push(format!(
+                "{} was brought up to generation {number}",
+                super::FLAG_FILE
+            ));
         }
         sweep(layout)?;
     }

@@ -30,7 +30,8 @@ impl Named {
         {
             return Self::Release(digest);
         }
-        text.parse().map_or_else(|_| Self::Version(text.to_owned()), Self::Number)
+        text.parse()
+            .map_or_else(|_| Self::Version(text.to_owned()), Self::Number)
     }
 
     fn shown(&self) -> String {
@@ -52,9 +53,13 @@ impl Named {
                 record(number).is_some_and(|(it, _)| it.release_digest == *release)
             }
         };
-        numbers.into_iter().rev().find(is_meant).ok_or_else(|| Error::NoSuchGeneration {
-            named: self.shown(),
-        })
+        numbers
+            .into_iter()
+            .rev()
+            .find(is_meant)
+            .ok_or_else(|| Error::NoSuchGeneration {
+                named: self.shown(),
+            })
     }
 }
 
@@ -104,6 +109,10 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
         let ledger = Ledger::read(layout)?;
         let current = layout.read_current()?;
         return plan(layout, request, &ledger, &current).map(|plan| plan.outcome);
+    }
+    if !layout.root().exists() {
+        // Nothing is made where nothing was installed: the path may be a slip.
+        return Err(Error::NothingToRollBackTo);
     }
     let _lock = Lock::take(layout, request.wait)?;
     layout.check_format()?;
@@ -202,7 +211,9 @@ fn find_target(
     }
     let mut on_disk = layout.generation_numbers()?;
     on_disk.retain(|number| Some(*number) != condemned);
-    ledger.last_good(current, &on_disk).ok_or(Error::NothingToRollBackTo)
+    ledger
+        .last_good(current, &on_disk)
+        .ok_or(Error::NothingToRollBackTo)
 }
 
 /// The record of a generation that may become current again.

@@ -26,40 +26,49 @@ impl Obtained {
 }
 
 impl Sources {
-/// Every artifact of a release, verified; in written order.
-pub(super) fn obtain(&self, _layout: &Layout, release: &Release, manifest: &Path) -> Result<Vec<Obtained>, Error> {
-    let directory = manifest.parent().unwrap_or(Path::new("."));
-    let artifacts = release.artifacts.iter().enumerate();
-    artifacts
-        .map(|(index, artifact)| {
-            let path = local(artifact, directory).ok_or_else(|| artifact::Error::Remote {
-                index,
-                url: artifact.urls.first().map(Url::shown).unwrap_or_default(),
-            })?;
-            Ok(Obtained(digest::verify_file(&path, artifact.sha256, artifact.size)?))
-        })
-        .collect()
-}
-
-/// Writes the files of one artifact below `directory`, which stands; nothing is replaced.
-///
-/// * `index`: number of the artifact in its manifest
-pub(super) fn lay_out(
-    &self,
-    artifact: &Artifact,
-    index: usize,
-    obtained: &Obtained,
-    directory: &Path,
-) -> Result<(), Error> {
-    match artifact.format {
-        Format::File => copy_file(&obtained.0, &directory.join(&artifact.filename)),
-        Format::Tar | Format::TarGz => Err(artifact::Error::Archive {
-            index,
-            format: artifact.format.as_str(),
-        }
-        .into()),
+    /// Every artifact of a release, verified; in written order.
+    pub(super) fn obtain(
+        &self,
+        _layout: &Layout,
+        release: &Release,
+        manifest: &Path,
+    ) -> Result<Vec<Obtained>, Error> {
+        let directory = manifest.parent().unwrap_or(Path::new("."));
+        let artifacts = release.artifacts.iter().enumerate();
+        artifacts
+            .map(|(index, artifact)| {
+                let path = local(artifact, directory).ok_or_else(|| artifact::Error::Remote {
+                    index,
+                    url: artifact.urls.first().map(Url::shown).unwrap_or_default(),
+                })?;
+                Ok(Obtained(digest::verify_file(
+                    &path,
+                    artifact.sha256,
+                    artifact.size,
+                )?))
+            })
+            .collect()
     }
-}
+
+    /// Writes the files of one artifact below `directory`, which stands; nothing is replaced.
+    ///
+    /// * `index`: number of the artifact in its manifest
+    pub(super) fn lay_out(
+        &self,
+        artifact: &Artifact,
+        index: usize,
+        obtained: &Obtained,
+        directory: &Path,
+    ) -> Result<(), Error> {
+        match artifact.format {
+            Format::File => copy_file(&obtained.0, &directory.join(&artifact.filename)),
+            Format::Tar | Format::TarGz => Err(artifact::Error::Archive {
+                index,
+                format: artifact.format.as_str(),
+            }
+            .into()),
+        }
+    }
 
     /// Drops artifacts that are installed.
     pub(super) fn drop_blobs(&self, _layout: &Layout) -> Result<(), Error> {
@@ -104,7 +113,13 @@ pub(super) fn unpacked_bound(release: &Release, default_size: Bytes) -> Bytes {
         };
         artifact.unpacked.map_or(unpacked, |Bytes(stated)| stated)
     };
-    Bytes(release.artifacts.iter().map(bound).fold(0, u64::saturating_add))
+    Bytes(
+        release
+            .artifacts
+            .iter()
+            .map(bound)
+            .fold(0, u64::saturating_add),
+    )
 }
 
 /// The directory of a target below a generation, made where it is missing.

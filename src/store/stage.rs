@@ -32,7 +32,12 @@ impl Staged {
     /// possible.
     ///
     /// * `files`: what of it, with their digests
-    pub(super) fn link_target(&self, from: &Path, name: &str, files: &[FileRecord]) -> Result<(), Error> {
+    pub(super) fn link_target(
+        &self,
+        from: &Path,
+        name: &str,
+        files: &[FileRecord],
+    ) -> Result<(), Error> {
         let to = self.path.join(name);
         fs::create_dir(&to).map_err(durable_failure("make the directory", &to))?;
         for file in files {
@@ -71,7 +76,10 @@ impl Staged {
 
     /// Gives it its number. Nothing names it yet.
     pub(super) fn name(self, layout: &Layout, generation: u64) -> Result<(), Error> {
-        Ok(durable::rename_to_free(&self.path, &layout.generation(generation))?)
+        Ok(durable::rename_to_free(
+            &self.path,
+            &layout.generation(generation),
+        )?)
     }
 }
 

@@ -73,7 +73,11 @@ pub struct Wanted {
 ///
 /// # Errors
 /// [`Error::Format`], and what keeps the store from being read.
-pub fn status(layout: &Layout, manifest: Option<&Loaded>, depth: Option<Depth>) -> Result<Status, Error> {
+pub fn status(
+    layout: &Layout,
+    manifest: Option<&Loaded>,
+    depth: Option<Depth>,
+) -> Result<Status, Error> {
     layout.check_format()?;
     let ledger = Ledger::read(layout)?;
     let current = layout.read_current()?;
@@ -85,18 +89,29 @@ pub fn status(layout: &Layout, manifest: Option<&Loaded>, depth: Option<Depth>) 
     let mut damages = Vec::new();
     let mut record = None;
     if let Some(number) = number {
-        record = Record::read(&layout.generation(number)).ok().map(|(record, _)| record);
+        record = Record::read(&layout.generation(number))
+            .ok()
+            .map(|(record, _)| record);
         if let Some(depth) = depth {
             damages = install::examine(layout, &ledger, number, depth)?.damages;
         }
     }
-    let generations = numbers.iter().map(|number| line(layout, &ledger, *number, current == Current::Generation(*number)));
+    let generations = numbers.iter().map(|number| {
+        line(
+            layout,
+            &ledger,
+            *number,
+            current == Current::Generation(*number),
+        )
+    });
     let wanted = manifest.map(|loaded| {
         let release = loaded.manifest.release.digest();
         Wanted {
             version: loaded.manifest.version.clone(),
             release,
-            is_current: record.as_ref().is_some_and(|record| record.release_digest == release),
+            is_current: record
+                .as_ref()
+                .is_some_and(|record| record.release_digest == release),
         }
     });
     Ok(Status {
@@ -128,7 +143,12 @@ fn line(layout: &Layout, ledger: &Ledger, number: u64, is_current: bool) -> Line
 
 /// Age of a file by its modification time; `None` when that lies ahead or is not known.
 pub fn age(path: &Path) -> Option<Duration> {
-    std::fs::metadata(path).ok()?.modified().ok()?.elapsed().ok()
+    std::fs::metadata(path)
+        .ok()?
+        .modified()
+        .ok()?
+        .elapsed()
+        .ok()
 }
 
 /// Examines one generation, whole, and confirms it where asked to.
@@ -146,8 +166,13 @@ pub fn verify(
     marks_good: bool,
     wait: Duration,
 ) -> Result<(u64, Record), Error> {
-    let lock = if marks_good { Some(Lock::take(layout, wait)?) } else { None };
     layout.check_format()?;
+    subject(layout, generation)?;
+    let lock = if marks_good {
+        Some(Lock::take(layout, wait)?)
+    } else {
+        None
+    };
     let mut recovered = match &lock {
         Some(_) => Some(recover::recover(layout)?),
         None => None,
@@ -182,7 +207,10 @@ fn subject(layout: &Layout, generation: Option<u64>) -> Result<u64, Error> {
         }),
         (None, Current::Generation(number)) => Ok(number),
         (None, Current::Absent) => Err(Error::Usage {
-            problem: format!("nothing is installed in `{}`", crate::durable::shown(layout.models())),
+            problem: format!(
+                "nothing is installed in `{}`",
+                crate::durable::shown(layout.models())
+            ),
             hint: "vv-eval model install installs what the manifest names".into(),
         }),
         (None, Current::Broken { found }) => {
@@ -274,9 +302,14 @@ fn reign(entry: &Entry, generation: u64) -> Reign {
 fn keep_at(reigns: &mut Vec<Reign>, moment: Option<u64>) {
     let has_begun = |reign: &Reign| {
         let since = clock::seconds(&reign.since);
-        since.zip(moment).is_some_and(|(since, moment)| since <= moment)
+        since
+            .zip(moment)
+            .is_some_and(|(since, moment)| since <= moment)
     };
-    let kept = reigns.iter().rposition(has_begun).map(|at| reigns[at].clone());
+    let kept = reigns
+        .iter()
+        .rposition(has_begun)
+        .map(|at| reigns[at].clone());
     reigns.clear();
     reigns.extend(kept);
 }

@@ -197,14 +197,25 @@ impl Search<'_> {
                     self.file(&name, file, Bytes(found.len()), Depth::Full, false);
                 }
                 Some(other) => {
-                    self.damage(&name, format!("it is {}", kind_of(&found)), other.is_in_files());
+                    self.damage(
+                        &name,
+                        format!("it is {}", kind_of(&found)),
+                        other.is_in_files(),
+                    );
                 }
             }
         }
         Ok(())
     }
 
-    fn file(&mut self, name: &str, file: &FileRecord, size: Bytes, depth: Depth, is_in_files: bool) {
+    fn file(
+        &mut self,
+        name: &str,
+        file: &FileRecord,
+        size: Bytes,
+        depth: Depth,
+        is_in_files: bool,
+    ) {
         if size != file.size_bytes {
             let problem = format!("{} bytes instead of {}", size.0, file.size_bytes.0);
             self.damage(name, problem, is_in_files);
@@ -254,7 +265,11 @@ fn walk(directory: &Path, below: &str, files: &mut Vec<FileRecord>) -> Result<()
         let entry = entry.map_err(unreadable)?;
         let path = entry.path();
         let found = entry.metadata().map_err(unreadable)?;
-        let Some(name) = entry.file_name().to_str().map(|name| format!("{below}{name}")) else {
+        let Some(name) = entry
+            .file_name()
+            .to_str()
+            .map(|name| format!("{below}{name}"))
+        else {
             return Err(Error::corrupt(&path, "its name is not UTF-8"));
         };
         if found.is_dir() {

@@ -8,12 +8,16 @@ use std::cmp::Ordering;
 /// Compares two labels; `None` when one of them is no version.
 pub(super) fn compare(a: &str, b: &str) -> Option<Ordering> {
     let (a, b) = (Version::parse(a)?, Version::parse(b)?);
-    Some(a.numbers.cmp(&b.numbers).then_with(|| match (a.pre, b.pre) {
-        (None, None) => Ordering::Equal,
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => compare_pre(a, b),
-    }))
+    Some(
+        a.numbers
+            .cmp(&b.numbers)
+            .then_with(|| match (a.pre, b.pre) {
+                (None, None) => Ordering::Equal,
+                (None, Some(_)) => Ordering::Greater,
+                (Some(_), None) => Ordering::Less,
+                (Some(a), Some(b)) => compare_pre(a, b),
+            }),
+    )
 }
 
 struct Version<'a> {
@@ -97,8 +101,17 @@ mod tests {
     #[test]
     fn labels_have_an_order() {
         let ascending = [
-            "0.9", "1.0.0-alpha", "1.0.0-alpha.1", "1.0.0-alpha.beta", "1.0.0-rc.2", "1.0.0-rc.11", "1",
-            "1.0.0.1", "v1.0.1", "1.2", "1.10",
+            "0.9",
+            "1.0.0-alpha",
+            "1.0.0-alpha.1",
+            "1.0.0-alpha.beta",
+            "1.0.0-rc.2",
+            "1.0.0-rc.11",
+            "1",
+            "1.0.0.1",
+            "v1.0.1",
+            "1.2",
+            "1.10",
         ];
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {
@@ -112,7 +125,9 @@ mod tests {
 
     #[test]
     fn requirements_are_comparators_joined_by_commas() {
-        let check = |version, list, expected| assert_eq!(satisfies(version, list), expected, "{version} {list}");
+        let check = |version, list, expected| {
+            assert_eq!(satisfies(version, list), expected, "{version} {list}")
+        };
         check("2.1", ">=2.1", Some(true));
         check("2.0", ">=2.1", Some(false));
         check("2.9", ">=2.1, <3", Some(true));

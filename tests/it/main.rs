@@ -23,3 +23,4 @@ mod resume;
 mod reports;
 mod scenes;
 mod score;
+mod store;

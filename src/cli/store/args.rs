@@ -22,6 +22,8 @@ pub enum StoreCommand {
     Gc(Gc),
     /// Look for what is wrong with the store, and repair what can be proved.
     Doctor(Doctor),
+    /// Pack a model's directory: the same files give the same archive, byte for byte.
+    Pack(Pack),
 }
 
 impl StoreCommand {
@@ -35,6 +37,7 @@ impl StoreCommand {
             Self::History(_) => "history",
             Self::Gc(_) => "gc",
             Self::Doctor(_) => "doctor",
+            Self::Pack(_) => "pack",
         }
     }
 
@@ -48,6 +51,7 @@ impl StoreCommand {
             Self::History(args) => &args.common,
             Self::Gc(args) => &args.common,
             Self::Doctor(args) => &args.common,
+            Self::Pack(args) => &args.common,
         }
     }
 }
@@ -79,7 +83,9 @@ pub struct Common {
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
-    let seconds: f64 = text.parse().map_err(|_| "not a number of seconds".to_owned())?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| "not a number of seconds".to_owned())?;
     if (0.0..=86_400.0).contains(&seconds) {
         Ok(seconds)
     } else {
@@ -286,4 +292,26 @@ pub struct Doctor {
     /// Put right what can be proved to be right afterwards.
     #[arg(long)]
     pub repair: bool,
+}
+
+const PACK_EXAMPLES: &str = "\
+Example:
+  vv-eval model pack models/new --out bitnet_summarizer_v1.1.0.tar.gz
+
+Prints what the manifest needs: sha256, size_bytes and unpacked_bytes. Files an installation would \
+refuse are refused here. Hidden files and the manifest itself are left out.";
+
+/// Arguments of `model pack`.
+#[derive(Debug, Args)]
+#[command(after_help = PACK_EXAMPLES)]
+pub struct Pack {
+    /// What all commands share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Directory that holds the files of one model.
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+    /// Archive to write; must not exist.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
 }

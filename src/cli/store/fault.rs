@@ -62,9 +62,11 @@ impl Fault {
         let (exit, message, hint) = match self {
             Self::Store(error) => (exit_of(error), chain(error), error.hint()),
             Self::Policy(error) => (Exit::Invalid, chain(error), error.hint()),
-            Self::Other(failure) => {
-                (failure.exit, format!("{:#}", failure.error), failure.hint.clone())
-            }
+            Self::Other(failure) => (
+                failure.exit,
+                format!("{:#}", failure.error),
+                failure.hint.clone(),
+            ),
         };
         let current = match layout.read_current() {
             Ok(Current::Generation(number)) => Some(number),
@@ -91,7 +93,9 @@ impl Fault {
     fn details(&self) -> Value {
         let path = |path: &std::path::Path| json!({ "path": path.to_string_lossy() });
         match self {
-            Self::Store(Error::Corrupt { path: at, .. } | Error::Unsupported { path: at, .. }) => path(at),
+            Self::Store(Error::Corrupt { path: at, .. } | Error::Unsupported { path: at, .. }) => {
+                path(at)
+            }
             Self::Store(Error::File(error)) => path(&error.path),
             Self::Store(Error::Content { file, .. }) => json!({ "file": file }),
             Self::Store(Error::NoSpace { needed, free, .. }) => {

@@ -9,7 +9,7 @@ use super::settings::{self, Settings};
 use super::{Reply, args, digest, smoke};
 use crate::cli::exit::Exit;
 use crate::store::gc::{self, Keep};
-use crate::store::health::{self, Health};
+use crate::store::health::{self, Consequence, Health};
 use crate::store::install::{self, Change, Outcome, Request};
 use crate::store::notify::{News, Notification};
 use crate::store::rollback::{self, Named};
@@ -54,7 +54,12 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
             version: &outcome.version,
             release: outcome.release,
         };
-        notify(settings::notification(&args.notify_cmd), settings, &news, &mut reply);
+        notify(
+            settings::notification(&args.notify_cmd),
+            settings,
+            &news,
+            &mut reply,
+        );
     }
     Ok(reply)
 }
@@ -69,7 +74,9 @@ fn notify(
     if let Some(notification) = notification
         && let Err(problem) = notification.run(&settings.layout, news)
     {
-        reply.warnings.push(format!("the notification command {problem}"));
+        reply
+            .warnings
+            .push(format!("the notification command {problem}"));
     }
 }
 
@@ -95,7 +102,8 @@ fn installed(outcome: &Outcome, is_dry_run: bool) -> Reply {
         (Change::Restored, false) => "current again",
         (Change::Restored, true) => "would become current again",
     };
-    let mut text = format!("version {version}, generation {generation}: {done}\nrelease {release}\n");
+    let mut text =
+        format!("version {version}, generation {generation}: {done}\nrelease {release}\n");
     if let Some(previous) = previous.filter(|previous| previous != generation) {
         text.push_str(&format!("before: generation {previous}\n"));
     }
@@ -103,7 +111,10 @@ fn installed(outcome: &Outcome, is_dry_run: bool) -> Reply {
         text.push_str(&format!("size {size}\n"));
     }
     for gone in collected {
-        text.push_str(&format!("deleted: generation {}, {}\n", gone.generation, gone.size_bytes));
+        text.push_str(&format!(
+            "deleted: generation {}, {}\n",
+            gone.generation, gone.size_bytes
+        ));
     }
     let members = json!({
         "change": change,
@@ -149,16 +160,27 @@ pub(super) fn verify(args: &args::Verify, settings: &Settings) -> Result<Reply, 
     Ok(Reply::new(Exit::Pass, members, text))
 }
 
-fn health(args: &args::Verify, events: &std::path::Path, settings: &Settings) -> Result<Reply, Fault> {
-    let rolls_back = args.auto_rollback && !settings.is_dry_run;
+fn health(
+    args: &args::Verify,
+    events: &std::path::Path,
+    settings: &Settings,
+) -> Result<Reply, Fault> {
+    let consequence = match (settings.is_dry_run, args.auto_rollback) {
+        (true, _) => Consequence::Say,
+        (false, false) => Consequence::Note,
+        (false, true) => Consequence::RollBack,
+    };
     let rules = &settings.policy.health;
-    let report = health::judge(&settings.layout, events, rules, rolls_back, settings.wait)?;
+    let report = health::judge(&settings.layout, events, rules, consequence, settings.wait)?;
     let (word, exit) = match report.health {
         Health::Good => ("good", Exit::Pass),
         Health::Pending => ("undecided", Exit::Pass),
         Health::Bad => ("bad", Exit::Fail),
     };
-    let mut text = format!("generation {}: {word}: {}\n", report.generation, report.reason);
+    let mut text = format!(
+        "generation {}: {word}: {}\n",
+        report.generation, report.reason
+    );
     if report.is_rolled_back {
         text.push_str(&format!("rolled back to generation {}\n", report.current));
     }
@@ -179,7 +201,12 @@ fn health(args: &args::Verify, events: &std::path::Path, settings: &Settings) ->
                 version: &record.version,
                 release: record.release_digest,
             };
-            notify(settings::notification(&args.notify_cmd), settings, &news, &mut reply);
+            notify(
+                settings::notification(&args.notify_cmd),
+                settings,
+                &news,
+                &mut reply,
+            );
         }
     }
     Ok(reply)
@@ -197,12 +224,20 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
     let is_flip = outcome.generation != outcome.previous;
     let mut text = String::new();
     if let Some(condemned) = outcome.condemned {
-        let word = if settings.is_dry_run { "would be marked bad" } else { "marked bad" };
+        let word = if settings.is_dry_run {
+            "would be marked bad"
+        } else {
+            "marked bad"
+        };
         text.push_str(&format!("release {}: {word}\n", digest(condemned)));
     }
     match (outcome.generation, is_flip) {
         (Some(number), true) => {
-            let word = if settings.is_dry_run { "would become current" } else { "current" };
+            let word = if settings.is_dry_run {
+                "would become current"
+            } else {
+                "current"
+            };
             let version = outcome.version.as_deref().unwrap_or_default();
             text.push_str(&format!("version {version}, generation {number}: {word}\n"));
         }
@@ -222,28 +257,46 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
         notes: outcome.notes.clone(),
         ..Reply::new(Exit::Pass, members, text)
     };
-    if let (Some(generation), Some(release), true) = (outcome.generation, outcome.release, is_flip && !settings.is_dry_run) {
+    if let (Some(generation), Some(release), true) = (
+        outcome.generation,
+        outcome.release,
+        is_flip && !settings.is_dry_run,
+    ) {
         let news = News {
             generation,
             version: outcome.version.as_deref().unwrap_or_default(),
             release,
         };
-        notify(settings::notification(&args.notify_cmd), settings, &news, &mut reply);
+        notify(
+            settings::notification(&args.notify_cmd),
+            settings,
+            &news,
+            &mut reply,
+        );
     }
     Ok(reply)
 }
 
 pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
-    let hours = args.grace.map(|hours| Duration::from_secs(u64::from(hours) * 3600));
+    let hours = args
+        .grace
+        .map(|hours| Duration::from_secs(u64::from(hours) * 3600));
     let keep = Keep {
         newest: args.keep.unwrap_or(settings.policy.keep),
         grace: hours.unwrap_or(settings.policy.gc_grace),
     };
     let collected = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
-    let word = if settings.is_dry_run { "would be deleted" } else { "deleted" };
+    let word = if settings.is_dry_run {
+        "would be deleted"
+    } else {
+        "deleted"
+    };
     let mut text = String::new();
     for gone in &collected {
-        text.push_str(&format!("generation {}, {}: {word}\n", gone.generation, gone.size_bytes));
+        text.push_str(&format!(
+            "generation {}, {}: {word}\n",
+            gone.generation, gone.size_bytes
+        ));
     }
     if collected.is_empty() {
         text.push_str("nothing to delete\n");
@@ -251,4 +304,3 @@ pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
     let members = json!({ "dry_run": settings.is_dry_run, "collected": collected });
     Ok(Reply::new(Exit::Pass, members, text))
 }
-

@@ -29,7 +29,9 @@ pub(super) fn status(args: &args::Status, settings: &Settings) -> Result<Reply, 
         && age > limit
     {
         let days = age.as_secs() / 86_400;
-        warnings.push(format!("the manifest is {days} days old: are updates being withheld?"));
+        warnings.push(format!(
+            "the manifest is {days} days old: are updates being withheld?"
+        ));
     }
     if !found.is_journal_sound {
         warnings.push("the journal is no unbroken chain; see vv-eval model history".into());
@@ -38,7 +40,10 @@ pub(super) fn status(args: &args::Status, settings: &Settings) -> Result<Reply, 
         Some(path) => Some(is_loaded(path, &found)?),
         None => None,
     };
-    let is_wanted = found.wanted.as_ref().is_some_and(|wanted| wanted.is_current);
+    let is_wanted = found
+        .wanted
+        .as_ref()
+        .is_some_and(|wanted| wanted.is_current);
     let is_broken = matches!(found.current, Current::Broken { .. }) || !found.damages.is_empty();
     let exit = match () {
         () if is_broken => Exit::StoreCorrupt,
@@ -61,8 +66,12 @@ fn is_loaded(events: &std::path::Path, found: &Status) -> Result<bool, Fault> {
     let Some((last, record)) = last.zip(found.record.as_ref()) else {
         return Ok(false);
     };
-    let is_generation = last.generation.is_none_or(|number| number == record.generation);
-    let is_release = last.release.is_none_or(|release| release == record.release_digest);
+    let is_generation = last
+        .generation
+        .is_none_or(|number| number == record.generation);
+    let is_release = last
+        .release
+        .is_none_or(|release| release == record.release_digest);
     let says_either = last.generation.is_some() || last.release.is_some();
     Ok(says_either && is_generation && is_release)
 }
@@ -98,7 +107,10 @@ fn status_text(found: &Status, loaded_is_current: Option<bool>) -> String {
         (Current::Absent, _) => writeln!(text, "current         nothing"),
         (Current::Broken { found }, _) => writeln!(text, "current         broken: {found}"),
         (Current::Generation(number), None) => {
-            writeln!(text, "current         generation {number}, without a readable record")
+            writeln!(
+                text,
+                "current         generation {number}, without a readable record"
+            )
         }
         (Current::Generation(number), Some(record)) => writeln!(
             text,
@@ -109,7 +121,11 @@ fn status_text(found: &Status, loaded_is_current: Option<bool>) -> String {
         ),
     };
     if let Some(wanted) = &found.wanted {
-        let word = if wanted.is_current { "installed" } else { "not installed" };
+        let word = if wanted.is_current {
+            "installed"
+        } else {
+            "not installed"
+        };
         let _ = writeln!(
             text,
             "manifest wants  version {}, {word}\n                {}",
@@ -117,10 +133,16 @@ fn status_text(found: &Status, loaded_is_current: Option<bool>) -> String {
             digest(wanted.release)
         );
     }
-    let last_good = found.last_good.map_or("none".to_owned(), |it| format!("generation {it}"));
+    let last_good = found
+        .last_good
+        .map_or("none".to_owned(), |it| format!("generation {it}"));
     let _ = writeln!(text, "rollback to     {last_good}");
     if let Some(is_current) = loaded_is_current {
-        let word = if is_current { "the current generation" } else { "not the current generation" };
+        let word = if is_current {
+            "the current generation"
+        } else {
+            "not the current generation"
+        };
         let _ = writeln!(text, "service loaded  {word}");
     }
     for damage in &found.damages {
@@ -156,7 +178,11 @@ pub(super) fn history(args: &args::History, settings: &Settings) -> Result<Reply
             None => "nothing was ever installed\n",
         });
     }
-    let exit = if found.tail.n_broken == 0 { Exit::Pass } else { Exit::StoreCorrupt };
+    let exit = if found.tail.n_broken == 0 {
+        Exit::Pass
+    } else {
+        Exit::StoreCorrupt
+    };
     let members = json!({
         "at": args.at,
         "reigns": found.reigns,
@@ -192,7 +218,11 @@ fn reign_text(reign: &Reign) -> String {
         let _ = writeln!(text, "  manifest  {}", digest(manifest));
     }
     if let Some(reason) = &reign.reason {
-        let _ = writeln!(text, "  reason    {}", crate::report::escape::one_line(reason));
+        let _ = writeln!(
+            text,
+            "  reason    {}",
+            crate::report::escape::one_line(reason)
+        );
     }
     text
 }
@@ -212,8 +242,16 @@ pub(super) fn doctor(args: &args::Doctor, settings: &Settings) -> Result<Reply, 
     };
     let mut text = String::new();
     for found in &findings {
-        let word = if found.is_repaired { "repaired" } else { "found" };
-        let _ = writeln!(text, "{word}: {}\n  {}\n  {}", found.path, found.problem, found.advice);
+        let word = if found.is_repaired {
+            "repaired"
+        } else {
+            "found"
+        };
+        let _ = writeln!(
+            text,
+            "{word}: {}\n  {}\n  {}",
+            found.path, found.problem, found.advice
+        );
     }
     if findings.is_empty() {
         text.push_str("nothing found\n");

@@ -1,5 +1,5 @@
-//! `vv-eval model install`, `status`, `verify`, `rollback`, `history`, `gc`, `doctor`: the store of
-//! one host.
+//! `vv-eval model install`, `status`, `verify`, `rollback`, `history`, `gc`, `doctor`, `pack`: the
+//! store of one host and the archives it installs.
 //!
 //! Each command gives a [`Reply`]; with `--json` it is one object on stdout, for errors too.
 
@@ -7,6 +7,7 @@ pub mod args;
 mod fault;
 mod install;
 mod look;
+mod pack;
 mod settings;
 mod smoke;
 
@@ -115,6 +116,7 @@ fn act(command: &StoreCommand, settings: &Settings) -> Result<Reply, Fault> {
         StoreCommand::History(args) => look::history(args, settings),
         StoreCommand::Gc(args) => install::gc(args, settings),
         StoreCommand::Doctor(args) => look::doctor(args, settings),
+        StoreCommand::Pack(args) => pack::pack(args, settings),
     }
 }
 

@@ -34,7 +34,11 @@ pub(super) struct Settings {
 
 impl Settings {
     pub(super) fn new(common: &args::Common) -> Result<Self, Fault> {
-        let manifest = named(common.manifest.as_deref(), "VV_MODEL_MANIFEST", DEFAULT_MANIFEST);
+        let manifest = named(
+            common.manifest.as_deref(),
+            "VV_MODEL_MANIFEST",
+            DEFAULT_MANIFEST,
+        );
         Ok(Self {
             layout: layout(common),
             policy: policy(common.policy.as_deref(), &manifest)?,
@@ -48,7 +52,11 @@ impl Settings {
 
 /// The store a command works on, whatever else is wrong.
 pub(super) fn layout(common: &args::Common) -> Layout {
-    Layout::new(&named(common.models_dir.as_deref(), "VV_MODELS_DIR", DEFAULT_MODELS))
+    Layout::new(&named(
+        common.models_dir.as_deref(),
+        "VV_MODELS_DIR",
+        DEFAULT_MODELS,
+    ))
 }
 
 /// The flag, else the environment, else the default.

@@ -40,7 +40,11 @@ impl From<SmokeFailure> for Refused {
 }
 
 /// Loads every target that carries weights in a worker of its own.
-pub(super) fn test(how: Smoke, timeout: Duration, candidate: &Candidate<'_>) -> Result<(), Refused> {
+pub(super) fn test(
+    how: Smoke,
+    timeout: Duration,
+    candidate: &Candidate<'_>,
+) -> Result<(), Refused> {
     if how == Smoke::None {
         return Ok(());
     }
@@ -56,12 +60,20 @@ pub(super) fn test(how: Smoke, timeout: Duration, candidate: &Candidate<'_>) -> 
         scene: (how == Smoke::Scene).then(scene),
         timeout,
     };
-    for target in candidate.targets.iter().filter(|target| has_weights(target)) {
+    for target in candidate
+        .targets
+        .iter()
+        .filter(|target| has_weights(target))
+    {
         let model = model(candidate, target)?;
         run::smoke(&model, &test).map_err(|failure| match failure {
             run::SmokeFailure::Model { problem, hint } => SmokeFailure { problem, hint }.into(),
             run::SmokeFailure::Broken(error) => {
-                let exit = if error.is_internal() { Exit::Internal } else { Exit::Invalid };
+                let exit = if error.is_internal() {
+                    Exit::Internal
+                } else {
+                    Exit::Invalid
+                };
                 broken(Failure::invalid(error).with_exit(exit))
             }
         })?;

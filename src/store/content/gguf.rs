@@ -54,12 +54,16 @@ impl Header<BufReader<&mut File>> {
         }
         let version = self.u32()?;
         if !matches!(version, 2 | 3) {
-            return Err(wrong(format!("its version is {version}, known are 2 and 3")));
+            return Err(wrong(format!(
+                "its version is {version}, known are 2 and 3"
+            )));
         }
         let (n_tensors, n_keys) = (self.u64()?, self.u64()?);
         for (n, what) in [(n_tensors, "tensors"), (n_keys, "keys")] {
             if n > self.left() / MIN_ENTRY_BYTES {
-                return Err(wrong(format!("it claims {n} {what}, more than fit in the file")));
+                return Err(wrong(format!(
+                    "it claims {n} {what}, more than fit in the file"
+                )));
             }
         }
         let mut alignment = DEFAULT_ALIGNMENT;
@@ -73,7 +77,9 @@ impl Header<BufReader<&mut File>> {
             }
         }
         if !alignment.is_power_of_two() {
-            return Err(wrong(format!("its alignment is {alignment}, not a power of two")));
+            return Err(wrong(format!(
+                "its alignment is {alignment}, not a power of two"
+            )));
         }
         let mut furthest = 0;
         for _ in 0..n_tensors {
@@ -103,7 +109,9 @@ impl Header<BufReader<&mut File>> {
         self.u32()?;
         let offset = self.u64()?;
         if offset % alignment != 0 {
-            return Err(wrong(format!("a tensor begins at {offset}, not aligned to {alignment}")));
+            return Err(wrong(format!(
+                "a tensor begins at {offset}, not aligned to {alignment}"
+            )));
         }
         Ok(offset)
     }
@@ -118,7 +126,9 @@ impl Header<BufReader<&mut File>> {
             9 if depth < MAX_ARRAY_DEPTH => {
                 let (inner, n) = (self.u32()?, self.u64()?);
                 if n > self.left() {
-                    return Err(wrong(format!("an array claims {n} values, more than fit in the file")));
+                    return Err(wrong(format!(
+                        "an array claims {n} values, more than fit in the file"
+                    )));
                 }
                 for _ in 0..n {
                     self.skip_value(inner, depth + 1)?;
@@ -152,7 +162,9 @@ impl Header<BufReader<&mut File>> {
     fn string(&mut self) -> Result<Vec<u8>, Fault> {
         let length = self.u64()?;
         if length > self.left() {
-            return Err(wrong(format!("a string claims {length} bytes, more than the file has")));
+            return Err(wrong(format!(
+                "a string claims {length} bytes, more than the file has"
+            )));
         }
         let mut text = Vec::new();
         (&mut self.reader).take(length).read_to_end(&mut text)?;

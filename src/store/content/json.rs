@@ -65,7 +65,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
         while let Some(key) = members.next_key::<String>()? {
             if keys.contains(&key) {
                 let key: String = key.chars().take(80).collect();
-                return Err(A::Error::custom(format!("the key `{}` twice", key.escape_debug())));
+                return Err(A::Error::custom(format!(
+                    "the key `{}` twice",
+                    key.escape_debug()
+                )));
             }
             keys.insert(key);
             members.next_value::<Strict>()?;
@@ -109,7 +112,10 @@ impl<'de> Visitor<'de> for TensorsVisitor {
         while let Some(name) = members.next_key::<String>()? {
             if !names.insert(name.clone()) {
                 let name: String = name.chars().take(80).collect();
-                return Err(A::Error::custom(format!("tensor `{}` twice", name.escape_debug())));
+                return Err(A::Error::custom(format!(
+                    "tensor `{}` twice",
+                    name.escape_debug()
+                )));
             }
             if name == "__metadata__" {
                 members.next_value::<IgnoredAny>()?;

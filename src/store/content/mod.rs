@@ -13,12 +13,20 @@ use std::path::Path;
 
 use super::record::{FileRecord, Target};
 use super::{ContentProblem, Error};
+use crate::artifact::digest::digest_file;
 use crate::durable;
 use crate::units::Bytes;
 
 /// Endings of files that belong to a model.
 const ENDINGS: [&str; 8] = [
-    ".gguf", ".safetensors", ".json", ".jinja", ".txt", ".md", ".model", ".tiktoken",
+    ".gguf",
+    ".safetensors",
+    ".json",
+    ".jinja",
+    ".txt",
+    ".md",
+    ".model",
+    ".tiktoken",
 ];
 
 /// Beginnings of file names that belong beside a model.
@@ -29,7 +37,10 @@ const UNSAFE: [(&[u8], &str); 9] = [
     (b"\x7fELF", "an ELF program or library"),
     (b"#!", "a script"),
     (b"MZ", "a Windows program"),
-    (b"PK\x03\x04", "a zip archive, as PyTorch writes pickles into"),
+    (
+        b"PK\x03\x04",
+        "a zip archive, as PyTorch writes pickles into",
+    ),
     (b"\x80\x02", "a Python pickle"),
     (b"\x80\x03", "a Python pickle"),
     (b"\x80\x04", "a Python pickle"),
@@ -59,6 +70,35 @@ pub(super) fn check(directory: &Path, targets: &[Target], allowed: &[String]) ->
     check_whole(targets)
 }
 
+/// Checks a directory that is to be packed: an installer must accept what is in it.
+///
+/// * `files`: paths below it, of what is to be packed
+/// * `allowed`: as for an installation, from `[archive]` of the policy
+///
+/// # Errors
+/// [`Error::Content`] as an installation would give it; [`Error::Artifact`] for what cannot be
+/// read.
+pub fn check_directory(
+    directory: &Path,
+    files: &[String],
+    allowed: &[String],
+) -> Result<(), Error> {
+    let records = files.iter().map(|path| {
+        let found = digest_file(&directory.join(path))?;
+        Ok(FileRecord {
+            path: path.clone(),
+            size_bytes: found.size(),
+            sha256: found.sha256(),
+        })
+    });
+    let records = records.collect::<Result<_, Error>>()?;
+    let parent = directory.parent().unwrap_or(Path::new("."));
+    let Some(name) = directory.file_name().and_then(|name| name.to_str()) else {
+        return Err(Error::corrupt(directory, "its name is not UTF-8"));
+    };
+    check(parent, &[Target::new(name, records)], allowed)
+}
+
 fn fault(target: &Target, file: &FileRecord, kind: ContentProblem, problem: String) -> Error {
     Error::Content {
         file: format!("{}/{}", target.name, file.path),
@@ -81,7 +121,11 @@ fn check_file(
     let unsafe_ = |problem| fault(target, file, ContentProblem::Unsafe, problem);
     let (mut opened, _) = durable::open_regular(&path).map_err(unreadable)?;
     let mut start = Vec::new();
-    opened.by_ref().take(64).read_to_end(&mut start).map_err(unreadable)?;
+    opened
+        .by_ref()
+        .take(64)
+        .read_to_end(&mut start)
+        .map_err(unreadable)?;
     if start.starts_with(LFS_POINTER) {
         return Err(Error::Content {
             file: format!("{}/{}", target.name, file.path),
@@ -92,13 +136,21 @@ fn check_file(
     }
     // Eight bytes of a safetensors file are a length and may look like anything.
     let is_sniffed = !is_named && !name.ends_with(".safetensors");
-    if is_sniffed && let Some((_, what)) = UNSAFE.iter().find(|(magic, _)| start.starts_with(magic)) {
-        return Err(unsafe_(format!("it is {what}, and nothing of a model may run")));
+    if is_sniffed && let Some((_, what)) = UNSAFE.iter().find(|(magic, _)| start.starts_with(magic))
+    {
+        return Err(unsafe_(format!(
+            "it is {what}, and nothing of a model may run"
+        )));
     }
     let is_known = ENDINGS.iter().any(|ending| name.ends_with(ending))
-        || BEGINNINGS.iter().any(|beginning| name.starts_with(beginning));
+        || BEGINNINGS
+            .iter()
+            .any(|beginning| name.starts_with(beginning));
     if !is_known && !is_named {
-        return Err(unsafe_(format!("files of this name are not part of a model ({})", ENDINGS.join(" "))));
+        return Err(unsafe_(format!(
+            "files of this name are not part of a model ({})",
+            ENDINGS.join(" ")
+        )));
     }
     check_format(name, &path, file.size_bytes)
         .map_err(unreadable)?
@@ -112,9 +164,15 @@ fn check_format(name: &str, path: &Path, size: Bytes) -> io::Result<Result<(), S
         Some("safetensors") => safetensors::check(&mut file()?, size.0),
         Some("gguf") => gguf::check(&mut file()?, size.0),
         Some("json") => {
-            let limit = if name == "tokenizer.json" { MAX_TOKENIZER } else { MAX_JSON };
+            let limit = if name == "tokenizer.json" {
+                MAX_TOKENIZER
+            } else {
+                MAX_JSON
+            };
             if size > limit {
-                return Ok(Err(format!("{size} are more than any such file has ({limit})")));
+                return Ok(Err(format!(
+                    "{size} are more than any such file has ({limit})"
+                )));
             }
             Ok(json::check(&mut io::BufReader::new(file()?)))
         }
@@ -187,9 +245,8 @@ fn incomplete(target: &Target, problem: String, hint: Option<&str>) -> Error {
 fn only_folder(target: &Target) -> Option<&str> {
     let (folder, _) = target.files.first()?.path.split_once('/')?;
     let is_below = |file: &FileRecord| file.path.split_once('/').is_some_and(|(f, _)| f == folder);
-    let has_weights = |file: &FileRecord| {
-        file.path.ends_with(".gguf") || file.path.ends_with(".safetensors")
-    };
+    let has_weights =
+        |file: &FileRecord| file.path.ends_with(".gguf") || file.path.ends_with(".safetensors");
     let is_only = target.files.iter().all(is_below) && target.files.iter().any(has_weights);
     is_only.then_some(folder)
 }

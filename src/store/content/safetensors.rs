@@ -15,7 +15,9 @@ const MAX_HEADER_BYTES: u64 = 100_000_000;
 pub(super) fn check(file: &mut File, size: u64) -> io::Result<Result<(), String>> {
     let mut length = [0; 8];
     if size < 8 {
-        return Ok(Err(format!("{size} bytes are too few for a safetensors file")));
+        return Ok(Err(format!(
+            "{size} bytes are too few for a safetensors file"
+        )));
     }
     file.read_exact(&mut length)?;
     let length = u64::from_le_bytes(length);
@@ -33,8 +35,10 @@ pub(super) fn check(file: &mut File, size: u64) -> io::Result<Result<(), String>
 fn check_header(header: &[u8], data: u64) -> Result<(), String> {
     let Tensors(tensors) = serde_json::from_slice(header)
         .map_err(|error| format!("its header is no list of tensors: {error}"))?;
-    let mut ranges: Vec<(&str, [u64; 2])> =
-        tensors.iter().map(|(name, range)| (name.as_str(), *range)).collect();
+    let mut ranges: Vec<(&str, [u64; 2])> = tensors
+        .iter()
+        .map(|(name, range)| (name.as_str(), *range))
+        .collect();
     ranges.sort_by_key(|(_, range)| *range);
     let mut end = 0;
     for (name, [from, to]) in ranges {

@@ -78,10 +78,19 @@ use ContentProblem::{Malformed, Unsafe};
 #[test]
 fn a_model_is_accepted() {
     accepts(&[], &[]);
-    accepts(&[("LICENSE", Some(b"MIT")), ("README.md", Some(b"x")), ("sub/vocab.txt", Some(b"x"))], &[]);
+    accepts(
+        &[
+            ("LICENSE", Some(b"MIT")),
+            ("README.md", Some(b"x")),
+            ("sub/vocab.txt", Some(b"x")),
+        ],
+        &[],
+    );
     let good = gguf(3, 1, 32, 1);
     let only = [
-        ("m.gguf", Some(&good[..])), ("model.safetensors", None), ("config.json", None),
+        ("m.gguf", Some(&good[..])),
+        ("model.safetensors", None),
+        ("config.json", None),
         ("tokenizer.json", None),
     ];
     accepts(&only, &[]);
@@ -102,20 +111,27 @@ fn a23_safetensors_headers_cover_their_data() {
     check(safetensors(ONE_TENSOR, 3), "the file has 3");
     check(safetensors(ONE_TENSOR, 5), "the file has 5");
     let two = |second: &str| {
-        format!(
-            r#"{{"a":{{"dtype":"U8","shape":[4],"data_offsets":[0,4]}},"{second}}}}}"#
-        )
+        format!(r#"{{"a":{{"dtype":"U8","shape":[4],"data_offsets":[0,4]}},"{second}}}}}"#)
     };
     check(
-        safetensors(&two(r#"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]"#), 6),
+        safetensors(
+            &two(r#"b":{"dtype":"U8","shape":[4],"data_offsets":[2,6]"#),
+            6,
+        ),
         "expected from 4",
     );
     check(
-        safetensors(&two(r#"b":{"dtype":"U8","shape":[4],"data_offsets":[9,13]"#), 8),
+        safetensors(
+            &two(r#"b":{"dtype":"U8","shape":[4],"data_offsets":[9,13]"#),
+            8,
+        ),
         "expected from 4",
     );
     check(
-        safetensors(&two(r#"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]"#), 8),
+        safetensors(
+            &two(r#"a":{"dtype":"U8","shape":[4],"data_offsets":[4,8]"#),
+            8,
+        ),
         "tensor `a` twice",
     );
     let mut long = safetensors(ONE_TENSOR, 4);
@@ -142,21 +158,40 @@ fn a24_gguf_headers_are_held_against_the_file() {
 #[test]
 fn a25_what_could_run_is_refused_by_its_content() {
     let zip = b"PK\x03\x04....data.pkl";
-    refuses(&[("pytorch_model.bin", Some(b"\x80\x02}q\x00."))], Unsafe, "pickle");
+    refuses(
+        &[("pytorch_model.bin", Some(b"\x80\x02}q\x00."))],
+        Unsafe,
+        "pickle",
+    );
     refuses(&[("model.pt", Some(zip))], Unsafe, "zip archive");
-    refuses(&[("load.py", Some(b"import os"))], Unsafe, "not part of a model");
+    refuses(
+        &[("load.py", Some(b"import os"))],
+        Unsafe,
+        "not part of a model",
+    );
     refuses(&[("tool.txt", Some(b"\x7fELF\x02\x01"))], Unsafe, "ELF");
     refuses(&[("run.md", Some(b"#!/bin/sh\n"))], Unsafe, "script");
-    accepts(&[("pytorch_model.bin", Some(b"\x80\x02}q\x00."))], &["*.bin"]);
+    accepts(
+        &[("pytorch_model.bin", Some(b"\x80\x02}q\x00."))],
+        &["*.bin"],
+    );
 }
 
 #[test]
 fn a26_json_has_bounds() {
     let deep = [b"[".repeat(200), b"]".repeat(200)].concat();
-    refuses(&[("config.json", Some(&deep))], Malformed, "recursion limit");
+    refuses(
+        &[("config.json", Some(&deep))],
+        Malformed,
+        "recursion limit",
+    );
     let long = vec![b' '; (16 << 20) + 1];
     refuses(&[("config.json", Some(&long))], Malformed, "more than any");
-    refuses(&[("config.json", Some(b"{\"a\":1,\"a\":2}"))], Malformed, "`a` twice");
+    refuses(
+        &[("config.json", Some(b"{\"a\":1,\"a\":2}"))],
+        Malformed,
+        "`a` twice",
+    );
     refuses(&[("config.json", Some(b"{} x"))], Malformed, "strict JSON");
     refuses(&[("chat.json", Some(b"\xff"))], Malformed, "strict JSON");
 }
@@ -165,14 +200,20 @@ fn a26_json_has_bounds() {
 fn a21_everything_one_level_down_proposes_to_strip() {
     let good = safetensors(ONE_TENSOR, 4);
     let changes = [
-        ("m/config.json", Some(&b"{}"[..])), ("m/model.safetensors", Some(&good[..])), ("config.json", None),
-        ("tokenizer.json", None), ("model.safetensors", None),
+        ("m/config.json", Some(&b"{}"[..])),
+        ("m/model.safetensors", Some(&good[..])),
+        ("config.json", None),
+        ("tokenizer.json", None),
+        ("model.safetensors", None),
     ];
     let error = check_files(&changes, &[]).unwrap_err();
     let Error::Content { hint, .. } = &error else {
         panic!("{error}")
     };
-    assert!(hint.as_ref().unwrap().contains("strip_components"), "{error}");
+    assert!(
+        hint.as_ref().unwrap().contains("strip_components"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -189,8 +230,13 @@ fn n25e_a_pointer_in_place_of_a_model_says_what_to_do() {
 #[test]
 fn patterns_have_one_wildcard() {
     for (pattern, name, expected) in [
-        ("*.bin", "a.bin", true), ("*.bin", "a.bin.txt", false), ("vocab", "vocab", true),
-        ("vocab", "vocab2", false), ("a*c", "abc", true), ("a*b*c", "axxbyyc", true), ("a*b*c", "ac", false),
+        ("*.bin", "a.bin", true),
+        ("*.bin", "a.bin.txt", false),
+        ("vocab", "vocab", true),
+        ("vocab", "vocab2", false),
+        ("a*c", "abc", true),
+        ("a*b*c", "axxbyyc", true),
+        ("a*b*c", "ac", false),
     ] {
         assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
     }

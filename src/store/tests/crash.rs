@@ -12,17 +12,46 @@ use super::*;
 
 /// Every step, in order.
 const STEPS: [&str; 19] = [
-    "Locked", "Recovered", "Judged", "Prepared", "Obtained", "Unpacked", "Checked", "Recorded", "Named",
-    "Adopted", "AdoptedCurrent", "Exchanged", "Linked", "Intended", "Flipped", "Unlinked", "Flagged",
-    "Committed", "Collected",
+    "Locked",
+    "Recovered",
+    "Judged",
+    "Prepared",
+    "Obtained",
+    "Unpacked",
+    "Checked",
+    "Recorded",
+    "Named",
+    "Adopted",
+    "AdoptedCurrent",
+    "Exchanged",
+    "Linked",
+    "Intended",
+    "Flipped",
+    "Unlinked",
+    "Flagged",
+    "Committed",
+    "Collected",
 ];
 
 const SIGKILL: i32 = 9;
 
 /// Calls that change a file system, or make a change last.
 const CALLS: [&str; 15] = [
-    "openat", "write", "mkdir", "chmod", "fchmod", "fsync", "fdatasync", "rename", "renameat2", "symlink",
-    "link", "unlink", "rmdir", "flock", "copy_file_range",
+    "openat",
+    "write",
+    "mkdir",
+    "chmod",
+    "fchmod",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat2",
+    "symlink",
+    "link",
+    "unlink",
+    "rmdir",
+    "flock",
+    "copy_file_range",
 ];
 
 /// What a dying process does.
@@ -41,7 +70,10 @@ enum Scene {
 impl Scene {
     /// A host just before.
     fn host(self) -> Host {
-        let host = Host::new();
+        self.prepare(Host::new())
+    }
+
+    fn prepare(self, host: Host) -> Host {
         match self {
             Self::Fresh => {}
             Self::Upgrade | Self::Rollback => {
@@ -51,7 +83,8 @@ impl Scene {
             Self::Migration => {
                 fs::create_dir_all(host.path("models/bitnet")).unwrap();
                 fs::write(host.path("models/bitnet/weights.bin"), "old").unwrap();
-                let info = r#"{"version":"0.9.0","model_name":"bitnet","artifact_file":"o.tar.gz"}"#;
+                let info =
+                    r#"{"version":"0.9.0","model_name":"bitnet","artifact_file":"o.tar.gz"}"#;
                 fs::write(host.path("models/.current_model_info.json"), info).unwrap();
             }
         }
@@ -85,27 +118,41 @@ impl Scene {
         if self == Self::Migration && host.current() == Some(0) {
             // The record of the earlier installer still stands and is about the same files.
             verify(&host.layout(), Some(0), false, Duration::ZERO).unwrap();
-            assert!(matches!(host.info()["version"].as_str(), Some("0.9.0")), "{at}");
+            assert!(
+                matches!(host.info()["version"].as_str(), Some("0.9.0")),
+                "{at}"
+            );
             let old = fs::read(host.path("models/bitnet/weights.bin"));
             assert!(old.is_ok_and(|bytes| bytes == b"old"), "{at}: no model");
             return;
         }
         // I1 and I2.
         host.holds();
-        let version = host.current().map(|_| host.info()["version"].as_str().unwrap().to_owned());
+        let version = host
+            .current()
+            .map(|_| host.info()["version"].as_str().unwrap().to_owned());
         match self {
             Self::Fresh => {
-                assert!(matches!(version.as_deref(), None | Some("1.1.0")), "{at}: {version:?}");
+                assert!(
+                    matches!(version.as_deref(), None | Some("1.1.0")),
+                    "{at}: {version:?}"
+                );
             }
             Self::Upgrade | Self::Rollback => {
-                assert!(matches!(version.as_deref(), Some("1.0.0" | "1.1.0")), "{at}: {version:?}");
+                assert!(
+                    matches!(version.as_deref(), Some("1.0.0" | "1.1.0")),
+                    "{at}: {version:?}"
+                );
                 // I5: the last good generation is there.
                 verify(&host.layout(), Some(1), false, Duration::ZERO).unwrap();
             }
             Self::Migration => {
                 let old = fs::read(host.path("models/bitnet/weights.bin"));
                 let is_new = host.path("models/bitnet/model.safetensors").is_file();
-                assert!(old.is_ok_and(|bytes| bytes == b"old") || is_new, "{at}: no model");
+                assert!(
+                    old.is_ok_and(|bytes| bytes == b"old") || is_new,
+                    "{at}: no model"
+                );
             }
         }
     }
@@ -116,7 +163,11 @@ impl Scene {
         self.act(host);
         host.holds();
         host.is_tidy();
-        let expected = if self == Self::Rollback { "1.0.0" } else { "1.1.0" };
+        let expected = if self == Self::Rollback {
+            "1.0.0"
+        } else {
+            "1.1.0"
+        };
         assert_eq!(host.info()["version"], expected, "{at}");
         assert!(host.ledger().intent.is_none(), "{at}");
         assert_eq!(host.ledger().believed, host.current(), "{at}");
@@ -201,7 +252,9 @@ fn s05_a_rollback_killed_at_any_step() {
 
 /// Whether this machine lets one process trace another.
 fn can_trace() -> bool {
-    let tried = Command::new("strace").args(["-f", "-o", "/dev/null", "true"]).output();
+    let tried = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output();
     tried.is_ok_and(|output| output.status.success())
 }
 
@@ -240,7 +293,12 @@ fn s05_an_upgrade_killed_at_system_calls() {
 #[ignore = "every call of four scenes takes minutes; for nightly runs"]
 fn s05_killed_at_every_system_call() {
     assert!(can_trace(), "strace is missing or may not trace here");
-    for scene in [Scene::Fresh, Scene::Upgrade, Scene::Migration, Scene::Rollback] {
+    for scene in [
+        Scene::Fresh,
+        Scene::Upgrade,
+        Scene::Migration,
+        Scene::Rollback,
+    ] {
         eprintln!("{scene:?}: {} processes died", kill_at_calls(scene, 1));
     }
 }
@@ -270,6 +328,118 @@ fn s02_s03_a_full_or_failing_disk_keeps_the_current_release() {
         eprintln!("skipped: strace is missing or may not trace here");
         return;
     }
-    let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5) + fail_at_calls(Scene::Upgrade, "write", "ENOSPC", 5);
+    let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5)
+        + fail_at_calls(Scene::Upgrade, "write", "ENOSPC", 5);
     assert!(n >= 3, "only {n} runs failed");
+}
+
+/// An ext4 file system in a file, mounted while this lives.
+struct Disk {
+    dir: TempDir,
+}
+
+impl Disk {
+    fn new() -> Option<Self> {
+        let disk = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(disk.mount_point()).unwrap();
+        let image = fs::File::create(disk.image()).unwrap();
+        image.set_len(64 << 20).unwrap();
+        let made = Command::new("mkfs.ext4")
+            .arg("-q")
+            .arg("-F")
+            .arg(disk.image())
+            .status();
+        (made.is_ok_and(|status| status.success()) && disk.mount()).then_some(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn mount_point(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
+    fn mount(&self) -> bool {
+        let mounted = Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(self.image())
+            .arg(self.mount_point())
+            .status();
+        mounted.is_ok_and(|status| status.success())
+    }
+
+    fn unmount(&self) {
+        let _ = Command::new("umount")
+            .arg(self.mount_point())
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// What is not on the disk is lost, as when the power goes: the journal is not even flushed.
+    fn cut_power(&self) {
+        const SHUTDOWN: &str = "import fcntl, os, struct, sys\n\
+            fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+        let cut = Command::new("python3")
+            .args(["-c", SHUTDOWN])
+            .arg(self.mount_point())
+            .status()
+            .unwrap();
+        assert!(cut.success(), "the file system could not be shut down");
+        self.unmount();
+        assert!(self.mount(), "the file system does not come back");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+#[test]
+#[ignore = "needs root, ext4 and a loop device; for nightly runs"]
+fn s07_s08_the_power_goes_at_every_step() {
+    let mut n_cuts = 0;
+    for scene in [
+        Scene::Fresh,
+        Scene::Upgrade,
+        Scene::Migration,
+        Scene::Rollback,
+    ] {
+        // The last one runs to its end: what exit 0 says must be on the disk.
+        for step in STEPS.iter().copied().chain([""]) {
+            let disk = Disk::new().expect("an ext4 file system on a loop device");
+            let host = scene.prepare(Host::made_at(disk.mount_point()));
+            // What was there before the power goes was there for long.
+            assert!(Command::new("sync").status().unwrap().success());
+            let status = run_child(&host, scene, step, &[]);
+            if status.success() && !step.is_empty() {
+                continue;
+            }
+            disk.cut_power();
+            n_cuts += 1;
+            let at = format!("{scene:?} {step}");
+            scene.survives(&host, &at);
+            let is_past_commit = STEPS.iter().position(|it| *it == step)
+                >= STEPS.iter().position(|it| *it == "Flipped");
+            if is_past_commit || step.is_empty() {
+                let expected = if scene == Scene::Rollback {
+                    "1.0.0"
+                } else {
+                    "1.1.0"
+                };
+                assert_eq!(
+                    host.info()["version"],
+                    expected,
+                    "{at}: the commit was lost"
+                );
+            }
+            scene.converges(&host, &at);
+        }
+    }
+    eprintln!("{n_cuts} power cuts");
+    assert!(n_cuts > 50);
 }

@@ -1,7 +1,7 @@
 //! Trials, judged by what the service's events log says.
 
 use super::super::events::last_load;
-use super::super::health::{Health, Report, judge};
+use super::super::health::{Consequence, Health, Report, judge};
 use super::super::ledger::State;
 use super::super::status::verify;
 use super::super::{HealthRules, clock};
@@ -22,7 +22,9 @@ fn log(host: &Host, lines: &[&str]) -> PathBuf {
     let text: String = lines
         .iter()
         .map(|line| {
-            let line = line.replace("{ts}", &clock::text(clock::now())).replace("{digest}", &release);
+            let line = line
+                .replace("{ts}", &clock::text(clock::now()))
+                .replace("{digest}", &release);
             format!("{line}\n")
         })
         .collect();
@@ -32,14 +34,28 @@ fn log(host: &Host, lines: &[&str]) -> PathBuf {
 }
 
 const LOAD: &str = r#"{"schema_version":1,"ts":"{ts}","event":"load","boot_id":"a","generation":2,"release_digest":"{digest}"}"#;
-const LOAD_ERROR: &str = r#"{"ts":"{ts}","event":"load","generation":2,"release_digest":"{digest}","error_type":"oom"}"#;
+const LOAD_ERROR: &str =
+    r#"{"ts":"{ts}","event":"load","generation":2,"release_digest":"{digest}","error_type":"oom"}"#;
 
 fn summary(scene: usize) -> String {
-    format!(r#"{{"ts":"{{ts}}","event":"summary","scene":"s{scene}","generation":2,"release_digest":"{{digest}}","duration_s":1.5,"error_type":null}}"#)
+    format!(
+        r#"{{"ts":"{{ts}}","event":"summary","scene":"s{scene}","generation":2,"release_digest":"{{digest}}","duration_s":1.5,"error_type":null}}"#
+    )
 }
 
 fn run(host: &Host, events: &Path, rolls_back: bool) -> Result<Report, Error> {
-    judge(&host.layout(), events, &HealthRules::default(), rolls_back, Duration::ZERO)
+    let consequence = if rolls_back {
+        Consequence::RollBack
+    } else {
+        Consequence::Note
+    };
+    judge(
+        &host.layout(),
+        events,
+        &HealthRules::default(),
+        consequence,
+        Duration::ZERO,
+    )
 }
 
 #[track_caller]
@@ -50,7 +66,10 @@ fn check(lines: &[&str], expected: Health, words: &str) {
     assert_eq!(report.health, expected, "{}", report.reason);
     assert!(report.reason.contains(words), "{}", report.reason);
     let is_bad = expected == Health::Bad;
-    assert_eq!((report.is_rolled_back, host.current()), (is_bad, Some(if is_bad { 1 } else { 2 })));
+    assert_eq!(
+        (report.is_rolled_back, host.current()),
+        (is_bad, Some(if is_bad { 1 } else { 2 }))
+    );
     let state = match expected {
         Health::Good => State::Good,
         Health::Pending => State::Trial,
@@ -75,11 +94,19 @@ fn a_scene_seen_twice_counts_once_and_what_cannot_be_read_is_skipped() {
     let one = summary(1);
     let mut lines = vec![LOAD];
     lines.extend(std::iter::repeat_n(one.as_str(), 30));
-    lines.extend(["{\"event\":\"summary\"", "[]", "", "{\"event\":\"restart\",\"generation\":2}"]);
+    lines.extend([
+        "{\"event\":\"summary\"",
+        "[]",
+        "",
+        "{\"event\":\"restart\",\"generation\":2}",
+    ]);
     let host = on_trial();
     let events = log(&host, &lines);
     let report = run(&host, &events, true).unwrap();
-    assert_eq!((report.health, report.tally.n_good, report.tally.n_skipped), (Health::Pending, 1, 2));
+    assert_eq!(
+        (report.health, report.tally.n_good, report.tally.n_skipped),
+        (Health::Pending, 1, 2)
+    );
 }
 
 #[test]
@@ -97,12 +124,18 @@ fn events_of_other_releases_and_other_times_do_not_count() {
 fn a_failed_load_or_failing_summaries_return_to_the_last_good_release() {
     check(&[LOAD_ERROR], Health::Bad, "1 loads failed");
     let failed = summary(1).replace("null", "\"empty\"");
-    check(&[LOAD, &failed, &failed], Health::Bad, "2 of 2 summaries failed");
+    check(
+        &[LOAD, &failed, &failed],
+        Health::Bad,
+        "2 of 2 summaries failed",
+    );
 }
 
 #[test]
 fn starts_without_a_summary_use_the_tries_up_even_when_the_log_is_rotated() {
-    let loads: Vec<String> = (0..5).map(|i| LOAD.replace("\"a\"", &format!("\"boot {i}\""))).collect();
+    let loads: Vec<String> = (0..5)
+        .map(|i| LOAD.replace("\"a\"", &format!("\"boot {i}\"")))
+        .collect();
     let lines: Vec<&str> = loads.iter().map(String::as_str).collect();
     check(&lines[..3], Health::Pending, "0 of 20");
     check(&lines[..4], Health::Bad, "3 starts");
@@ -110,19 +143,35 @@ fn starts_without_a_summary_use_the_tries_up_even_when_the_log_is_rotated() {
     let host = on_trial();
     let first = log(&host, &lines[..3]);
     assert_eq!(run(&host, &first, true).unwrap().n_tries, 2);
-    assert_eq!(run(&host, &first, true).unwrap().n_tries, 2, "each start counts once");
+    assert_eq!(
+        run(&host, &first, true).unwrap().n_tries,
+        2,
+        "each start counts once"
+    );
     let rotated = log(&host, &lines[3..]);
     let report = run(&host, &rotated, true).unwrap();
-    assert_eq!((report.health, report.n_tries, host.current()), (Health::Bad, 3, Some(1)));
+    assert_eq!(
+        (report.health, report.n_tries, host.current()),
+        (Health::Bad, 3, Some(1))
+    );
 }
 
 #[test]
 fn without_a_last_good_release_the_model_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    let events = log(&host, &[&LOAD_ERROR.replace("\"generation\":2", "\"generation\":1")]);
-    assert!(matches!(run(&host, &events, true), Err(Error::NothingToRollBackTo)));
-    assert_eq!((host.current(), host.ledger().state(1)), (Some(1), State::Trial));
+    let events = log(
+        &host,
+        &[&LOAD_ERROR.replace("\"generation\":2", "\"generation\":1")],
+    );
+    assert!(matches!(
+        run(&host, &events, true),
+        Err(Error::NothingToRollBackTo)
+    ));
+    assert_eq!(
+        (host.current(), host.ledger().state(1)),
+        (Some(1), State::Trial)
+    );
     host.holds();
 }
 
@@ -131,8 +180,34 @@ fn judging_alone_changes_nothing() {
     let host = on_trial();
     let events = log(&host, &[LOAD_ERROR]);
     let report = run(&host, &events, false).unwrap();
-    assert_eq!((report.health, report.is_rolled_back, host.current()), (Health::Bad, false, Some(2)));
+    assert_eq!(
+        (report.health, report.is_rolled_back, host.current()),
+        (Health::Bad, false, Some(2))
+    );
     assert_eq!(host.ledger().state(2), State::Trial);
+}
+
+#[test]
+fn only_saying_it_writes_nothing() {
+    let host = on_trial();
+    let n = host.events().len();
+    let summaries: Vec<String> = (0..20).map(summary).collect();
+    let mut lines = vec![LOAD, LOAD];
+    lines.extend(summaries.iter().map(String::as_str));
+    let events = log(&host, &lines);
+    let rules = HealthRules::default();
+    let report = judge(
+        &host.layout(),
+        &events,
+        &rules,
+        Consequence::Say,
+        Duration::ZERO,
+    )
+    .unwrap();
+    assert_eq!(
+        (report.health, report.n_tries, host.events().len()),
+        (Health::Good, 1, n)
+    );
 }
 
 #[test]

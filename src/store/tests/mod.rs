@@ -37,11 +37,16 @@ impl Host {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_owned();
-        fs::create_dir(root.join("repo")).unwrap();
         Self {
             _dir: Some(dir),
-            ..Self::at(root)
+            ..Self::made_at(root)
         }
+    }
+
+    /// A new host in a directory that is there.
+    pub(super) fn made_at(root: PathBuf) -> Self {
+        fs::create_dir(root.join("repo")).unwrap();
+        Self::at(root)
     }
 
     /// A host that was made by another process.
@@ -160,7 +165,10 @@ impl Host {
 
     pub(super) fn events(&self) -> Vec<(Event, Option<u64>)> {
         let mut events = Vec::new();
-        journal::read(&self.layout(), |_, entry| events.push((entry.event, entry.generation))).unwrap();
+        journal::read(&self.layout(), |_, entry| {
+            events.push((entry.event, entry.generation))
+        })
+        .unwrap();
         events
     }
 
@@ -171,7 +179,8 @@ impl Host {
         let Some(number) = self.current() else {
             return;
         };
-        let examined = super::install::examine(&layout, &self.ledger(), number, Depth::Full).unwrap();
+        let examined =
+            super::install::examine(&layout, &self.ledger(), number, Depth::Full).unwrap();
         assert!(examined.damages.is_empty(), "{:#?}", examined.damages);
         let record = examined.record.unwrap();
         let info = self.info();

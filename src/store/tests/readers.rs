@@ -14,11 +14,15 @@ fn read_release(models: &Path) -> (String, String) {
     let base = fs::canonicalize(models.join("bitnet")).unwrap();
     let info = fs::read(base.parent().unwrap().join(".current_model_info.json")).unwrap();
     let info: serde_json::Value = serde_json::from_slice(&info).unwrap();
-    let version = fs::read_to_string(base.parent().unwrap().join(".current_model_version")).unwrap();
+    let version =
+        fs::read_to_string(base.parent().unwrap().join(".current_model_version")).unwrap();
     assert_eq!(info["version"].as_str().unwrap(), version.trim_end());
     let config: serde_json::Value =
         serde_json::from_slice(&fs::read(base.join("config.json")).unwrap()).unwrap();
-    (version.trim_end().to_owned(), config["release"].as_str().unwrap().to_owned())
+    (
+        version.trim_end().to_owned(),
+        config["release"].as_str().unwrap().to_owned(),
+    )
 }
 
 #[test]
@@ -55,7 +59,11 @@ fn s11_readers_over_200_flips_see_weights_and_record_of_one_release() {
         let n_seen = reader.join().unwrap();
         assert!(n_seen.iter().all(|n| *n > 0), "{n_seen:?}");
     }
-    let flips = host.events().iter().filter(|(event, _)| event.is_flip()).count();
+    let flips = host
+        .events()
+        .iter()
+        .filter(|(event, _)| event.is_flip())
+        .count();
     assert_eq!(flips, N_FLIPS + 2);
 }
 
@@ -86,11 +94,16 @@ fn s09_eight_installers_that_wait_end_in_one_generation() {
             let (host, barrier) = (Arc::clone(&host), Arc::clone(&barrier));
             thread::spawn(move || {
                 barrier.wait();
-                host.try_with(|it| it.wait = Duration::from_secs(60)).unwrap().change
+                host.try_with(|it| it.wait = Duration::from_secs(60))
+                    .unwrap()
+                    .change
             })
         })
         .collect();
-    let changes: Vec<Change> = installers.into_iter().map(|it| it.join().unwrap()).collect();
+    let changes: Vec<Change> = installers
+        .into_iter()
+        .map(|it| it.join().unwrap())
+        .collect();
     let n = |change| changes.iter().filter(|it| **it == change).count();
     assert_eq!((n(Change::Installed), n(Change::Unchanged)), (1, 7));
     assert_eq!(host.layout().generation_numbers().unwrap(), [1]);
@@ -105,7 +118,11 @@ fn s09_of_eight_installers_that_do_not_wait_one_succeeds() {
     let n_refused = Arc::new(AtomicUsize::new(0));
     let holds_lock = Arc::new(Barrier::new(8));
     let first = {
-        let (host, n_refused, holds_lock) = (Arc::clone(&host), Arc::clone(&n_refused), Arc::clone(&holds_lock));
+        let (host, n_refused, holds_lock) = (
+            Arc::clone(&host),
+            Arc::clone(&n_refused),
+            Arc::clone(&holds_lock),
+        );
         thread::spawn(move || {
             let manifest = host.manifest();
             // The smoke test of the first one lasts until the seven others have tried.
@@ -116,12 +133,18 @@ fn s09_of_eight_installers_that_do_not_wait_one_succeeds() {
                 }
                 Ok(())
             };
-            install(&host.layout(), &host.request(&manifest), &mut smoke).unwrap().generation
+            install(&host.layout(), &host.request(&manifest), &mut smoke)
+                .unwrap()
+                .generation
         })
     };
     let others: Vec<_> = (0..7)
         .map(|_| {
-            let (host, n_refused, holds_lock) = (Arc::clone(&host), Arc::clone(&n_refused), Arc::clone(&holds_lock));
+            let (host, n_refused, holds_lock) = (
+                Arc::clone(&host),
+                Arc::clone(&n_refused),
+                Arc::clone(&holds_lock),
+            );
             thread::spawn(move || {
                 holds_lock.wait();
                 let refused = host.try_install();

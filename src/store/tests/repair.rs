@@ -4,7 +4,10 @@ use super::super::doctor::{Finding, Request, examine};
 use super::*;
 
 fn look(host: &Host, repairs: bool) -> Vec<Finding> {
-    let request = Request { repairs, ..Request::default() };
+    let request = Request {
+        repairs,
+        ..Request::default()
+    };
     examine(&host.layout(), &request).unwrap()
 }
 
@@ -16,7 +19,10 @@ fn check(spoil: impl FnOnce(&Host), words: &str, is_repaired: bool) -> Host {
     host.release("1.1.0", "two");
     spoil(&host);
     let found = look(&host, false);
-    assert!(found.iter().any(|it| it.problem.contains(words)), "{found:#?}");
+    assert!(
+        found.iter().any(|it| it.problem.contains(words)),
+        "{found:#?}"
+    );
     assert!(found.iter().all(|it| !it.is_repaired));
     look(&host, true);
     let left = look(&host, false);
@@ -49,7 +55,11 @@ fn s17_a_broken_current_returns_to_what_the_journal_remembers() {
         host.holds();
     }
     // The generation it named is gone for good: the one before it is the last good one.
-    let host = check(|host| remove(&host.layout().generation(2)), "which is missing", true);
+    let host = check(
+        |host| remove(&host.layout().generation(2)),
+        "which is missing",
+        true,
+    );
     assert_eq!(host.current(), Some(1));
     host.holds();
     host.is_tidy();
@@ -67,7 +77,10 @@ fn s15_only_a_link_that_leads_nowhere_is_replaced() {
     };
     check(|host| replace(host, Some("gone")), "a link to gone", true).holds();
     let host = check(|host| replace(host, Some("/tmp")), "a link to /tmp", false);
-    assert_eq!(fs::read_link(host.path("models/bitnet")).unwrap(), Path::new("/tmp"));
+    assert_eq!(
+        fs::read_link(host.path("models/bitnet")).unwrap(),
+        Path::new("/tmp")
+    );
     let host = check(|host| replace(host, None), "a regular file", false);
     assert_eq!(host.read("bitnet"), b"x");
 }
@@ -131,10 +144,20 @@ fn an_edited_journal_and_a_current_changed_by_hand_are_told() {
 fn s20_mounts_that_never_see_another_generation_are_named() {
     let host = Host::new();
     let compose = host.path("docker-compose.yml");
-    fs::write(&compose, "services:\n  s:\n    volumes:\n      - ./models/bitnet:/app/models/bitnet:ro\n").unwrap();
-    let request = Request { compose: Some(compose.clone()), ..Request::default() };
+    fs::write(
+        &compose,
+        "services:\n  s:\n    volumes:\n      - ./models/bitnet:/app/models/bitnet:ro\n",
+    )
+    .unwrap();
+    let request = Request {
+        compose: Some(compose.clone()),
+        ..Request::default()
+    };
     let found = examine(&host.layout(), &request).unwrap();
-    assert!(found[0].problem.contains("line 4: /app/models/bitnet"), "{found:?}");
+    assert!(
+        found[0].problem.contains("line 4: /app/models/bitnet"),
+        "{found:?}"
+    );
     fs::write(&compose, "volumes:\n  - ./models:/app/models:ro\n").unwrap();
     assert!(examine(&host.layout(), &request).unwrap().is_empty());
 }

@@ -11,7 +11,10 @@ fn a_release_is_installed_and_found_through_every_name() {
     let host = Host::new();
     host.publish("1.0.0", "one");
     let outcome = host.install();
-    assert_eq!((outcome.generation, outcome.previous, outcome.change), (1, None, Change::Installed));
+    assert_eq!(
+        (outcome.generation, outcome.previous, outcome.change),
+        (1, None, Change::Installed)
+    );
     host.is_tidy();
     let link = fs::read_link(host.path("models/bitnet")).unwrap();
     assert_eq!(link, Path::new(".vv/current/bitnet"));
@@ -34,7 +37,12 @@ fn the_three_first_keys_of_the_info_file_come_first() {
     let host = Host::new();
     host.release("1.0.0", "one");
     let text = String::from_utf8(host.read(".current_model_info.json")).unwrap();
-    let keys: Vec<&str> = text.lines().skip(1).take(3).map(|line| line.split('"').nth(1).unwrap()).collect();
+    let keys: Vec<&str> = text
+        .lines()
+        .skip(1)
+        .take(3)
+        .map(|line| line.split('"').nth(1).unwrap())
+        .collect();
     assert_eq!(keys, ["version", "model_name", "artifact_file"]);
 }
 
@@ -78,7 +86,10 @@ fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     host.publish("1.1.0", "two");
     let before = snapshot(&host.path("models"));
     let outcome = host.try_with(|it| it.is_dry_run = true).unwrap();
-    assert_eq!((outcome.change, outcome.generation, outcome.previous), (Change::Installed, 2, Some(1)));
+    assert_eq!(
+        (outcome.change, outcome.generation, outcome.previous),
+        (Change::Installed, 2, Some(1))
+    );
     assert_eq!(snapshot(&host.path("models")), before);
 }
 
@@ -87,13 +98,23 @@ fn other_labels_for_the_same_bytes_make_a_generation_of_links() {
     use std::os::unix::fs::MetadataExt as _;
     let host = Host::new();
     host.release("1.0.0", "one");
-    let inode = |host: &Host| fs::metadata(host.path("models/bitnet/model.safetensors")).unwrap().ino();
+    let inode = |host: &Host| {
+        fs::metadata(host.path("models/bitnet/model.safetensors"))
+            .unwrap()
+            .ino()
+    };
     let before = inode(&host);
     host.publish("1.0.1", "one");
     fs::remove_file(host.path("repo").join(blob("one"))).unwrap();
     let outcome = host.install();
-    assert_eq!((outcome.change, outcome.generation), (Change::Relabelled, 2));
-    assert_eq!((inode(&host), host.info()["version"].as_str()), (before, Some("1.0.1")));
+    assert_eq!(
+        (outcome.change, outcome.generation),
+        (Change::Relabelled, 2)
+    );
+    assert_eq!(
+        (inode(&host), host.info()["version"].as_str()),
+        (before, Some("1.0.1"))
+    );
 }
 
 /// Name of the published weights of a release.
@@ -106,9 +127,16 @@ fn blob(weights: &str) -> String {
 fn options_are_part_of_the_release() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    host.publish_files("1.0.0", &release_files("one"), r#""model_options":{"stop_token_ids":[2]},"#);
+    host.publish_files(
+        "1.0.0",
+        &release_files("one"),
+        r#""model_options":{"stop_token_ids":[2]},"#,
+    );
     let outcome = host.install();
-    assert_eq!((outcome.change, outcome.generation), (Change::Relabelled, 2));
+    assert_eq!(
+        (outcome.change, outcome.generation),
+        (Change::Relabelled, 2)
+    );
 }
 
 #[test]
@@ -131,13 +159,25 @@ fn a_lower_version_needs_a_reason() {
     host.release("1.1.0", "two");
     host.publish("1.0.0", "one");
     let error = host.try_install().unwrap_err();
-    assert!(matches!(error, Error::Refused(Refusal::Downgrade { .. })), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::Downgrade { .. })),
+        "{error}"
+    );
     let advice = error.hint().unwrap();
-    for way in ["was current on this host", "attestation", "--allow-downgrade"] {
+    for way in [
+        "was current on this host",
+        "attestation",
+        "--allow-downgrade",
+    ] {
         assert!(advice.contains(way), "{advice}");
     }
     assert_eq!(host.current(), Some(1));
-    assert_eq!(host.try_with(|it| it.allows_downgrade = true).unwrap().generation, 2);
+    assert_eq!(
+        host.try_with(|it| it.allows_downgrade = true)
+            .unwrap()
+            .generation,
+        2
+    );
 }
 
 #[test]
@@ -147,22 +187,46 @@ fn a_version_that_names_other_bytes_is_installed_with_a_warning_unless_policy_fo
     host.publish("1.0.0", "two");
     host.policy.immutable_versions = true;
     let error = host.try_install().unwrap_err();
-    assert!(matches!(error, Error::Refused(Refusal::VersionReused { .. })), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::VersionReused { .. })),
+        "{error}"
+    );
     host.policy.immutable_versions = false;
     let outcome = host.install();
-    assert!(outcome.warnings.iter().any(|it| it.starts_with("version: 1.0.0")), "{:?}", outcome.warnings);
+    assert!(
+        outcome
+            .warnings
+            .iter()
+            .any(|it| it.starts_with("version: 1.0.0")),
+        "{:?}",
+        outcome.warnings
+    );
     assert_eq!(host.current(), Some(2));
 }
 
 #[test]
 fn the_summarizer_must_be_one_the_release_works_with() {
     let host = Host::new();
-    host.publish_files("1.0.0", &release_files("one"), r#""requires":{"summarize_scene":">=2.1"},"#);
+    host.publish_files(
+        "1.0.0",
+        &release_files("one"),
+        r#""requires":{"summarize_scene":">=2.1"},"#,
+    );
     let error = host.try_with(|it| it.consumer = Some("2.0")).unwrap_err();
-    assert!(matches!(error, Error::Refused(Refusal::Consumer { .. })), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::Consumer { .. })),
+        "{error}"
+    );
     assert_eq!(host.current(), None);
     let outcome = host.install();
-    assert!(outcome.warnings.iter().any(|it| it.contains("was not checked")), "{:?}", outcome.warnings);
+    assert!(
+        outcome
+            .warnings
+            .iter()
+            .any(|it| it.contains("was not checked")),
+        "{:?}",
+        outcome.warnings
+    );
     assert!(host.try_with(|it| it.consumer = Some("2.1")).is_ok());
 }
 
@@ -187,8 +251,14 @@ fn a_smoke_test_that_fails_keeps_the_current_release() {
     let manifest = host.manifest();
     let mut seen = None;
     let mut smoke = |candidate: Candidate<'_>| {
-        seen = Some((candidate.version.to_owned(), candidate.directory.join("bitnet/config.json").is_file()));
-        Err(SmokeFailure { problem: "nonsense".into(), hint: None })
+        seen = Some((
+            candidate.version.to_owned(),
+            candidate.directory.join("bitnet/config.json").is_file(),
+        ));
+        Err(SmokeFailure {
+            problem: "nonsense".into(),
+            hint: None,
+        })
     };
     let error = install(&host.layout(), &host.request(&manifest), &mut smoke).unwrap_err();
     assert!(matches!(error, Error::Smoke { .. }), "{error}");
@@ -210,41 +280,63 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
     assert!(error.to_string().contains(word), "{error}");
     let outcome = host.install();
     assert_eq!((outcome.generation, host.current()), (2, Some(2)));
-    assert!(outcome.warnings.iter().any(|it| it.contains("is damaged")), "{:?}", outcome.warnings);
+    assert!(
+        outcome.warnings.iter().any(|it| it.contains("is damaged")),
+        "{:?}",
+        outcome.warnings
+    );
     assert!(verify(&host.layout(), None, false, Duration::ZERO).is_ok());
 }
 
 #[test]
 fn s16_damage_is_found_and_replaced() {
-    check_heals(|host| {
-        let mut bytes = host.read("bitnet/config.json");
-        bytes[3] ^= 1;
-        host.spoil("bitnet/config.json", &bytes);
-    }, "bitnet/config.json: sha256");
-    check_heals(|host| {
-        let directory = host.path("models/bitnet");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::write(directory.join("extra.txt"), "x").unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
-    }, "bitnet/extra.txt: a regular file nobody recorded");
-    check_heals(|host| {
-        let directory = host.path("models/bitnet");
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
-        fs::remove_file(directory.join("config.json")).unwrap();
-        fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
-    }, "bitnet/config.json: it is missing");
-    check_heals(|host| {
-        let path = host.path("models/bitnet/config.json");
-        fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
-    }, "its mode is 666 instead of 444");
+    check_heals(
+        |host| {
+            let mut bytes = host.read("bitnet/config.json");
+            bytes[3] ^= 1;
+            host.spoil("bitnet/config.json", &bytes);
+        },
+        "bitnet/config.json: sha256",
+    );
+    check_heals(
+        |host| {
+            let directory = host.path("models/bitnet");
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::write(directory.join("extra.txt"), "x").unwrap();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
+        },
+        "bitnet/extra.txt: a regular file nobody recorded",
+    );
+    check_heals(
+        |host| {
+            let directory = host.path("models/bitnet");
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o755)).unwrap();
+            fs::remove_file(directory.join("config.json")).unwrap();
+            fs::set_permissions(&directory, fs::Permissions::from_mode(0o555)).unwrap();
+        },
+        "bitnet/config.json: it is missing",
+    );
+    check_heals(
+        |host| {
+            let path = host.path("models/bitnet/config.json");
+            fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
+        },
+        "its mode is 666 instead of 444",
+    );
 }
 
 #[test]
 fn s13_a_damaged_record_is_never_trusted() {
     for bytes in [&b""[..], &[0; 19], b"[]", br#"{"version":1}"#] {
-        check_heals(|host| host.spoil(".current_model_info.json", bytes), ".current_model_info.json");
+        check_heals(
+            |host| host.spoil(".current_model_info.json", bytes),
+            ".current_model_info.json",
+        );
     }
-    check_heals(|host| host.spoil(".vv/current/generation.json", b"{}"), "generation.json");
+    check_heals(
+        |host| host.spoil(".vv/current/generation.json", b"{}"),
+        "generation.json",
+    );
 }
 
 #[test]
@@ -307,7 +399,10 @@ fn plain(host: &Host, info: &[u8]) {
 #[test]
 fn s14_a_plain_directory_becomes_generation_0() {
     let host = Host::new();
-    plain(&host, br#"{"version":"0.9.0","model_name":"bitnet","artifact_file":"old.tar.gz"}"#);
+    plain(
+        &host,
+        br#"{"version":"0.9.0","model_name":"bitnet","artifact_file":"old.tar.gz"}"#,
+    );
     host.publish("1.0.0", "one");
     let outcome = host.install();
     assert_eq!((outcome.generation, host.current()), (1, Some(1)));
@@ -395,19 +490,41 @@ fn condemn(what: &str) -> rollback::Request {
 #[test]
 fn p09_a_rollback_needs_a_target_that_is_there_and_whole_and_not_condemned() {
     let host = Host::new();
-    assert!(matches!(rollback(&host.layout(), &back(None)), Err(Error::NothingToRollBackTo)));
+    assert!(matches!(
+        rollback(&host.layout(), &back(None)),
+        Err(Error::NothingToRollBackTo)
+    ));
     host.release("1.0.0", "one");
-    assert!(matches!(rollback(&host.layout(), &back(None)), Err(Error::NothingToRollBackTo)));
+    assert!(matches!(
+        rollback(&host.layout(), &back(None)),
+        Err(Error::NothingToRollBackTo)
+    ));
     host.release("1.1.0", "two");
-    assert!(matches!(rollback(&host.layout(), &back(Some("9"))), Err(Error::NoSuchGeneration { .. })));
+    assert!(matches!(
+        rollback(&host.layout(), &back(Some("9"))),
+        Err(Error::NoSuchGeneration { .. })
+    ));
     let spoilt = host.read(".vv/generations/000001/bitnet/config.json");
     host.spoil(".vv/generations/000001/bitnet/config.json", b"{}");
-    assert!(matches!(rollback(&host.layout(), &back(None)), Err(Error::Corrupt { .. })));
+    assert!(matches!(
+        rollback(&host.layout(), &back(None)),
+        Err(Error::Corrupt { .. })
+    ));
     host.spoil(".vv/generations/000001/bitnet/config.json", &spoilt);
     let outcome = rollback(&host.layout(), &condemn("1")).unwrap();
-    assert_eq!(outcome.generation, Some(2), "only a current generation is left");
-    assert!(matches!(rollback(&host.layout(), &back(Some("1"))), Err(Error::Refused(_))));
-    assert!(matches!(rollback(&host.layout(), &back(None)), Err(Error::NothingToRollBackTo)));
+    assert_eq!(
+        outcome.generation,
+        Some(2),
+        "only a current generation is left"
+    );
+    assert!(matches!(
+        rollback(&host.layout(), &back(Some("1"))),
+        Err(Error::Refused(_))
+    ));
+    assert!(matches!(
+        rollback(&host.layout(), &back(None)),
+        Err(Error::NothingToRollBackTo)
+    ));
     assert_eq!(host.current(), Some(2));
 }
 
@@ -416,7 +533,14 @@ fn a_rollback_flips_weights_records_and_flag_together() {
     let host = Host::new();
     host.release("1.0.0", "one");
     host.release("1.1.0", "two");
-    let planned = rollback(&host.layout(), &rollback::Request { is_dry_run: true, ..back(None) }).unwrap();
+    let planned = rollback(
+        &host.layout(),
+        &rollback::Request {
+            is_dry_run: true,
+            ..back(None)
+        },
+    )
+    .unwrap();
     assert_eq!((planned.generation, host.current()), (Some(1), Some(2)));
     let outcome = rollback(&host.layout(), &back(Some("1.0.0"))).unwrap();
     assert_eq!((outcome.previous, outcome.generation), (Some(2), Some(1)));
@@ -440,7 +564,10 @@ fn a_condemned_release_goes_and_stays_away() {
     rollback(&host.layout(), &condemn("2")).unwrap();
     assert_eq!(host.events().len(), n, "condemning twice changes nothing");
     let error = host.try_install().unwrap_err();
-    assert!(matches!(error, Error::Refused(Refusal::KnownBad { .. })), "{error}");
+    assert!(
+        matches!(error, Error::Refused(Refusal::KnownBad { .. })),
+        "{error}"
+    );
     assert!(error.to_string().contains("(test)"), "{error}");
     assert_eq!(host.current(), Some(1));
     // Also when its generation is gone, and under another version.
@@ -471,7 +598,10 @@ fn a_confirmed_generation_is_where_rollbacks_go() {
     assert_eq!(host.events().len(), n, "confirming twice changes nothing");
     host.release("1.1.0", "two");
     host.release("1.2.0", "three");
-    assert_eq!(rollback(&host.layout(), &back(None)).unwrap().generation, Some(1));
+    assert_eq!(
+        rollback(&host.layout(), &back(None)).unwrap().generation,
+        Some(1)
+    );
 }
 
 #[test]
@@ -495,13 +625,23 @@ fn s22_gc_keeps_what_is_needed_whatever_it_is_told() {
     for (i, version) in ["1.0.0", "1.1.0", "1.2.0"].iter().enumerate() {
         host.release(version, &format!("w{i}"));
     }
-    let keep = gc::Keep { newest: 0, grace: Duration::ZERO };
+    let keep = gc::Keep {
+        newest: 0,
+        grace: Duration::ZERO,
+    };
     let experiment = host.path("models/.vv/experiment.json");
-    fs::write(&experiment, r#"{"arms":[{"generation":1},{"generation":3}]}"#).unwrap();
+    fs::write(
+        &experiment,
+        r#"{"arms":[{"generation":1},{"generation":3}]}"#,
+    )
+    .unwrap();
     let go = |keep| gc::candidates(&host.layout(), &host.ledger(), keep).unwrap();
     assert!(go(keep).is_empty());
     fs::write(&experiment, "not JSON").unwrap();
-    assert!(go(keep).is_empty(), "an experiment nobody understands keeps everything");
+    assert!(
+        go(keep).is_empty(),
+        "an experiment nobody understands keeps everything"
+    );
     fs::remove_file(&experiment).unwrap();
     assert_eq!(go(keep), [1]);
     let grace = Duration::from_secs(3600);
@@ -524,12 +664,19 @@ fn history_answers_what_was_in_production_when() {
     host.release("1.1.0", "two");
     rollback(&host.layout(), &back(None)).unwrap();
     let all = history(&host.layout(), None).unwrap();
-    let told: Vec<_> = all.reigns.iter().map(|it| (it.generation, it.version.as_deref(), it.event)).collect();
-    assert_eq!(told, [
-        (1, Some("1.0.0"), Event::Committed),
-        (2, Some("1.1.0"), Event::Committed),
-        (1, Some("1.0.0"), Event::Rollback),
-    ]);
+    let told: Vec<_> = all
+        .reigns
+        .iter()
+        .map(|it| (it.generation, it.version.as_deref(), it.event))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            (1, Some("1.0.0"), Event::Committed),
+            (2, Some("1.1.0"), Event::Committed),
+            (1, Some("1.0.0"), Event::Rollback),
+        ]
+    );
     assert!(all.reigns[0].manifest_sha256.is_some());
     assert_eq!(all.reigns[2].until, None);
     assert_eq!(all.reigns[0].until.as_ref(), Some(&all.reigns[1].since));
@@ -537,7 +684,10 @@ fn history_answers_what_was_in_production_when() {
     assert!(at("2020-01-01").is_empty());
     assert_eq!(at("2999-01-01").len(), 1);
     assert_eq!(at("2999-01-01")[0].event, Event::Rollback);
-    assert!(matches!(history(&host.layout(), Some("noon")), Err(Error::Usage { .. })));
+    assert!(matches!(
+        history(&host.layout(), Some("noon")),
+        Err(Error::Usage { .. })
+    ));
 }
 
 #[test]
@@ -564,7 +714,11 @@ fn s19_a_damaged_journal_does_not_stop_an_installation() {
     let host = Host::new();
     host.release("1.0.0", "one");
     let text = fs::read_to_string(host.layout().journal()).unwrap();
-    fs::write(host.layout().journal(), text.replacen("\"seq\":1", "\"seq\":7", 1) + "{\"seq\"").unwrap();
+    fs::write(
+        host.layout().journal(),
+        text.replacen("\"seq\":1", "\"seq\":7", 1) + "{\"seq\"",
+    )
+    .unwrap();
     assert_eq!(host.release("1.1.0", "two"), 2);
     let told = history(&host.layout(), None).unwrap();
     assert!(told.tail.n_broken > 0 && !told.tail.is_torn);
@@ -578,7 +732,11 @@ fn there_is_room_or_nothing_is_written() {
     host.publish("1.0.0", "one");
     let error = host.try_install().unwrap_err();
     assert!(matches!(error, Error::NoSpace { .. }), "{error}");
-    let left: Vec<_> = fs::read_dir(host.path("models/.vv")).unwrap().flatten().map(|it| it.file_name()).collect();
+    let left: Vec<_> = fs::read_dir(host.path("models/.vv"))
+        .unwrap()
+        .flatten()
+        .map(|it| it.file_name())
+        .collect();
     assert_eq!(left, ["lock"]);
 }
 
@@ -587,9 +745,16 @@ fn a_manifest_that_is_refused_writes_nothing_but_the_lock() {
     let host = Host::new();
     fs::write(host.manifest(), "{").unwrap();
     assert!(matches!(host.try_install(), Err(Error::Manifest(_))));
-    let left: Vec<_> = fs::read_dir(host.path("models/.vv")).unwrap().flatten().map(|it| it.file_name()).collect();
+    let left: Vec<_> = fs::read_dir(host.path("models/.vv"))
+        .unwrap()
+        .flatten()
+        .map(|it| it.file_name())
+        .collect();
     assert_eq!(left, ["lock"]);
     host.publish_files("1.0.0", &release_files("one"), r#""team":"x","#);
-    assert!(matches!(host.try_with(|it| it.is_strict = true), Err(Error::Strict { .. })));
+    assert!(matches!(
+        host.try_with(|it| it.is_strict = true),
+        Err(Error::Strict { .. })
+    ));
     assert!(host.install().warnings.iter().any(|it| it.contains("team")));
 }
