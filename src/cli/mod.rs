@@ -4,14 +4,19 @@
 
 pub mod args;
 mod compare;
+mod evidence;
 pub mod exit;
 mod inspect;
+mod judge;
 mod model;
 mod output;
+mod plan;
+mod policy;
 mod progress;
 mod scenes;
 mod score;
 mod settings;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -100,6 +105,10 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
+        Command::Judge(args) => judge::run(&args, cli.color),
+        Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Policy { command } => policy::run(&command),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }

@@ -10,11 +10,13 @@ mod faults;
 mod fuzz_cases;
 mod gguf_files;
 mod inspect;
+mod judge;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
 mod model_files;
 mod parity;
 mod plain;
+mod policy;
 mod scenes;
 mod score;
