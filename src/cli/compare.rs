@@ -1,18 +1,19 @@
 //! `vv-eval compare`: joins the stages from models to verdict.
 
-use std::collections::HashMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::deliver::{Delivery, deliver};
+use super::evidence::{score_records, tags};
 use super::exit::Exit;
 use super::progress::{Shown, say};
 use super::settings::{self, role_index};
 use crate::artifact::Resolved;
+use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, Evidence, JudgeOptions, identical_verdict, judge};
-use crate::metric::outputs::{self, Job, Said};
-use crate::record::{Role, RunRecord, SceneSetIdentity};
+use crate::gate::{Comparison, JudgeOptions, identical_verdict, judge};
+use crate::record::{Role, SceneSetIdentity, Sentinels};
 use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
     run_pair,
@@ -21,9 +22,6 @@ use crate::scene::{Scene, SceneSet, prompt};
 
 /// Control launches, where they are asked for.
 const CONTROLS: usize = 6;
-
-/// Fresh runs of the memory pass per role.
-const MEMORY_RUNS: usize = 3;
 
 /// Runs the comparison, writes its reports, prints one, and gives the verdict's exit code.
 pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
@@ -46,7 +44,7 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         _ => measured(settings)?,
     };
     let delivery = Delivery {
-        out: &settings.out,
+        out: Some(&settings.out),
         format: settings.format,
         also: &settings.reports,
         lang: settings.lang,
@@ -75,14 +73,20 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     for record in [&baseline, &candidate] {
         record.save(&settings.out).map_err(Failure::invalid)?;
     }
-    let [baseline, candidate] = evidence(&settings.scenes, [baseline, candidate]);
-    let comparison = Comparison::new(baseline, candidate).map_err(Failure::invalid)?;
+    let sentinels = settings.sentinels.as_ref();
+    let [baseline, candidate] = score_records(&settings.scenes, sentinels, [baseline, candidate]);
+    let comparison = Comparison::new(baseline, candidate)
+        .map_err(Failure::invalid)?
+        .with_tags(tags(&settings.scenes));
     let options = JudgeOptions {
         judge_planted: settings.judges_planted,
     };
     let verdict = judge(&comparison, &settings.policy, options);
-    let file = ReportFile::of_comparison(&comparison, &settings.policy, &verdict);
-    Ok(file.with_scenes(&settings.scenes))
+    let certificate = Certificate::of(&comparison, &settings.policy, REPLICATES);
+    let file = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
+        .with_scenes(&settings.scenes)
+        .with_certificate(certificate);
+    Ok(file)
 }
 
 fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
@@ -100,15 +104,14 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
     Ok(PairInputs {
         baseline: role(Role::Baseline, &settings.baseline),
         candidate: role(Role::Candidate, &settings.candidate),
-        scenes: scene_inputs(&settings.scenes),
-        scene_set: SceneSetIdentity {
-            name: settings.scenes.name.clone(),
-            version: settings.scenes.version.clone(),
-            scenes_sha256: settings.scenes.scenes_sha256,
-            prompt_sha256: settings.scenes.template.sha256(),
-            renderer: prompt::RENDERER.to_owned(),
-            lexicon_sha256: settings.scenes.lexicon.sha256,
-        },
+        scenes: scene_inputs(&settings.scenes)
+            .chain(settings.sentinels.iter().flat_map(scene_inputs))
+            .collect(),
+        scene_set: set_identity(&settings.scenes),
+        sentinels: settings.sentinels.as_ref().map(|set| Sentinels {
+            set: set_identity(set),
+            ids: set.scenes.iter().map(|scene| scene.id.clone()).collect(),
+        }),
         worker,
         journal_dir: settings.out.clone(),
         resumes: settings.resumes,
@@ -119,13 +122,24 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
     })
 }
 
-fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
+fn set_identity(set: &SceneSet) -> SceneSetIdentity {
+    SceneSetIdentity {
+        name: set.name.clone(),
+        version: set.version.clone(),
+        scenes_sha256: set.scenes_sha256,
+        prompt_sha256: set.template.sha256(),
+        renderer: prompt::RENDERER.to_owned(),
+        lexicon_sha256: set.lexicon.sha256,
+    }
+}
+
+fn scene_inputs(set: &SceneSet) -> impl Iterator<Item = SceneInput> {
     let input = |scene: &Scene| SceneInput {
         id: scene.id.clone(),
         prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
     };
-    set.scenes.iter().map(input).collect()
+    set.scenes.iter().map(input)
 }
 
 fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
@@ -141,55 +155,13 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         pairs_per_launch: effort.pairs,
         threads: effort.threads,
         max_new_tokens: effort.max_new_tokens,
-        memory_runs: MEMORY_RUNS,
+        batch: effort.batch,
+        timed_scenes: effort.timed_scenes,
+        memory_runs: effort.memory_runs,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
         budget: settings.budget,
         controls: if settings.has_control { CONTROLS } else { 0 },
         ..Effort::default()
     };
     RunPlan::new(&seeds, n_scenes, effort)
-}
-
-/// Both records with the scores of their outputs, in planned order.
-fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
-    let by_id: HashMap<&str, &Scene> = set
-        .scenes
-        .iter()
-        .map(|scene| (scene.id.as_str(), scene))
-        .collect();
-    let outputs = records.each_ref().map(|record| {
-        let outputs = record.outputs.iter();
-        outputs
-            .map(|output| (output.scene.as_str(), output))
-            .collect::<HashMap<_, _>>()
-    });
-    // A role that failed has outputs of the first scenes only.
-    let planned = records[0].plan.scene_ids.iter();
-    let jobs: Vec<Job<'_, 2>> = planned
-        .filter_map(|id| {
-            let scene = by_id.get(id.as_str())?;
-            let said = outputs
-                .each_ref()
-                .map(|of| of.get(id.as_str()).map(|it| Said::from(*it)));
-            Some(Job { scene, said })
-        })
-        .collect();
-    let mut scores = [Vec::new(), Vec::new()];
-    for scored in outputs::score_all(&jobs, set.lexicon) {
-        for (scores, scored) in scores.iter_mut().zip(scored) {
-            scores.extend(scored.map(|scored| scored.scores));
-        }
-    }
-    let [baseline_scores, candidate_scores] = scores;
-    let [baseline, candidate] = records;
-    [
-        Evidence {
-            record: baseline,
-            scores: baseline_scores,
-        },
-        Evidence {
-            record: candidate,
-            scores: candidate_scores,
-        },
-    ]
 }

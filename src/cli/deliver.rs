@@ -28,8 +28,8 @@ pub(super) const FILES: [(&str, Format); 6] = [
 
 /// Where a verdict goes.
 pub(super) struct Delivery<'a> {
-    /// Directory of the run.
-    pub(super) out: &'a Path,
+    /// Directory of the report files; `None` writes none.
+    pub(super) out: Option<&'a Path>,
     /// What is printed.
     pub(super) format: Format,
     /// Further files.
@@ -77,17 +77,21 @@ impl<'a> Rendered<'a> {
 pub(super) fn deliver(delivery: &Delivery<'_>, file: &ReportFile) -> Result<Exit, Failure> {
     let exit = Exit::from(Outcome::from(file.verdict.outcome));
     let rendered = Rendered::new(file, delivery.lang);
-    for (name, format) in FILES {
-        let bytes = rendered.bytes(format, false);
-        write_atomic(&delivery.out.join(name), &bytes).map_err(Failure::invalid)?;
+    if let Some(out) = delivery.out {
+        for (name, format) in FILES {
+            let bytes = rendered.bytes(format, false);
+            write_atomic(&out.join(name), &bytes).map_err(Failure::invalid)?;
+        }
     }
     for (format, path) in delivery.also {
         write_atomic(path, &rendered.bytes(*format, false)).map_err(Failure::invalid)?;
     }
-    hand_to_github(delivery, &rendered, exit);
+    if let Some(out) = delivery.out {
+        hand_to_github(out, &rendered, exit);
+    }
     print(&rendered.bytes(delivery.format, delivery.uses_color))?;
-    if !delivery.is_quiet {
-        say(&format!("reports in {}", durable::shown(delivery.out)));
+    if let Some(out) = delivery.out.filter(|_| !delivery.is_quiet) {
+        say(&format!("reports in {}", durable::shown(out)));
     }
     Ok(exit)
 }
@@ -96,9 +100,9 @@ pub(super) fn deliver(delivery: &Delivery<'_>, file: &ReportFile) -> Result<Exit
 ///
 /// A file that cannot be written is told and changes no exit code: the reports themselves are on
 /// disk.
-fn hand_to_github(delivery: &Delivery<'_>, rendered: &Rendered<'_>, exit: Exit) {
+fn hand_to_github(out: &Path, rendered: &Rendered<'_>, exit: Exit) {
     let outcome = Outcome::from(rendered.file.verdict.outcome);
-    let report = delivery.out.join("report.json");
+    let report = out.join("report.json");
     let outputs = github::outputs(outcome, exit.code(), &report.to_string_lossy());
     for (variable, bytes) in [
         (

@@ -4,13 +4,17 @@
 
 pub mod args;
 mod compare;
-mod doctor;
 mod deliver;
+mod doctor;
+mod evidence;
 pub mod exit;
 mod history;
 mod inspect;
+mod judge;
 mod model;
 mod output;
+mod plan;
+mod policy;
 mod progress;
 mod report;
 mod scenes;
@@ -18,6 +22,7 @@ mod score;
 mod selftest;
 mod settings;
 pub mod store;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -110,6 +115,10 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Selftest(args) => selftest::run(&args),
         Command::Report(args) => report::run(&args, cli.color).map(|()| Exit::Pass),
         Command::History(args) => history::run(&args).map(|()| Exit::Pass),
+        Command::Judge(args) => judge::run(&args, cli.color),
+        Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Policy { command } => policy::run(&command),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }

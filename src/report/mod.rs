@@ -3,6 +3,7 @@
 //! In: a [`ReportFile`]. Out: bytes. [`Report`] holds formatted strings only, so every format says
 //! the same; nothing here decides. Strings may hold untrusted text: each renderer escapes it.
 
+mod certificate;
 pub mod costs;
 pub mod csv;
 pub mod diff;

@@ -52,14 +52,18 @@ fn change(check: &CheckFile) -> String {
 
 fn allowed(lang: Lang, check: &CheckFile) -> String {
     let unit = unit_of(Scale::from(check.scale));
-    match (check.allowed, check.at_least) {
-        (_, Some(least)) => {
-            let least = lang.number(&words::value(least, &check.unit));
-            format!("{}, ≥ {least}", lang.words().no_loss)
-        }
-        (Some(allowed), None) if check.required => {
-            lang.number(&format!("{} {unit}", signed(allowed, 1)))
-        }
+    let value = |limit| lang.number(&words::value(limit, &check.unit));
+    let limit = match (check.at_least, check.at_most) {
+        (Some(least), _) => Some(format!("≥ {}", value(least))),
+        (None, Some(most)) => Some(format!("≤ {}", value(most))),
+        (None, None) => None,
+    };
+    let change = |allowed| lang.number(&format!("{} {unit}", signed(allowed, 1)));
+    match (check.allowed, limit) {
+        (Some(0.0), Some(limit)) => format!("{}, {limit}", lang.words().no_loss),
+        (Some(allowed), Some(limit)) => format!("{}, {limit}", change(allowed)),
+        (None, Some(limit)) => limit,
+        (Some(allowed), None) if check.required => change(allowed),
         (_, None) if check.required => NOT_AVAILABLE.to_owned(),
         (_, None) => lang.words().watched.to_owned(),
     }

@@ -1,5 +1,6 @@
 //! What a verdict rests on, and the digests of what was tested.
 
+use super::certificate;
 use super::digest;
 use super::wording::{Lang, Noun};
 use crate::gate::file::{AgreementFile, EvidenceFile, ReportFile};
@@ -17,6 +18,7 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
             .iter()
             .map(|evidence| machine_line(lang, evidence)),
     );
+    lines.extend(certificate::lines(lang, file));
     lines.push(format!(
         "{} {} · {}",
         lang.origin(&policy.origin),

@@ -11,6 +11,7 @@ mod faults;
 mod fuzz_cases;
 mod gguf_files;
 mod inspect;
+mod judge;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
@@ -19,8 +20,9 @@ mod model_files;
 mod noise;
 mod parity;
 mod plain;
-mod resume;
+mod policy;
 mod reports;
+mod resume;
 mod scenes;
 mod score;
 mod store;

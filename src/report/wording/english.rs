@@ -128,6 +128,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Pair => ["pair", "pairs"],
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["output", "outputs"],
+        Noun::Sentinel => ["sentinel", "sentinels"],
         Noun::Run => ["run", "runs"],
     }
 }

@@ -380,6 +380,8 @@ pub enum Noun {
     Output,
     /// A run.
     Run,
+    /// A scene that must be told right.
+    Sentinel,
 }
 
 /// What kind of fault a text has.

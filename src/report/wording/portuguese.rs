@@ -132,6 +132,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Pair => ["par", "pares"],
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["saída", "saídas"],
+        Noun::Sentinel => ["sentinela", "sentinelas"],
         Noun::Run => ["execução", "execuções"],
     }
 }
