@@ -32,6 +32,8 @@ pub mod metric;
 
 pub mod gate;
 
+pub mod promotion;
+
 pub mod report;
 
 pub mod cli;

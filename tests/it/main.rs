@@ -8,6 +8,7 @@ mod convert;
 mod docs;
 mod faults;
 mod fuzz_cases;
+mod gate;
 mod gguf_files;
 mod inspect;
 #[cfg(target_os = "linux")]
@@ -18,3 +19,6 @@ mod parity;
 mod plain;
 mod scenes;
 mod score;
+#[allow(dead_code, reason = "the unit tests use the rest of it")]
+#[path = "../../src/artifact/test_server.rs"]
+mod test_server;
