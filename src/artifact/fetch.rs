@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{Blob, Cache, Partial};
 use super::error::Fetched;
-use super::http::{Credentials, Event, Http, Listener, Patience};
+use super::http::Http;
 use super::lfs::{MAX_POINTER_BYTES, Pointer, looks_like_pointer};
+use super::reach::{Event, Listener, Reach};
 use super::source::{Rules, Source};
 use super::{Error, Promise, digest};
 use crate::durable;
@@ -20,27 +21,20 @@ pub struct Fetcher {
     is_offline: bool,
 }
 
-/// How to reach servers.
-#[derive(Debug, Clone, Default)]
-pub struct Reach {
-    /// Patience with them.
-    pub patience: Patience,
-    /// Who asks.
-    pub credentials: Option<Credentials>,
-    /// Whether to ask none at all.
-    pub is_offline: bool,
-}
-
 impl Fetcher {
     /// * `cache`: where whole and unfinished downloads are kept
-    pub fn new(rules: Rules, reach: Reach, cache: Cache) -> Self {
-        let http = Http::new(rules.clone(), reach.patience, reach.credentials);
-        Self {
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] about the file of certificates.
+    pub fn new(rules: Rules, reach: Reach, cache: Cache) -> Result<Self, Error> {
+        let is_offline = reach.is_offline;
+        let http = Http::new(rules.clone(), reach)?;
+        Ok(Self {
             rules,
             http,
             cache,
-            is_offline: reach.is_offline,
-        }
+            is_offline,
+        })
     }
 
     #[cfg(test)]
@@ -73,6 +67,9 @@ impl Fetcher {
     ///
     /// # Errors
     /// That of the last mirror, or [`Error::Offline`].
+    ///
+    /// # Panics
+    /// When `sources` is empty: a manifest names at least one URL for each artifact.
     pub fn obtain(
         &self,
         (index, artifact): (usize, &Artifact),

@@ -14,11 +14,12 @@ use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Response, header};
 use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, config::Config, http::Uri};
+use ureq::{Agent, Body, Proxy, config::Config, http::Uri};
 
 use super::cache::Partial;
 use super::error::{Fetched, Transfer};
 use super::http_answer::{Answer, ContentRange, entity_tag, retry_after};
+use super::reach::{Credentials, Event, Listener, Patience, Reach};
 use super::source::{Refusal, Rules};
 use super::{Condition, Error, Promise, digest};
 use crate::manifest::{Host, HttpUrl};
@@ -37,118 +38,12 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// any number of times, as long as it moves on.
 const FORGIVEN_AFTER: u64 = 1 << 20;
 
-/// Patience with a server.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Patience {
-    /// Attempts after the first one.
-    pub retries: u32,
-    /// Longest wait for a connection, name resolution and TLS included.
-    pub connect: Duration,
-    /// Longest silence of the server.
-    pub idle: Duration,
-    /// Wait before the second attempt; doubled before each further one.
-    pub backoff: Duration,
-    /// Longest wait between attempts.
-    pub max_backoff: Duration,
-    /// Longest `Retry-After` that is honoured.
-    pub max_retry_after: Duration,
-    /// Slowest body accepted, in bytes per second; 0 accepts any.
-    pub min_bytes_per_s: u64,
-    /// Time over which the speed of a body is averaged.
-    pub speed_window: Duration,
-}
-
-impl Default for Patience {
-    fn default() -> Self {
-        Self {
-            retries: 5,
-            connect: Duration::from_secs(10),
-            idle: Duration::from_secs(30),
-            backoff: Duration::from_millis(500),
-            max_backoff: Duration::from_secs(30),
-            max_retry_after: Duration::from_secs(60),
-            min_bytes_per_s: 0,
-            speed_window: Duration::from_secs(60),
-        }
-    }
-}
-
-/// A header that proves who asks, for one host only.
-#[derive(Clone)]
-pub struct Credentials {
-    host: Host,
-    authorization: String,
-}
-
-impl fmt::Debug for Credentials {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Credentials(… for {})", self.host)
-    }
-}
-
-impl Credentials {
-    /// Environment variable with the whole value of the `Authorization` header.
-    pub const VALUE: &'static str = "VV_EVAL_AUTHORIZATION";
-    /// Environment variable with the one host it is sent to.
-    pub const HOST: &'static str = "VV_EVAL_AUTHORIZATION_HOST";
-
-    /// What the environment holds; `None` when it holds neither variable.
-    ///
-    /// # Errors
-    /// A sentence, when only one is set, or one cannot be used. The value is never part of it.
-    pub fn from_environment() -> Result<Option<Self>, String> {
-        let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        match (read(Self::VALUE), read(Self::HOST)) {
-            (None, None) => Ok(None),
-            (Some(value), Some(host)) => Self::new(&host, value).map(Some),
-            (Some(_), None) => Err(format!("{} needs {} beside it", Self::VALUE, Self::HOST)),
-            (None, Some(_)) => Err(format!("{} needs {} beside it", Self::HOST, Self::VALUE)),
-        }
-    }
-
-    /// * `authorization`: the value of the header, e.g. `Bearer …`
-    ///
-    /// # Errors
-    /// A sentence that names the variable at fault.
-    pub fn new(host: &str, authorization: String) -> Result<Self, String> {
-        let host = Host::parse(host).ok_or_else(|| format!("{} names no host", Self::HOST))?;
-        let is_header = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
-        if !authorization.bytes().all(is_header) {
-            return Err(format!("{} is no header value", Self::VALUE));
-        }
-        Ok(Self {
-            host,
-            authorization,
-        })
-    }
-
-    /// The header for a URL: over TLS, or to a loopback address, and to its host only.
-    fn for_url(&self, url: &HttpUrl) -> Option<&str> {
-        let is_private = url.is_tls() || url.host().is_loopback_literal();
-        (is_private && *url.host() == self.host).then_some(self.authorization.as_str())
-    }
-}
-
-/// What happens during a transfer, for people.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Event {
-    /// Something worth a line: a retry, a mirror that failed. Escaped, without secrets.
-    Note(String),
-    /// Bytes there are, and bytes there will be where the server says.
-    Progress {
-        /// Bytes in the partial file.
-        done: u64,
-        /// Its length once complete.
-        total: Option<u64>,
-    },
-}
-
-/// Who hears of events.
-pub type Listener<'a> = &'a mut dyn FnMut(Event);
-
 /// Asks servers.
 pub struct Http {
+    /// Through the proxy of the environment, where there is one.
     agent: Agent,
+    /// Never through a proxy.
+    direct: Agent,
     rules: Arc<Rules>,
     patience: Patience,
     credentials: Option<Credentials>,
@@ -183,32 +78,51 @@ impl From<Error> for End {
 
 impl Http {
     /// * `rules`: hold for every URL, every address a name resolves to, and every redirect
-    pub fn new(rules: Rules, patience: Patience, credentials: Option<Credentials>) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] about the file of certificates.
+    pub(super) fn new(rules: Rules, reach: Reach) -> Result<Self, Error> {
         let rules = Arc::new(rules);
-        let config = Config::builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .max_redirects_will_error(false)
-            .timeout_connect(Some(patience.connect))
-            .timeout_resolve(Some(patience.connect))
-            .timeout_per_read(Some(patience.idle))
-            .timeout_per_write(Some(patience.idle))
-            .max_response_header_size(MAX_HEADER_BYTES)
-            .max_idle_connections(0)
-            .accept_encoding("identity")
-            .user_agent(concat!("vv-eval/", env!("CARGO_PKG_VERSION")))
-            .tls_config(super::trust::tls_config())
-            .build();
-        let resolver = CheckedResolver {
-            inner: DefaultResolver::default(),
-            rules: Arc::clone(&rules),
+        let patience = reach.patience;
+        let tls = super::trust::tls_config(reach.certificates.as_deref())?;
+        let agent = |proxy: Option<Proxy>| {
+            let config = Config::builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .timeout_connect(Some(patience.connect))
+                .timeout_resolve(Some(patience.connect))
+                .timeout_per_read(Some(patience.idle))
+                .timeout_per_write(Some(patience.idle))
+                .max_response_header_size(MAX_HEADER_BYTES)
+                .max_idle_connections(0)
+                .accept_encoding("identity")
+                .user_agent(concat!("vv-eval/", env!("CARGO_PKG_VERSION")))
+                .tls_config(tls.clone())
+                .proxy(proxy)
+                .build();
+            let resolver = CheckedResolver {
+                inner: DefaultResolver::default(),
+                rules: Arc::clone(&rules),
+            };
+            Agent::with_parts(config, DefaultConnector::default(), resolver)
         };
-        Self {
-            agent: Agent::with_parts(config, DefaultConnector::default(), resolver),
+        Ok(Self {
+            agent: agent(Proxy::try_from_env()),
+            direct: agent(None),
             rules,
             patience,
-            credentials,
+            credentials: reach.credentials,
             sleep: std::thread::sleep,
+        })
+    }
+
+    /// Who asks for a URL: a proxy cannot reach this host's loopback.
+    fn agent(&self, url: &HttpUrl) -> &Agent {
+        if url.host().is_loopback_literal() {
+            &self.direct
+        } else {
+            &self.agent
         }
     }
 
@@ -365,7 +279,7 @@ impl Http {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             self.rules.check_url(&at).map_err(Error::Refused)?;
-            let mut request = self.agent.get(at.text());
+            let mut request = self.agent(&at).get(at.text());
             if let Some((from, etag)) = resume {
                 request = request
                     .header(header::RANGE, format!("bytes={from}-"))
@@ -380,7 +294,7 @@ impl Http {
             if !status.is_redirection() || status == 304 {
                 return Ok((at, response));
             }
-            at = self.next_hop(&at, response.headers(), status.as_u16())?;
+            at = next_hop(&at, response.headers(), status.as_u16())?;
         }
         let problem = format!("more than {MAX_REDIRECTS} redirects");
         Err(End::Final(Error::Transfer(Box::new(Transfer::new(
@@ -388,32 +302,6 @@ impl Http {
             &at,
             problem,
         )))))
-    }
-
-    fn next_hop(&self, at: &HttpUrl, headers: &HeaderMap, status: u16) -> Result<HttpUrl, End> {
-        let location = headers.get(header::LOCATION);
-        let Some(location) = location.and_then(|value| value.to_str().ok()) else {
-            let answer = Answer::new(at, status, headers);
-            let transfer = answer.unusable("a redirect that says not where to");
-            return Err(End::Final(Error::Transfer(Box::new(transfer))));
-        };
-        let refuse = |found: String, expected: &str| {
-            Error::Refused(Refusal {
-                what: format!("a redirect of {}", at.shown()),
-                expected: expected.to_owned(),
-                found,
-                advice: None,
-            })
-        };
-        let next = at.join(location).map_err(|expected| {
-            let scheme = location.split(['/', '?', '#']).next().unwrap_or_default();
-            let scheme: String = scheme.chars().take(40).collect();
-            refuse(format!("`{}…`", scheme.escape_debug()), expected)
-        })?;
-        if at.is_tls() && !next.is_tls() {
-            return Err(refuse(next.shown(), "https as before").into());
-        }
-        Ok(next)
     }
 
     /// Takes in a body whose headers were accepted.
@@ -484,6 +372,33 @@ impl Http {
     }
 }
 
+/// Where a redirect leads.
+fn next_hop(at: &HttpUrl, headers: &HeaderMap, status: u16) -> Result<HttpUrl, End> {
+    let location = headers.get(header::LOCATION);
+    let Some(location) = location.and_then(|value| value.to_str().ok()) else {
+        let answer = Answer::new(at, status, headers);
+        let transfer = answer.unusable("a redirect that says not where to");
+        return Err(End::Final(Error::Transfer(Box::new(transfer))));
+    };
+    let refuse = |found: String, expected: &str| {
+        Error::Refused(Refusal {
+            what: format!("a redirect of {}", at.shown()),
+            expected: expected.to_owned(),
+            found,
+            advice: None,
+        })
+    };
+    let next = at.join(location).map_err(|expected| {
+        let scheme = location.split(['/', '?', '#']).next().unwrap_or_default();
+        let scheme: String = scheme.chars().take(40).collect();
+        refuse(format!("`{}…`", scheme.escape_debug()), expected)
+    })?;
+    if at.is_tls() && !next.is_tls() {
+        return Err(refuse(next.shown(), "https as before").into());
+    }
+    Ok(next)
+}
+
 /// Noise of a clock, in nanoseconds.
 fn clock_noise() -> u32 {
     std::time::SystemTime::now()
@@ -548,12 +463,12 @@ fn failed(url: &HttpUrl, error: ureq::Error) -> End {
             None,
         ),
         E::HostNotFound | E::ConnectionFailed => End::Again(network(words(&error)), None),
-        E::Rustls(_) | E::Tls(_) | E::Pem(_) | E::TlsRequired => {
-            End::Final(Error::Transfer(Box::new(network(words(&error)))))
-        }
-        E::ConnectProxyFailed(_) | E::InvalidProxyUrl => {
-            End::Final(Error::Transfer(Box::new(network(words(&error)))))
-        }
+        E::Rustls(_)
+        | E::Tls(_)
+        | E::Pem(_)
+        | E::TlsRequired
+        | E::ConnectProxyFailed(_)
+        | E::InvalidProxyUrl => End::Final(Error::Transfer(Box::new(network(words(&error))))),
         other => {
             let problem = words(&other);
             let transfer = Transfer::new(Condition::ServerUnusable, url, problem);

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::test_server::{Request, Server, Step, good, head, whole};
 use super::*;
-use crate::artifact::http::{Credentials, Event, Patience};
+use crate::artifact::reach::{Credentials, Event, Patience};
 use crate::hint::Hint as _;
 use crate::manifest::{Artifact, Format, Scheme};
 use crate::units::Bytes;
@@ -41,11 +41,12 @@ fn patience() -> Patience {
 }
 
 /// A fetcher with its cache, and what is asked of it.
-struct Case {
-    dir: TempDir,
-    rules: Rules,
-    patience: Patience,
+pub(super) struct Case {
+    pub(super) dir: TempDir,
+    pub(super) rules: Rules,
+    pub(super) patience: Patience,
     credentials: Option<Credentials>,
+    pub(super) certificates: Option<std::path::PathBuf>,
     is_offline: bool,
     urls: Vec<String>,
     content: Vec<u8>,
@@ -53,20 +54,21 @@ struct Case {
 }
 
 /// What came of it.
-struct Done {
-    result: Result<Blob, Error>,
+pub(super) struct Done {
+    pub(super) result: Result<Blob, Error>,
     notes: Vec<String>,
     waits: Vec<Duration>,
     case: Case,
 }
 
 impl Case {
-    fn new(url: String, content: &[u8]) -> Self {
+    pub(super) fn new(url: String, content: &[u8]) -> Self {
         Self {
             dir: tempfile::tempdir().expect("a temporary directory"),
             rules: Rules::default(),
             patience: patience(),
             credentials: None,
+            certificates: None,
             is_offline: false,
             urls: vec![url],
             content: content.to_vec(),
@@ -99,15 +101,17 @@ impl Case {
         }
     }
 
-    fn run(self) -> Done {
+    pub(super) fn run(self) -> Done {
         WAITS.with_borrow_mut(Vec::clear);
         let cache = Cache::open(self.dir.path()).expect("made");
         let reach = Reach {
             patience: self.patience.clone(),
             credentials: self.credentials.clone(),
+            certificates: self.certificates.clone(),
             is_offline: self.is_offline,
         };
         let fetcher = Fetcher::new(self.rules.clone(), reach, cache)
+            .expect("good certificates")
             .with_http(|http| http.with_sleep(note_wait));
         let release = Release {
             artifacts: vec![self.artifact()],
@@ -136,7 +140,7 @@ impl Case {
 impl Done {
     /// The file came, whole, and nothing unfinished stays.
     #[track_caller]
-    fn arrives(self) -> Self {
+    pub(super) fn arrives(self) -> Self {
         let blob = self
             .result
             .as_ref()
@@ -151,7 +155,7 @@ impl Done {
 
     /// It ended with this code, said these words, and told no secret; nothing wrong is kept.
     #[track_caller]
-    fn ends(self, code: u8, words: &str) -> Self {
+    pub(super) fn ends(self, code: u8, words: &str) -> Self {
         let error = match &self.result {
             Ok(_) => panic!("it arrived, and {code} was expected"),
             Err(error) => error,
@@ -872,7 +876,8 @@ fn two_that_want_the_same_file_fetch_it_once() {
         for _ in 0..4 {
             scope.spawn(|| {
                 let cache = Cache::open(dir.path()).expect("made");
-                let fetcher = Fetcher::new(Rules::default(), Reach::default(), cache);
+                let fetcher =
+                    Fetcher::new(Rules::default(), Reach::default(), cache).expect("good");
                 let artifact = Case::new(url.clone(), &content).artifact();
                 let source = Source::Http(crate::manifest::HttpUrl::parse(&url).expect("a URL"));
                 let blob = fetcher.obtain((0, &artifact), &[source], &mut |_| {});

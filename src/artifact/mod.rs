@@ -12,9 +12,10 @@ mod condition;
 pub mod digest;
 mod error;
 pub mod fetch;
-pub mod http;
+mod http;
 mod http_answer;
 pub mod lfs;
+pub mod reach;
 pub mod source;
 mod trust;
 
@@ -28,7 +29,8 @@ pub use cache::{Blob, Cache};
 pub use condition::Condition;
 pub use digest::VerifiedArtifact;
 pub use error::{Error, Fetched, Mismatch, Promise, Transfer};
-pub use fetch::{Fetcher, Reach};
+pub use fetch::Fetcher;
+pub use reach::Reach;
 
 use crate::durable::{self, Temporary, shown};
 use crate::manifest::{self, Artifact, DEFAULT_TARGET, Format, Loaded, ModelOptions, Release, Url};
@@ -77,7 +79,7 @@ pub struct Resolved {
     /// What was odd, one line each, escaped.
     pub warnings: Vec<String>,
     /// Keeps unpacked archives on the disk for as long as the files are needed.
-    unpacked: Option<Arc<Temporary>>,
+    _unpacked: Option<Arc<Temporary>>,
 }
 
 /// A way to obtain what is not on this host, and what an archive may write.
@@ -89,7 +91,7 @@ pub struct Means<'a> {
     /// Existing directory below which archives are unpacked; `None` for that of the system.
     pub workspace: Option<&'a Path>,
     /// Who hears of transfers.
-    pub listener: &'a mut dyn FnMut(http::Event),
+    pub listener: &'a mut dyn FnMut(reach::Event),
 }
 
 /// Finds the model at `path` and digests its files, all of them on this host.
@@ -196,7 +198,7 @@ pub fn resolve_loaded(
         version: Some(version),
         options: release.model_options,
         warnings,
-        unpacked,
+        _unpacked: unpacked,
     })
 }
 
@@ -214,7 +216,7 @@ fn resolve_bare(path: &Path) -> Result<Resolved, Error> {
         version: None,
         options: None,
         warnings: Vec::new(),
-        unpacked: None,
+        _unpacked: None,
     })
 }
 
@@ -237,7 +239,7 @@ fn resolve_gguf(path: &Path) -> Result<Resolved, Error> {
         version: None,
         options: None,
         warnings,
-        unpacked: None,
+        _unpacked: None,
     })
 }
 
@@ -445,3 +447,5 @@ mod http_tests;
 mod test_server;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tls_tests;

@@ -1,31 +1,41 @@
 //! Which certificate authorities are trusted: Mozilla's, or those of a file the operator names.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 
-/// Environment variable with a PEM file of certificates, as OpenSSL and curl read it.
-const CERTIFICATES: &str = "SSL_CERT_FILE";
+use super::Error;
 
-/// The settings of TLS: the certificates of `SSL_CERT_FILE` alone when it is set and holds any,
-/// else the list of Mozilla built in.
-pub(super) fn tls_config() -> TlsConfig {
-    let named = std::env::var_os(CERTIFICATES)
-        .and_then(|path| std::fs::read(path).ok())
-        .map(|bytes| certificates(&bytes))
-        .filter(|found| !found.is_empty());
-    let roots = match named {
-        Some(found) => RootCerts::Specific(Arc::new(found)),
+/// The settings of TLS.
+///
+/// * `certificates`: a PEM file whose authorities alone are trusted; `None` for the list of Mozilla
+///   built in
+///
+/// # Errors
+/// [`Error::Unreadable`] when the file cannot be read or holds no certificate.
+pub(super) fn tls_config(certificates: Option<&Path>) -> Result<TlsConfig, Error> {
+    let roots = match certificates {
+        Some(path) => RootCerts::Specific(Arc::new(read(path)?)),
         None => RootCerts::WebPki,
     };
-    TlsConfig::builder().root_certs(roots).build()
+    Ok(TlsConfig::builder().root_certs(roots).build())
 }
 
-fn certificates(pem: &[u8]) -> Vec<Certificate<'static>> {
-    parse_pem(pem)
+fn read(path: &Path) -> Result<Vec<Certificate<'static>>, Error> {
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let pem = std::fs::read(path).map_err(unreadable)?;
+    let found: Vec<Certificate<'static>> = parse_pem(&pem)
         .filter_map(|item| match item {
             Ok(PemItem::Certificate(certificate)) => Some(certificate),
             _ => None,
         })
-        .collect()
+        .collect();
+    if found.is_empty() {
+        return Err(unreadable(std::io::Error::other("it holds no certificate")));
+    }
+    Ok(found)
 }

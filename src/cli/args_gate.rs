@@ -15,7 +15,7 @@ Examples:
 Policy, host list, waivers and scene sets are read from the base alone; the head brings the \
 manifest of the candidate. A pull request that edits the rules it is judged by is judged by the \
 base's, and the report says so. Identical files pass without a run. Without a manifest at the base \
-only a policy with `mode = \"bootstrap\"` lets anything pass.";
+nothing passes.";
 
 /// Arguments of `gate`.
 #[derive(Debug, Args)]

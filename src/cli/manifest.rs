@@ -1,5 +1,6 @@
 //! `vv-eval manifest`: checks manifests, tells what changed, pins the next release.
 
+use std::ffi::OsStr;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -283,7 +284,7 @@ fn new_artifact(
 ) -> Result<NewArtifact, Failure> {
     let old = &before.release.artifacts[index];
     let found = digest::digest_file(from).map_err(Failure::invalid)?;
-    let filename = match from.file_name().and_then(|name| name.to_str()) {
+    let filename = match from.file_name().and_then(OsStr::to_str) {
         Some(name) => name.to_owned(),
         None => {
             let error = crate::artifact::Error::NameNotUtf8 {

@@ -4,9 +4,9 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Failure;
 use super::args::{self, Color, Format, ScoreFormat};
-use crate::artifact::{self, Resolved};
+use super::{Failure, sources};
+use crate::artifact::Resolved;
 use crate::durable;
 use crate::gate::Policy;
 use crate::manifest::{self, ModelOptions, QuantizationMode};
@@ -96,8 +96,8 @@ impl Compare {
             policy.scenes.set = Some(scenes.name.clone());
             policy.scenes.version = Some(scenes.version.clone());
         }
-        let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
-        let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
+        let baseline = sources::resolve(&args.baseline, &policy)?;
+        let candidate = sources::resolve(&args.candidate, &policy)?;
         let load = [&baseline, &candidate].map(|model| {
             let options = model.options.as_ref();
             // A manifest's word is part of the model's identity; the flag serves the others.

@@ -6,14 +6,24 @@ use std::time::Duration;
 use super::Failure;
 use super::progress::say;
 use crate::artifact::archive::Limits;
-use crate::artifact::http::{Credentials, Event, Patience};
+use crate::artifact::reach::{Credentials, Event, Patience};
 use crate::artifact::source::Rules;
-use crate::artifact::{Cache, Fetcher, Reach};
+use crate::artifact::{self, Cache, Fetcher, Means, Reach, Resolved};
 use crate::gate::Policy;
 use crate::manifest::Host;
 
 /// Environment variable with the directory of fetched files.
 const CACHE: &str = "VV_EVAL_CACHE";
+
+/// Environment variable with a PEM file of certificate authorities, as OpenSSL and curl read it.
+const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+/// A path the environment holds.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
 
 /// The rules of a policy. `http:` beyond loopback and `file:` stay forbidden.
 pub(super) fn rules(policy: &Policy) -> Result<Rules, Failure> {
@@ -80,25 +90,40 @@ pub(super) fn fetcher(
     let reach = Reach {
         patience,
         credentials,
+        certificates: variable(CERTIFICATES),
         is_offline,
     };
     let cache = Cache::open(cache).map_err(Failure::invalid)?;
-    Ok(Fetcher::new(rules, reach, cache))
+    Fetcher::new(rules, reach, cache).map_err(Failure::invalid)
 }
 
 /// Where fetched files are kept: the flag, `VV_EVAL_CACHE`, or the cache of this user.
 pub(super) fn cache_directory(named: Option<&Path>) -> PathBuf {
-    let variable = |name| {
-        std::env::var_os(name)
-            .filter(|value| !value.is_empty())
-            .map(PathBuf::from)
-    };
     named
         .map(Path::to_owned)
         .or_else(|| variable(CACHE))
         .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("vv-eval")))
         .or_else(|| variable("HOME").map(|home| home.join(".cache").join("vv-eval")))
         .unwrap_or_else(|| std::env::temp_dir().join("vv-eval-cache"))
+}
+
+/// Finds the model at `path`, and fetches what of it is not on this host.
+pub(super) fn resolve(path: &Path, policy: &Policy) -> Result<Resolved, Failure> {
+    // Only who has to fetch needs a cache.
+    match artifact::resolve(path) {
+        Err(artifact::Error::Remote { .. }) => {}
+        done => return done.map_err(Failure::invalid),
+    }
+    let rules = rules(policy)?;
+    let cache = cache_directory(None);
+    let fetcher = fetcher(policy, rules, &cache, (false, None))?;
+    let mut means = Means {
+        fetcher: Some(&fetcher),
+        limits: limits(policy),
+        workspace: Some(&cache),
+        listener: &mut tell,
+    };
+    artifact::resolve_with(path, &mut means).map_err(Failure::invalid)
 }
 
 /// Tells people what happens during transfers.

@@ -265,6 +265,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`Error::Failed`], also when `read` does not read to the end of a file git cannot finish.
+    ///
+    /// # Panics
+    /// Never: the output of the child is piped.
     pub fn content(
         &self,
         file: &TreeFile,

@@ -84,7 +84,7 @@ pub enum Error {
         /// Where it was looked for, escaped.
         path: String,
     },
-    /// The base has no manifest, and its policy does not say that this is the first model.
+    /// The base has no manifest, so there is nothing to compare with.
     #[error("there is no manifest `{path}` at the base {base}, so there is no baseline")]
     NoBaseline {
         /// Where it was looked for, escaped.
@@ -154,8 +154,8 @@ impl Hint for Error {
                 "name it with --manifest PATH, from the top of the repository"
             }
             Self::NoBaseline { .. } => {
-                "for the first model ever, merge a gate.toml with `mode = \"bootstrap\"` before; \
-                 otherwise name the right branch with --base and the manifest with --manifest"
+                "name the right branch with --base and the manifest with --manifest; the first \
+                 manifest ever is merged by people, since there is nothing to compare it with"
             }
             Self::OutOfDate { .. } => {
                 "rebase the pull request onto the base, so that it is judged \

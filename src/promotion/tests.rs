@@ -280,7 +280,7 @@ fn without_a_baseline_nothing_passes_by_itself() {
     assert!(!request.is_unchanged());
     let error = request.baseline(&paths()).expect_err("there is none");
     assert!(error.to_string().contains("no baseline"), "{error}");
-    assert!(error.hint().expect("advice").contains("bootstrap"));
+    assert!(error.hint().expect("advice").contains("merged by people"));
 }
 
 #[test]

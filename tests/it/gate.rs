@@ -123,6 +123,10 @@ impl Job {
 
     /// Runs the steps of the job against `base`.
     fn run(&self, base: &str) -> Ran {
+        self.run_with(base, &[])
+    }
+
+    fn run_with(&self, base: &str, environment: &[(&str, &str)]) -> Ran {
         let output = assert_cmd::Command::new(root().join("scripts/gate.sh"))
             .current_dir(self.path(""))
             .env("VV_EVAL", PROGRAM)
@@ -132,6 +136,7 @@ impl Job {
             .env("OUT", "reports/gate")
             .env("GITHUB_OUTPUT", self.dir.path().join("outputs"))
             .env("GITHUB_STEP_SUMMARY", self.dir.path().join("summary"))
+            .envs(environment.iter().copied())
             .timeout(std::time::Duration::from_secs(280))
             .output()
             .unwrap();
@@ -371,6 +376,38 @@ fn an_unreachable_host_is_invalid() {
     job.write("model_manifest.json", &manifest);
     job.commit();
     job.is_invalid(&job.run("main"), "after 6 requests");
+}
+
+#[test]
+fn a_proxy_that_refuses_is_asked_and_believed() {
+    let (policy, set) = eighty();
+    let job = Job::new(
+        "1.0.0",
+        &policy.replace("127.0.0.1", "models.acme.dev"),
+        set,
+    );
+    let proxy = Server::start(|_| whole("407 Proxy Authentication Required", &[], b""));
+    let here = job.server.url("").replace("http:", "https:");
+    let manifest = job
+        .manifest("1.2.0", "m.tar.gz", b"x")
+        .replace("http:", "https:");
+    job.write(
+        "model_manifest.json",
+        &manifest.replace(&here, "https://models.acme.dev"),
+    );
+    job.commit();
+    let address = proxy.url("");
+    let ran = job.run_with(
+        "main",
+        &[
+            ("HTTPS_PROXY", &address),
+            ("ALL_PROXY", ""),
+            ("NO_PROXY", ""),
+        ],
+    );
+    job.is_invalid(&ran, "proxy");
+    assert_eq!(proxy.requests().len(), 1, "one attempt only");
+    assert_eq!(proxy.requests()[0].target, "models.acme.dev:443");
 }
 
 #[test]
