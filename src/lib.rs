@@ -36,6 +36,8 @@ pub mod gate;
 
 pub mod selftest;
 
+pub mod promotion;
+
 pub mod report;
 
 pub mod cli;

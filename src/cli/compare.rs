@@ -12,7 +12,7 @@ use super::settings::{self, role_index};
 use crate::artifact::Resolved;
 use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, JudgeOptions, identical_verdict, judge};
+use crate::gate::{Comparison, JudgeOptions, identical_verdict, judge, waiver};
 use crate::record::{Role, SceneSetIdentity, Sentinels};
 use crate::run::{
     Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
@@ -37,12 +37,13 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         .map(|model| identity(&model.files, &model.name, model.version.as_deref()));
     let is_planted = settings.planted.iter().any(Option::is_some);
     let identical = identical_verdict(&baseline, &candidate);
-    let report = match identical {
+    let mut report = match identical {
         Some(verdict) if !settings.force_run && !is_planted => {
             ReportFile::without_run(&baseline, &candidate, &settings.policy, &verdict)
         }
         _ => measured(settings)?,
     };
+    report.notices.splice(..0, settings.notices.iter().cloned());
     let delivery = Delivery {
         out: Some(&settings.out),
         format: settings.format,
@@ -83,10 +84,11 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     };
     let verdict = judge(&comparison, &settings.policy, options);
     let certificate = Certificate::of(&comparison, &settings.policy, REPLICATES);
-    let file = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
+    let mut report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
         .with_scenes(&settings.scenes)
         .with_certificate(certificate);
-    Ok(file)
+    report.notices = waiver::notices(&comparison, &settings.policy);
+    Ok(report)
 }
 
 fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {

@@ -3,14 +3,19 @@
 //! The only stage that prints. Commands see `settings`, never raw arguments.
 
 pub mod args;
+pub mod args_gate;
+pub mod args_manifest;
 mod compare;
 mod deliver;
 mod doctor;
 mod evidence;
 pub mod exit;
+mod gate;
+mod generate;
 mod history;
 mod inspect;
 mod judge;
+mod manifest;
 mod model;
 mod output;
 mod plan;
@@ -21,6 +26,7 @@ mod scenes;
 mod score;
 mod selftest;
 mod settings;
+mod sources;
 pub mod store;
 mod verify;
 
@@ -119,9 +125,13 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Plan(args) => plan::run(&args),
         Command::Policy { command } => policy::run(&command),
+        Command::Gate(args) => gate::run(&args, cli.color),
+        Command::Manifest(args) => manifest::run(&args.action),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }
+        Command::Completions { shell } => generate::completions(shell).map(|()| Exit::Pass),
+        Command::Man { out } => generate::man(out.as_deref()).map(|()| Exit::Pass),
         Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
         Command::Model { command } => model::run(&command),

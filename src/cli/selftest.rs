@@ -8,7 +8,7 @@ use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
 use super::{Failure, args, settings};
-use crate::durable::Scratch;
+use crate::durable::Temporary;
 use crate::hint::did_you_mean;
 use crate::report::escape;
 use crate::run::{environment, host};
@@ -32,7 +32,7 @@ pub(super) fn run(args: &args::Selftest) -> Result<Exit, Failure> {
         let hint = "vv-eval must be able to start itself";
         Failure::usage(format!("cannot find this program: {error}"), hint).with_exit(Exit::Internal)
     })?;
-    let temporary = Scratch::new("vv-eval-selftest-").map_err(Failure::invalid)?;
+    let temporary = Temporary::create(None).map_err(Failure::invalid)?;
     let work = args.keep.as_deref().unwrap_or(temporary.path());
     let subjects = Subjects {
         program,

@@ -5,12 +5,13 @@ use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::Failure;
 use super::args::{self, Color, Format, ScoreFormat};
-use crate::artifact::{self, Resolved};
+use super::{Failure, sources};
+use crate::artifact::Resolved;
 use crate::durable;
 use crate::gate::Policy;
-use crate::manifest::{ModelOptions, QuantizationMode};
+use crate::gate::policy::SentinelsPolicy;
+use crate::manifest::{self, ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
 use crate::report::wording::Lang;
@@ -49,12 +50,71 @@ pub(super) struct Compare {
     pub(super) resumes: bool,
     pub(super) cache_dir: Option<PathBuf>,
     pub(super) has_control: bool,
+    /// What a reviewer must read directly below the verdict.
+    pub(super) notices: Vec<String>,
+}
+
+/// What `gate` found out by itself, for a comparison.
+pub(super) struct CompareParts {
+    pub(super) baseline: Resolved,
+    pub(super) candidate: Resolved,
+    pub(super) policy: Policy,
+    pub(super) scenes: SceneSet,
+    pub(super) sentinels: Option<SceneSet>,
+    pub(super) out: PathBuf,
+    pub(super) head: args::Head,
+    pub(super) format: Format,
+    pub(super) color: Color,
+    pub(super) is_quiet: bool,
+    pub(super) notices: Vec<String>,
 }
 
 impl Compare {
+    /// A comparison of what was found, under a policy nobody can change any more.
+    pub(super) fn of_parts(parts: CompareParts) -> Result<Self, Failure> {
+        check_pin(&parts.policy, &parts.scenes, "the base")?;
+        slices_exist(&parts.policy, &parts.scenes)?;
+        if let (Some(demanded), Some(set)) = (&parts.policy.sentinels, &parts.sentinels) {
+            check_sentinels(demanded, set, &parts.scenes, "the base")?;
+        }
+        parts
+            .policy
+            .check_expiry(&manifest::today())
+            .map_err(Failure::invalid)?;
+        let load = [&parts.baseline, &parts.candidate].map(|model| {
+            let options = model.options.as_ref();
+            load_settings(options, parts.head, options.and_then(|it| it.i2s_layout))
+        });
+        Ok(Self {
+            baseline: parts.baseline,
+            candidate: parts.candidate,
+            load,
+            planted: [None, None],
+            policy: parts.policy,
+            scenes: parts.scenes,
+            sentinels: parts.sentinels,
+            out: parts.out,
+            format: parts.format,
+            reports: Vec::new(),
+            lang: Lang::En,
+            budget: None,
+            resumes: false,
+            cache_dir: None,
+            has_control: false,
+            uses_color: uses_color(parts.color),
+            force_run: false,
+            is_quiet: parts.is_quiet,
+            judges_planted: false,
+            notices: parts.notices,
+        })
+    }
+
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
         let mut policy = policy(args.policy.as_deref())?;
+        policy
+            .check_expiry(&manifest::today())
+            .map_err(Failure::invalid)?;
         let planted = planted(&args.plant)?;
         let scenes = scenes(args.scenes.as_deref(), &policy)?;
         if args.scenes.is_some() {
@@ -64,8 +124,8 @@ impl Compare {
         }
         let sentinels = sentinels(&policy, &scenes)?;
         slices_exist(&policy, &scenes)?;
-        let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
-        let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
+        let baseline = sources::resolve(&args.baseline, &policy)?;
+        let candidate = sources::resolve(&args.candidate, &policy)?;
         let load = [&baseline, &candidate].map(|model| {
             let options = model.options.as_ref();
             // A manifest's word is part of the model's identity; the flag serves the others.
@@ -113,6 +173,7 @@ impl Compare {
             resumes: args.resume,
             cache_dir: if args.no_cache { None } else { cache_dir() },
             has_control: args.control,
+            notices: Vec::new(),
         })
     }
 }
@@ -267,20 +328,25 @@ fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
         }
     };
     let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
-    if let Some(expected) = pinned.digest
-        && expected != set.scenes_sha256
-    {
-        return Err(Failure::usage(
+    check_pin(policy, &set, &durable::shown(&directory))?;
+    Ok(set)
+}
+
+/// Refuses a scene set that is not the one the policy pins by digest.
+///
+/// * `place`: where it was found, for the message
+fn check_pin(policy: &Policy, set: &SceneSet, place: &str) -> Result<(), Failure> {
+    match policy.scenes.digest {
+        Some(expected) if expected != set.scenes_sha256 => Err(Failure::usage(
             format!(
-                "scene set {} is not the one the policy pins\n  expected:  sha256 {expected}\n  \
-                 found:     sha256 {}",
-                durable::shown(&directory),
+                "scene set {place} is not the one the policy pins\n  expected:  sha256 \
+                 {expected}\n  found:     sha256 {}",
                 set.scenes_sha256
             ),
             "change `scenes.digest` of the policy in review, or use the pinned set",
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(set)
 }
 
 /// The set of sentinels the policy demands, checked against what it pins.
@@ -292,14 +358,26 @@ fn sentinels(policy: &Policy, scenes: &SceneSet) -> Result<Option<SceneSet>, Fai
     };
     let directory = find_set(&demanded.set, demanded.version.as_deref())?;
     let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    check_sentinels(demanded, &set, scenes, &durable::shown(&directory))?;
+    Ok(Some(set))
+}
+
+/// Refuses sentinels that are not those the policy pins, or share a scene with the set.
+///
+/// * `place`: where they were found, for the message
+fn check_sentinels(
+    demanded: &SentinelsPolicy,
+    set: &SceneSet,
+    scenes: &SceneSet,
+    place: &str,
+) -> Result<(), Failure> {
     if let Some(expected) = demanded.digest
         && expected != set.scenes_sha256
     {
         return Err(Failure::usage(
             format!(
-                "the sentinels {} are not those the policy pins\n  expected:  sha256 {expected}\n  \
-                 found:     sha256 {}",
-                durable::shown(&directory),
+                "the sentinels of {place} are not those the policy pins\n  expected:  sha256 \
+                 {expected}\n  found:     sha256 {}",
                 set.scenes_sha256
             ),
             "change `sentinels.digest` of the policy in review, or use the pinned set",
@@ -323,7 +401,7 @@ fn sentinels(policy: &Policy, scenes: &SceneSet) -> Result<Option<SceneSet>, Fai
             "judge by another scene set, or leave `[sentinels]` out of the policy",
         ));
     }
-    Ok(Some(set))
+    Ok(())
 }
 
 /// Refuses slices that the scene set cannot fill before anything is run.
@@ -390,15 +468,25 @@ pub(super) fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Fai
     })
 }
 
-/// `reports/<time>-<baseline>-vs-<candidate>`.
-fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
+/// `reports/<time>-gate`: named before either model is known.
+pub(super) fn new_out() -> PathBuf {
+    Path::new("reports").join(format!("{}-gate", compact_time()))
+}
+
+/// The time in UTC without separators, e.g. `20251123T173000Z`.
+fn compact_time() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let time: String = host::rfc3339(seconds)
+    host::rfc3339(seconds)
         .chars()
         .filter(|c| !matches!(c, '-' | ':'))
-        .collect();
+        .collect()
+}
+
+/// `reports/<time>-<baseline>-vs-<candidate>`.
+fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
+    let time = compact_time();
     Path::new(REPORTS).join(format!("{time}{}", pair_name(baseline, candidate)))
 }
 

@@ -33,8 +33,10 @@ mod sentinels;
 mod simulate;
 mod sizing;
 pub(crate) mod slices;
+pub mod sources;
 pub mod verdict;
 pub mod verify;
+pub mod waiver;
 pub(crate) mod words;
 pub mod worst;
 
@@ -81,7 +83,7 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
         .failure
         .as_ref()
         .map(|failure| format!("the candidate {}", describe(failure)));
-    let mut checks = checks::judge_checks(comparison, policy);
+    let mut checks = waiver::judge_waived(comparison, policy);
     health::downgrade(&mut checks, &health::flags(base, cand), |metric| {
         matches!(rule::rule(metric), Some(rule::Rule::Launches(_)))
     });
@@ -195,3 +197,5 @@ pub(crate) mod fixture;
 mod rules_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiver_tests;

@@ -8,6 +8,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, VALID_AT_LEAST, rule};
+use super::sources::{ArchivePolicy, SourcesPolicy};
+use super::waiver::Waiver;
 use crate::hint::Hint;
 use crate::stats::sequential::{Look, Looks};
 use crate::units::{Bytes, Sha256};
@@ -48,6 +50,15 @@ pub struct Policy {
     pub slices: Vec<SlicePolicy>,
     /// Scenes that must hold one by one; `None` when none are demanded.
     pub sentinels: Option<SentinelsPolicy>,
+    /// Losses that are accepted for a while.
+    #[serde(rename = "waiver", default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// Where artifacts may come from.
+    #[serde(default, skip_serializing_if = "SourcesPolicy::is_default")]
+    pub sources: SourcesPolicy,
+    /// What an archive may unpack to.
+    #[serde(default, skip_serializing_if = "ArchivePolicy::is_default")]
+    pub archive: ArchivePolicy,
     /// Where it came from; not part of the digest.
     pub origin: Origin,
 }
@@ -346,6 +357,9 @@ impl Policy {
             },
             slices: Vec::new(),
             sentinels: None,
+            waivers: Vec::new(),
+            sources: SourcesPolicy::default(),
+            archive: ArchivePolicy::default(),
             origin: Origin::BuiltIn,
         }
     }

@@ -43,6 +43,12 @@ impl Policy {
         self.check_collapse()?;
         self.check_slices()?;
         self.check_sentinels()?;
+        if let Some((key, problem)) = self.sources.problem() {
+            return Err(refuse(&format!("sources.{key}"), problem));
+        }
+        if let Some((key, problem)) = self.archive.problem() {
+            return Err(refuse(&format!("archive.{key}"), problem));
+        }
         if self.checks.is_empty() {
             return Err(refuse(
                 "check",
@@ -58,7 +64,7 @@ impl Policy {
                 "no check is required, so nothing could fail",
             ));
         }
-        Ok(())
+        self.check_waivers()
     }
 
     /// What is allowed and yet weakens the verdict, one sentence each.

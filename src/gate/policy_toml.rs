@@ -10,6 +10,8 @@ use super::policy::{
     Margin, Method, Mode, Origin, Policy, PolicyError, ScenesPolicy, SentinelsPolicy, SlicePolicy,
 };
 use super::rule::{Rule, VALID_AT_LEAST, rule};
+use super::sources::{ArchivePolicy, SourcesPolicy};
+use super::waiver::Waiver;
 use crate::hint::did_you_mean;
 use crate::units::{Bytes, Sha256};
 
@@ -34,6 +36,12 @@ pub(super) struct GateToml {
     /// How much work a comparison is worth.
     #[serde(default)]
     effort: EffortToml,
+    /// Where artifacts may come from.
+    #[serde(default)]
+    sources: SourcesPolicy,
+    /// What an archive may unpack to.
+    #[serde(default)]
+    archive: ArchivePolicy,
     /// When a scene counts as fallen apart, by its loss of `fact_score`.
     #[serde(default)]
     collapse: CollapseToml,
@@ -44,6 +52,26 @@ pub(super) struct GateToml {
     slice: Vec<SliceToml>,
     /// Scenes that must hold one by one.
     sentinels: Option<SentinelsToml>,
+    /// Losses that are accepted for a while.
+    #[serde(default)]
+    waiver: Vec<WaiverToml>,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WaiverToml {
+    /// Metric id of a required check with a margin.
+    check: String,
+    /// Judged against this instead of the margin; the same kind of margin, and larger.
+    ceiling: MarginToml,
+    /// Last day it holds, `YYYY-MM-DD` in UTC.
+    expires: String,
+    /// Where the loss is being worked on.
+    issue: Option<String>,
+    /// Why it is accepted.
+    reason: String,
+    /// Who accepted it.
+    approved_by: String,
 }
 
 #[derive(Default, Deserialize, schemars::JsonSchema)]
@@ -174,9 +202,12 @@ const KEYS: &[(&str, &[&str])] = &[
             "confidence",
             "effort",
             "collapse",
+            "sources",
+            "archive",
             "check",
             "slice",
             "sentinels",
+            "waiver",
         ],
     ),
     (
@@ -203,6 +234,8 @@ const KEYS: &[(&str, &[&str])] = &[
         ],
     ),
     ("collapse", &["drop", "severe", "normal"]),
+    ("sources", SourcesPolicy::KEYS),
+    ("archive", ArchivePolicy::KEYS),
     (
         "check",
         &["metric", "lane", "margin", "limit", "method", "required"],
@@ -215,6 +248,8 @@ const KEYS: &[(&str, &[&str])] = &[
         &["set", "version", "digest", "demand", "exempt"],
     ),
     ("sentinels.exempt", &["scene", "reason"]),
+    ("waiver", Waiver::KEYS),
+    ("waiver.ceiling", &["absolute", "relative", "floor_bytes"]),
 ];
 
 impl Policy {
@@ -265,6 +300,10 @@ impl GateToml {
                 .map(|(i, check)| check.into_check(i))
                 .collect()
         });
+        let waivers = self.waiver.into_iter().enumerate();
+        let waivers = waivers
+            .map(|(i, waiver)| waiver.into_waiver(i))
+            .collect::<Result<_, _>>()?;
         let scenes = self.scenes;
         let digest = scenes
             .digest
@@ -295,6 +334,9 @@ impl GateToml {
                 severe: self.collapse.severe.unwrap_or(base.collapse.severe),
                 normal: self.collapse.normal.unwrap_or(base.collapse.normal),
             },
+            waivers,
+            sources: self.sources,
+            archive: self.archive,
             checks: checks.transpose()?.unwrap_or(base.checks),
             slices: self.slice.into_iter().map(SliceToml::into_slice).collect(),
             sentinels: self
@@ -373,6 +415,20 @@ impl SentinelsToml {
             digest,
             demand: self.demand,
             exempt: self.exempt,
+        })
+    }
+}
+
+impl WaiverToml {
+    fn into_waiver(self, i: usize) -> Result<Waiver, PolicyError> {
+        let ceiling = self.ceiling.into_margin(rule(&self.check));
+        Ok(Waiver {
+            ceiling: ceiling.map_err(|why| refusal(&format!("waiver[{i}].ceiling"), why))?,
+            check: self.check,
+            expires: self.expires,
+            issue: self.issue,
+            reason: self.reason,
+            approved_by: self.approved_by,
         })
     }
 }

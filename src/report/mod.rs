@@ -139,7 +139,10 @@ impl Report {
             outcome,
             headline: format!("{names} {}", lang.consequence(outcome)),
             exit: exit_code.map(|code| format!("{} {code}", words.exit)),
-            warnings: not_counting.into_iter().collect(),
+            warnings: not_counting
+                .into_iter()
+                .chain(file.notices.iter().cloned())
+                .collect(),
             why,
             last_words: file.evidence.as_ref().and_then(last_words),
             columns: lang.columns(alpha),

@@ -9,6 +9,7 @@ mod convert;
 mod docs;
 mod faults;
 mod fuzz_cases;
+mod gate;
 mod gguf_files;
 mod inspect;
 mod judge;
@@ -26,3 +27,6 @@ mod resume;
 mod scenes;
 mod score;
 mod store;
+#[allow(dead_code, reason = "the unit tests use the rest of it")]
+#[path = "../../src/artifact/test_server.rs"]
+mod test_server;
