@@ -1,6 +1,5 @@
 //! `vv-eval compare`: joins the stages from models to verdict.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::Failure;

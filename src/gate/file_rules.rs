@@ -1,12 +1,13 @@
 //! Slices and sentinels as they stand in the JSON report.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::{EstimateFile, OutcomeFile};
 use super::verdict::{SentinelsResult, SliceResult, Violation};
 
 /// What one check says of one slice; fields as in [`SliceResult`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VetoFile {
     /// Name of the slice.
@@ -30,7 +31,7 @@ pub struct VetoFile {
 }
 
 /// What became of the sentinels; fields as in [`SentinelsResult`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SentinelsFile {
     /// `pass`, `fail`, or `invalid` when they were not run.
@@ -46,7 +47,7 @@ pub struct SentinelsFile {
 }
 
 /// A sentinel that is not held; fields as in [`Violation`].
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ViolationFile {
     /// Scene id.

@@ -4,7 +4,7 @@
 //! way it is checked once, so that a check that could never pass, or could never fail, is refused
 //! before anything is run.
 
-use schemars::JsonSchema;
+use JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, VALID_AT_LEAST, rule};
@@ -114,7 +114,7 @@ pub struct Confidence {
 }
 
 /// How the pass side of a score over scenes is decided.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
     /// Betting: holds for any distribution at any number of scenes, and needs more of them.
@@ -150,7 +150,7 @@ pub struct Effort {
 }
 
 /// When a scene counts as fallen apart, by its loss of `fact_score`.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Collapse {
     /// Loss from which on a scene collapsed, in (0, 1]; single errors cost at most 0.2.
@@ -162,7 +162,7 @@ pub struct Collapse {
 }
 
 /// A subset of scenes that may veto and never approves.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SlicePolicy {
     /// Name of the slice, as in the scene set.
@@ -172,7 +172,7 @@ pub struct SlicePolicy {
 }
 
 /// Scenes that must hold one by one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SentinelsPolicy {
     /// Name of their set.
@@ -188,7 +188,7 @@ pub struct SentinelsPolicy {
 }
 
 /// What is demanded of sentinels.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Demand {
     /// Every one is summarised without an error.
@@ -198,7 +198,7 @@ pub enum Demand {
 }
 
 /// A sentinel that is let off.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Exempt {
     /// Scene id.
@@ -226,7 +226,7 @@ pub struct Check {
 }
 
 /// A bound of the candidate's own value, in the metric's unit.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Limit {
     /// The value must reach it.

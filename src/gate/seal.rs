@@ -2,13 +2,14 @@
 //!
 //! No protection against someone who makes a whole report anew; that is what signatures are for.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::ReportFile;
 use crate::units::Sha256;
 
 /// Digests of the parts of a report and of all of it, over their compact JSON.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Seal {
     /// Digest of `evidence.baseline_record`.

@@ -1,13 +1,14 @@
 //! The machine and the build in full, and the key under which two runs' times have anything to do
 //! with each other.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::HostKey;
 use crate::units::{Bytes, Hasher, Sha256};
 
 /// What surrounds a run besides its [`HostKey`]. What the system does not tell is `None`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// Digest of this program's file.

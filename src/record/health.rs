@@ -3,12 +3,13 @@
 //!
 //! A source the system does not offer is `None`, never 0.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
 /// What disturbed one timed segment, read by the worker right before and right after it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SegmentHealth {
     /// Times a thread of the worker gave its CPU away, to wait.
@@ -30,7 +31,7 @@ pub struct SegmentHealth {
 }
 
 /// Huge pages under the weights, tables and caches of one worker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ArenaPages {
     /// Resident memory of arenas that could lie on huge pages: tails below 2 MiB do not count.
@@ -49,7 +50,7 @@ impl ArenaPages {
 
 /// The machine over one launch: differences between its end and its beginning, except where a
 /// field says otherwise.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MachineRecord {
     /// Monotonic time.
@@ -89,7 +90,7 @@ pub struct MachineRecord {
 }
 
 /// Memory of a worker at the end of one phase.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryPhase {
     /// `load`, or `inference`: the longest prompt and the longest output.

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::file::Error;
@@ -22,7 +23,7 @@ use crate::units::Sha256;
 pub const FILE_NAME: &str = "journal.jsonl";
 
 /// What a run was started with; the first line.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Header {
     /// [`SCHEMA_VERSION`](super::SCHEMA_VERSION) of the entries' parts.
@@ -50,7 +51,7 @@ pub struct Header {
 }
 
 /// One finished unit of a run.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry<'a> {
     /// The first line: what is run and how.

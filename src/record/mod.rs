@@ -99,7 +99,7 @@ pub struct RunRecord {
 }
 
 /// An output of an earlier run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReusedOutput {
     /// Scene id.
@@ -166,7 +166,7 @@ pub struct SceneSetIdentity {
 }
 
 /// Scenes that must hold one by one, run along with the scene set.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Sentinels {
     /// The set they come from.
@@ -210,7 +210,7 @@ pub struct PlanSummary {
 }
 
 /// One look of the group-sequential plan.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlannedLook {
     /// Launches that must be there.
