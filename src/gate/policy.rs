@@ -4,7 +4,7 @@
 //! way it is checked once, so that a check that could never pass, or could never fail, is refused
 //! before anything is run.
 
-use JsonSchema;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, VALID_AT_LEAST, rule};
