@@ -20,5 +20,5 @@ mod plain;
 mod scenes;
 mod score;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
-#[path = "../../src/artifact/test_server.rs"]
+#[path = "../../src/artifact/tests/server.rs"]
 mod test_server;
