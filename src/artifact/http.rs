@@ -39,7 +39,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 const FORGIVEN_AFTER: u64 = 1 << 20;
 
 /// Asks servers.
-pub struct Http {
+pub(super) struct Http {
     /// Through the proxy of the environment, where there is one.
     agent: Agent,
     /// Never through a proxy.

@@ -442,11 +442,4 @@ fn as_artifact(name: &str, file: &VerifiedArtifact) -> Artifact {
 }
 
 #[cfg(test)]
-mod http_tests;
-#[cfg(test)]
-#[allow(dead_code, reason = "the integration tests use the rest of it")]
-mod test_server;
-#[cfg(test)]
 mod tests;
-#[cfg(test)]
-mod tls_tests;

@@ -1,7 +1,6 @@
 //! Policy and environment become the rules of a fetcher.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use super::Failure;
 use super::progress::say;
@@ -77,12 +76,6 @@ pub(super) fn fetcher(
     let patience = Patience {
         retries: retries.unwrap_or(usual.retries),
         min_bytes_per_s: policy.sources.min_throughput_bytes_per_s,
-        // Who wants no retries waits for none: tests and impatient people.
-        backoff: if retries == Some(0) {
-            Duration::ZERO
-        } else {
-            usual.backoff
-        },
         ..usual
     };
     let credentials = Credentials::from_environment()

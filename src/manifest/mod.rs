@@ -327,6 +327,4 @@ fn date_of_day(days: u64) -> String {
 }
 
 #[cfg(test)]
-mod schema_tests;
-#[cfg(test)]
 mod tests;

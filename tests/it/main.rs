@@ -28,5 +28,5 @@ mod scenes;
 mod score;
 mod store;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
-#[path = "../../src/artifact/test_server.rs"]
+#[path = "../../src/artifact/tests/server.rs"]
 mod test_server;

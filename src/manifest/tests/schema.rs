@@ -3,7 +3,7 @@
 use jsonschema::Validator;
 use serde_json::{Value, json};
 
-use super::{SCHEMA, wire};
+use crate::manifest::{SCHEMA, options, wire};
 
 const TODAY: &str = "2025-11-23";
 const DIGEST: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
@@ -247,7 +247,7 @@ fn manifests_of_the_reference_models_are_valid() {
         .expect("reference models")
         .flatten()
     {
-        let path = entry.path().join(super::FILE_NAME);
+        let path = entry.path().join(crate::manifest::FILE_NAME);
         let Ok(text) = std::fs::read_to_string(&path) else {
             continue;
         };
@@ -283,6 +283,6 @@ fn the_schema_has_every_field_of_the_reader() {
     );
     assert_eq!(
         keys("/properties/model_options/properties"),
-        sorted(&super::options::KEYS)
+        sorted(&options::KEYS)
     );
 }

@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 
-use super::http_tests::Case;
+use super::http::Case;
 
 /// A certificate authority, a certificate of it for one name, and a server that shows it.
 struct TlsServer {
@@ -192,8 +192,7 @@ fn n02_certificates_that_prove_nothing_end_at_once() {
 
 #[test]
 fn n19_a_redirect_never_leads_from_https_to_http() {
-    let plain =
-        super::test_server::Server::start(|request| super::test_server::good(request, b"abc"));
+    let plain = super::server::Server::start(|request| super::server::good(request, b"abc"));
     let location = format!("Location: {}\r\n", plain.url("/m"));
     let moved = answer("302 Found", &location, b"");
     let server = server!("IP:127.0.0.1", false, &[("m", &moved)]);
@@ -209,8 +208,8 @@ fn a_file_without_certificates_is_refused() {
     let path = dir.path().join("ca.pem");
     for text in ["", "nothing of the kind"] {
         std::fs::write(&path, text).expect("written");
-        assert!(super::trust::tls_config(Some(&path)).is_err());
+        assert!(crate::artifact::trust::tls_config(Some(&path)).is_err());
     }
-    assert!(super::trust::tls_config(Some(Path::new("/nonexistent"))).is_err());
-    assert!(super::trust::tls_config(None).is_ok());
+    assert!(crate::artifact::trust::tls_config(Some(Path::new("/nonexistent"))).is_err());
+    assert!(crate::artifact::trust::tls_config(None).is_ok());
 }

@@ -1,3 +1,7 @@
+//! The rules of a manifest, one after the other; the schema stands in a file of its own.
+
+mod schema;
+
 use proptest::prelude::*;
 
 use super::*;

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use super::test_server::{Request, Server, Step, good, head, whole};
-use super::*;
+use super::server::{Request, Server, Step, good, head, whole};
 use crate::artifact::reach::{Credentials, Event, Patience};
+use crate::artifact::*;
 use crate::hint::Hint as _;
 use crate::manifest::{Artifact, Format, Scheme};
 use crate::units::Bytes;
