@@ -14,7 +14,7 @@ use crate::gate::Outcome;
 use crate::gate::file::ReportFile;
 use crate::report::markdown::Place;
 use crate::report::wording::Lang;
-use crate::report::{Report, csv, github, html, json, junit, markdown, terminal};
+use crate::report::{Report, github, html, json, junit, markdown, terminal};
 
 /// Names of the files of a run, each with its format.
 pub(super) const FILES: [(&str, Format); 6] = [
@@ -66,7 +66,8 @@ impl<'a> Rendered<'a> {
             Format::Summary => markdown::render(report, Place::Summary).into_bytes(),
             Format::Html => html::render(report, file),
             Format::Junit => junit::render(report),
-            Format::Csv => csv::render(file),
+            // By its whole path: `csv` alone would be the crate.
+            Format::Csv => crate::report::csv::render(file),
             Format::Github => github::annotations(report, None).into_bytes(),
         }
     }

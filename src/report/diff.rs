@@ -23,7 +23,18 @@ pub fn words(baseline: &str, candidate: &str) -> [Vec<Piece>; 2] {
         ChangeTag::Delete => add(&mut sides[0], text, true),
         ChangeTag::Insert => add(&mut sides[1], text, true),
     });
-    sides
+    sides.map(|side| joined(&side))
+}
+
+/// Pieces in which a space between two that the other text lacks belongs to them.
+fn joined(pieces: &[Piece]) -> Vec<Piece> {
+    let is_own = |at: usize| pieces.get(at).is_some_and(|piece| piece.is_own);
+    let mut out = Vec::new();
+    for (i, piece) in pieces.iter().enumerate() {
+        let is_space = piece.text.trim().is_empty() && i > 0 && is_own(i - 1) && is_own(i + 1);
+        add(&mut out, &piece.text, piece.is_own || is_space);
+    }
+    out
 }
 
 /// Both texts in one line, as `git diff --word-diff` marks them: `[-carro-]{+ônibus+} azul`.
@@ -81,6 +92,8 @@ mod tests {
         };
         assert_eq!(own(base), ["carro"]);
         assert_eq!(own(cand), ["ônibus", ", parado"]);
+        let [base, _] = words("um carro azul", "dois ônibus azul");
+        assert_eq!(own(base), ["um carro"]);
     }
 
     #[test]

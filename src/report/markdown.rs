@@ -229,7 +229,7 @@ fn worst(lang: Lang, scene: &WorstView, place: Place) -> String {
     }
     // Cut after escaping, which may lengthen a text eightfold.
     let side = |mark: char, side: &str| {
-        let side = cut(&lines(side), place.most_text());
+        let side = lang.cut(&lines(side), place.most_text());
         let marked = side.split('\n').map(|line| format!("{mark} {line}"));
         marked.collect::<Vec<_>>().join("\n")
     };

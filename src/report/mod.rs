@@ -281,7 +281,7 @@ fn worst_view(lang: Lang, scene: &WorstSceneFile, details: Option<&SceneFile>) -
     let kinds = (!kinds.is_empty()).then(|| kinds.join(", "));
     let notes = new.iter().map(|note| lang.sentence(note));
     let no_text = lang.words().no_text;
-    let text = |text: &Option<String>| escape::cut(text.as_deref().unwrap_or(no_text), MOST_TEXT);
+    let text = |text: &Option<String>| lang.cut(text.as_deref().unwrap_or(no_text), MOST_TEXT);
     WorstView {
         scene: scene.scene.clone(),
         cause: kinds
@@ -321,9 +321,5 @@ fn digest(digest: &Sha256) -> String {
     format!("sha256:{}…", digest.short())
 }
 
-#[cfg(test)]
-mod formats_tests;
-#[cfg(test)]
-mod sample_tests;
 #[cfg(test)]
 mod tests;

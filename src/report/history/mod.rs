@@ -192,7 +192,8 @@ impl History {
                     Some((entry, value.candidate))
                 })
                 .collect();
-            let changes = changes(metric, runs.iter().map(|(_, value)| *value).collect());
+            let values: Vec<f64> = runs.iter().map(|(_, value)| *value).collect();
+            let changes = changes(metric, &values);
             let points = runs.iter().enumerate().map(|(i, (entry, value))| Point {
                 value: *value,
                 outcome: entry.verdict,
@@ -231,7 +232,7 @@ fn day(time: &str) -> &str {
 }
 
 /// Runs before which the level changes; none in a short or constant series.
-fn changes(metric: &str, values: Vec<f64>) -> Vec<usize> {
+fn changes(metric: &str, values: &[f64]) -> Vec<usize> {
     if values.len() < MIN_VALUES {
         return Vec::new();
     }
@@ -241,7 +242,7 @@ fn changes(metric: &str, values: Vec<f64>) -> Vec<usize> {
         .collect();
     let seed = Seed::of_digest(*Sha256::of(&bytes).as_bytes());
     let seed = seed.derive(&format!("changes of {metric}"));
-    let found = changepoint::changes(&values, ALPHA, PERMUTATIONS, &seed);
+    let found = changepoint::changes(values, ALPHA, PERMUTATIONS, &seed);
     found.map_or(Vec::new(), |changes| {
         changes.iter().map(|it| it.at).collect()
     })

@@ -3,7 +3,7 @@
 use super::{Page, line, table, table_of};
 use crate::gate::file::ReportFile;
 use crate::report::diff::{self, Piece};
-use crate::report::escape::{cut, html, lines};
+use crate::report::escape::{html, lines};
 use crate::report::plot::{self, Plot};
 use crate::report::wording::Lang;
 use crate::report::{Report, WorstView};
@@ -139,7 +139,7 @@ fn article(scene: &WorstView, lang: Lang) -> String {
         out += &format!("<p class=\"note\">{}: {detections}</p>\n", words.detections);
     }
     // Escapes of invisible characters are words like others; the diff sees what the reader sees.
-    let shown = |text: &str| lines(&cut(text, MOST_TEXT));
+    let shown = |text: &str| lines(&lang.cut(text, MOST_TEXT));
     let sides = diff::words(&shown(&scene.baseline_text), &shown(&scene.candidate_text));
     out += "<div class=\"sides\">\n";
     let names = [(words.baseline, "del"), (words.candidate, "ins")];
@@ -152,7 +152,7 @@ fn article(scene: &WorstView, lang: Lang) -> String {
     if !scene.references.is_empty() {
         out += &format!("<details><summary>{}</summary>\n<ul>\n", words.references);
         for reference in &scene.references {
-            let reference = html(&cut(reference, MOST_TEXT));
+            let reference = html(&lang.cut(reference, MOST_TEXT));
             out += &format!("<li lang=\"pt-BR\">{reference}</li>\n");
         }
         out += "</ul>\n</details>\n";

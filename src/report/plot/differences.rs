@@ -32,7 +32,10 @@ pub(super) fn draw(file: &ReportFile, lang: Lang) -> Option<Plot> {
     let mut svgs = Vec::new();
     for (metric, gains) in &metrics {
         let counts = signs(gains).map(|n| n.to_string());
-        svgs.push(panel(metric, gains, &counts, lang));
+        // A line along zero shows nothing that its row of figures does not.
+        if gains.iter().any(|gain| *gain != 0.0) {
+            svgs.push(panel(metric, gains, &counts, lang));
+        }
         rows.push([vec![(*metric).to_owned()], counts.to_vec()].concat());
     }
     let [better, equal, worse] = words.signs;
@@ -81,7 +84,7 @@ fn panel(metric: &str, gains: &[f64], counts: &[String; 3], lang: Lang) -> Strin
     let words = &lang.words().plots;
     let largest = gains.iter().fold(0.0f64, |most, gain| most.max(gain.abs()));
     let largest = if largest > 0.0 { largest } else { 1.0 };
-    let (left, right, top, bottom) = (52.0, WIDTH - 8.0, 30.0, HEIGHT - 26.0);
+    let (left, right, top, bottom) = (70.0, WIDTH - 8.0, 30.0, HEIGHT - 26.0);
     let y = Scale::new((-largest, largest), (bottom, top));
     let mut svg = Svg::new(WIDTH, HEIGHT);
     svg.styled_text((left, 16.0), Anchor::Start, "panel", metric);

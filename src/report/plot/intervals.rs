@@ -47,10 +47,21 @@ pub(super) fn draw(checks: &[CheckFile], alpha: f64, lang: Lang) -> Option<Plot>
         let y = ROW * i as f64 + 24.0;
         let outcome = check.outcome.map(Outcome::from);
         svg.text((AXIS.0 - 12.0, y + 4.0), Anchor::End, &check.metric);
-        svg.line((scale.at(*low), y), (scale.at(*high), y), class(outcome));
+        // What lies beyond an end comes in from it, with an arrow.
+        let (mut from, mut to) = (scale.at(*low), scale.at(*high));
+        if *high > ENDS.1 {
+            from = from.min(AXIS.1 - 24.0);
+            svg.text((AXIS.1 + 8.0, y + 4.0), Anchor::Start, "→");
+        }
+        if *low < ENDS.0 {
+            to = to.max(AXIS.0 + 24.0);
+        }
+        if to > from {
+            svg.line((from, y), (to, y), class(outcome));
+        }
         svg.mark((scale.at(*point), y), outcome);
         let cells = table::row(lang, check).cells;
-        svg.text((AXIS.1 + 16.0, y + 4.0), Anchor::Start, &cells[3]);
+        svg.text((AXIS.1 + 28.0, y + 4.0), Anchor::Start, &cells[3]);
     }
     let titles = lang.columns(alpha);
     // Check, change, allowed, outcome.

@@ -30,8 +30,10 @@ impl Scale {
         let (low, high) = values;
         let pad = if high > low {
             0.0
+        } else if high.abs() > 0.0 {
+            high.abs() * 0.1
         } else {
-            high.abs().max(1.0) * 0.5
+            0.05
         };
         Self {
             from: (low - pad, high + pad),
@@ -47,8 +49,10 @@ impl Scale {
     }
 
     /// Round values within the interval, about `n` of them.
-    pub(super) fn ticks(self, n: f64) -> Vec<f64> {
-        let (low, high) = self.from;
+    ///
+    /// * `unit`: what a round value is a multiple of, e.g. 2^20 for bytes that are shown as MiB
+    pub(super) fn ticks(self, n: f64, unit: f64) -> Vec<f64> {
+        let (low, high) = (self.from.0 / unit, self.from.1 / unit);
         let raw = (high - low) / n;
         let power = 10f64.powf(raw.log10().floor());
         let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
@@ -58,10 +62,18 @@ impl Scale {
         let mut at = (low / step).ceil();
         while at * step <= high + step * 1e-9 && ticks.len() < 50 {
             // Adding zero turns −0 into 0.
-            ticks.push(at * step + 0.0);
+            ticks.push(at * step * unit + 0.0);
             at += 1.0;
         }
         ticks
+    }
+}
+
+/// What a round value of a unit is a multiple of.
+pub(super) fn round_in(unit: &str) -> f64 {
+    match unit {
+        "bytes" => f64::from(1u32 << 20),
+        _ => 1.0,
     }
 }
 
@@ -182,20 +194,27 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_within() {
-        let ticks = Scale::new((-0.13, 0.42), (0.0, 100.0)).ticks(5.0);
-        let shown: Vec<String> = ticks.iter().map(|tick| format!("{tick:.1}")).collect();
-        assert_eq!(shown, ["0.0", "0.2", "0.4"]);
-        assert!(!Scale::new((3.0, 3.0), (0.0, 100.0)).ticks(5.0).is_empty());
+        let shown = |ticks: Vec<f64>| {
+            let shown = ticks.iter().map(|tick| format!("{tick:.1}"));
+            shown.collect::<Vec<_>>()
+        };
+        let ticks = Scale::new((-0.13, 0.42), (0.0, 100.0)).ticks(5.0, 1.0);
+        assert_eq!(shown(ticks), ["0.0", "0.2", "0.4"]);
+        let mib = round_in("bytes");
+        let ticks = Scale::new((15.2 * mib, 19.9 * mib), (0.0, 100.0)).ticks(3.0, mib);
+        let ticks = ticks.iter().map(|tick| tick / mib).collect();
+        assert_eq!(shown(ticks), ["16.0", "18.0"]);
+        let constant = Scale::new((3.0, 3.0), (0.0, 100.0)).ticks(5.0, 1.0);
+        assert!(!constant.is_empty());
     }
 
     #[test]
     fn values_beyond_the_ends_stand_at_them() {
         let scale = Scale::new((0.0, 10.0), (100.0, 200.0));
-        assert_eq!(
-            [-5.0, 0.0, 5.0, 50.0].map(|v| scale.at(v)),
-            [100.0, 100.0, 150.0, 200.0]
-        );
-        assert_eq!(Scale::new((2.0, 2.0), (0.0, 10.0)).at(2.0), 5.0);
+        let places = [-5.0, 0.0, 5.0, 50.0].map(|value| pixel(scale.at(value)));
+        assert_eq!(places, ["100", "100", "150", "200"]);
+        let constant = Scale::new((2.0, 2.0), (0.0, 10.0));
+        assert_eq!(pixel(constant.at(2.0)), "5");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Times: ratios launch by launch, and distributions of single measurements.
 
 use super::Plot;
-use super::svg::{Anchor, Scale, Svg};
+use super::svg::{Anchor, Scale, Svg, round_in};
 use crate::gate::file::{CheckFile, ReportFile};
 use crate::gate::words::{self, signed};
 use crate::metric::cost::{ForcedCost, log_ratios};
@@ -83,7 +83,7 @@ fn strip(ratios: &[(&str, Vec<f64>)], checks: &[CheckFile], lang: Lang) -> Strin
     let bottom = height - 28.0;
     let scale = Scale::new((-reach, reach), (220.0, WIDE - 16.0));
     let mut svg = Svg::new(WIDE, height);
-    for tick in scale.ticks(6.0) {
+    for tick in scale.ticks(6.0, 0.01) {
         svg.line((scale.at(tick), 8.0), (scale.at(tick), bottom), "grid");
         let digits = usize::from(reach < 0.05);
         let label = format!("{} %", lang.number(&signed(tick, digits)));
@@ -165,10 +165,15 @@ fn curves(cost: &Cost, lang: Lang) -> String {
         let label = format!("{:.0} %", share * 100.0);
         svg.text((left - 6.0, y.at(share) + 4.0), Anchor::End, &label);
     }
-    for tick in x.ticks(4.0) {
+    for tick in x.ticks(4.0, round_in(cost.unit)) {
         let label = lang.number(&words::value(tick, cost.unit));
         svg.line((x.at(tick), bottom), (x.at(tick), bottom + 4.0), "zero");
-        svg.text((x.at(tick), bottom + 18.0), Anchor::Middle, &label);
+        // The label of a tick at the edge would leave the drawing.
+        let (place, anchor) = match x.at(tick) {
+            at if at > right - 24.0 => (right + 10.0, Anchor::End),
+            at => (at, Anchor::Middle),
+        };
+        svg.text((place, bottom + 18.0), anchor, &label);
     }
     for (values, class) in cost.values.iter().zip(["base curve", "cand curve"]) {
         svg.polyline(&steps(values, x, y), class);

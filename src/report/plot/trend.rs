@@ -1,6 +1,6 @@
 //! The value of one metric over many runs.
 
-use super::svg::{Anchor, Scale, Svg};
+use super::svg::{Anchor, Scale, Svg, round_in};
 use crate::gate::Outcome;
 use crate::gate::words;
 use crate::report::wording::Lang;
@@ -32,7 +32,7 @@ pub(in crate::report) fn draw(
     lang: Lang,
 ) -> String {
     let points = &points[points.len().saturating_sub(MOST_RUNS)..];
-    let (left, right, top, bottom) = (70.0, WIDTH - 14.0, 30.0, HEIGHT - 30.0);
+    let (left, right, top, bottom) = (92.0, WIDTH - 14.0, 30.0, HEIGHT - 30.0);
     let low = points
         .iter()
         .map(|it| it.value)
@@ -48,7 +48,7 @@ pub(in crate::report) fn draw(
     let y = Scale::new((low, high), (bottom - 6.0, top + 6.0));
     let mut svg = Svg::new(WIDTH, HEIGHT);
     svg.styled_text((left, 16.0), Anchor::Start, "panel", metric);
-    for tick in y.ticks(3.0) {
+    for tick in y.ticks(3.0, round_in(unit)) {
         svg.line((left, y.at(tick)), (right, y.at(tick)), "grid");
         let label = lang.number(&words::value(tick, unit));
         svg.text((left - 6.0, y.at(tick) + 4.0), Anchor::End, &label);

@@ -77,7 +77,9 @@ pub(super) static WORDS: Words = Words {
         axis: ["better", "no change", "allowed"],
         differences: [
             "Differences scene by scene",
-            "Candidate less baseline on every scene, sorted. Below the line the candidate is worse.",
+            "Candidate less baseline on every scene, sorted, and turned where less is better: \
+             below the line the candidate is worse. A metric that is equal on every scene has \
+             figures and no curve.",
         ],
         times: [
             "Distributions of times",

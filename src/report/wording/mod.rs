@@ -11,6 +11,7 @@ mod sentences;
 use crate::gate::Outcome;
 use crate::gate::policy::{Confidence, Origin};
 use crate::gate::words::level;
+use crate::report::escape;
 
 /// A language of reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -270,6 +271,15 @@ impl Lang {
             None => format!("{role} {}", self.pick("unknown", "desconhecido")),
             Some((low, high)) if low == high => format!("{role} {low} %"),
             Some((low, high)) => format!("{role} {low}–{high} %"),
+        }
+    }
+
+    /// At most `most` characters; a longer text ends with its true length, in this language.
+    pub fn cut(self, text: &str, most: usize) -> String {
+        let cut = escape::cut(text, most);
+        match (self, cut.strip_suffix("characters)")) {
+            (Self::PtBr, Some(head)) if cut.len() != text.len() => format!("{head}caracteres)"),
+            _ => cut,
         }
     }
 

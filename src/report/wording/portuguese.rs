@@ -80,7 +80,9 @@ pub(super) static WORDS: Words = Words {
         axis: ["melhor", "sem mudança", "permitido"],
         differences: [
             "Diferenças cena a cena",
-            "Candidato menos base em cada cena, em ordem. Abaixo da linha o candidato é pior.",
+            "Candidato menos base em cada cena, em ordem, com o sinal trocado quando menos é \
+             melhor: abaixo da linha o candidato é pior. Uma métrica igual em todas as cenas tem \
+             números e nenhuma curva.",
         ],
         times: [
             "Distribuições dos tempos",
@@ -107,7 +109,7 @@ pub(super) static WORDS: Words = Words {
             "anônima no fim",
             "de arquivos no fim",
         ],
-        signs: ["melhor", "igual", "pior"],
+        signs: ["melhores", "iguais", "piores"],
         share: "parcela",
         quantiles: ["medida", "modelo", "n", "menor", "mediana", "maior"],
     },

@@ -90,3 +90,10 @@ fn a_note_names_its_kind_of_fault() {
     );
     check("something else", None, None);
 }
+
+#[test]
+fn a_cut_text_tells_its_length_in_the_language() {
+    assert_eq!(Lang::En.cut("ação longa", 4), "ação… (10 characters)");
+    assert_eq!(Lang::PtBr.cut("ação longa", 4), "ação… (10 caracteres)");
+    assert_eq!(Lang::PtBr.cut("(10 characters)", 40), "(10 characters)");
+}

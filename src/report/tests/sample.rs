@@ -2,9 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use super::markdown::Place;
-use super::wording::Lang;
-use super::*;
+use crate::report::markdown::Place;
+use crate::report::wording::Lang;
+use crate::report::*;
 
 fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("reports/sample")

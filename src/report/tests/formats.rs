@@ -1,15 +1,15 @@
 //! What every format has in common: the verdict, its limits, and that no text of others acts.
 
-use super::escape::is_invisible;
-use super::markdown::Place;
-use super::wording::Lang;
-use super::*;
 use crate::gate::comparison::Comparison;
 use crate::gate::fixture::{compare_edited, set_scores};
 use crate::gate::policy::Origin;
 use crate::gate::{Evidence, JudgeOptions, Policy, identical_verdict, judge};
 use crate::metric::Score;
 use crate::record::observation::{Failure, FailureKind};
+use crate::report::escape::is_invisible;
+use crate::report::markdown::Place;
+use crate::report::wording::Lang;
+use crate::report::*;
 
 fn file_of(comparison: &Comparison) -> ReportFile {
     let policy = Policy::built_in();
