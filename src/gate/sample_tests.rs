@@ -211,7 +211,8 @@ fn levels_by_holm_reject_what_holm_rejects() {
         assert_eq!(levels.len(), p.len());
     }
     // Nothing rejected: Bonferroni's share for all.
-    assert_eq!(holm_levels(&[0.5, 0.6], 0.01), [0.005, 0.005]);
+    let levels = holm_levels(&[0.5, 0.6], 0.01);
+    assert!(levels.iter().all(|level| (level - 0.005).abs() < 1e-15));
 }
 
 fn losses() -> impl Strategy<Value = Vec<f64>> {
