@@ -25,7 +25,7 @@ const ORDER_EFFECT: f64 = 0.02;
 
 /// Takes decisions on times back where the pairs were no fair comparison.
 pub(crate) fn downgrade(comparison: &Comparison, checks: &mut [CheckResult]) {
-    for result in checks.iter_mut() {
+    for result in checks {
         let Some(Rule::Launches(cost)) = rule(&result.metric) else {
             continue;
         };

@@ -179,7 +179,9 @@ impl Sample {
         if rules.method == Method::Guaranteed {
             return None;
         }
-        let worst = (0..losses.len()).max_by(|a, b| losses[*a].total_cmp(&losses[*b]))?;
+        // Of equals the first.
+        let places = (0..losses.len()).rev();
+        let worst = places.max_by(|a, b| losses[*a].total_cmp(&losses[*b]))?;
         (losses[worst] >= rules.collapse.severe).then_some(worst)
     }
 
@@ -307,32 +309,34 @@ fn launches_shown(centres: &[f64], rules: &Rules, levels: Levels) -> Result<Show
             .map_or(MIN_LAUNCHES, |looks| looks.looks()[0].units),
     });
     for (units, share) in looks {
-        let seen = &centres[..units];
-        let shown = (|| {
-            let loss = t_estimate(seen, levels.pass * share)?;
-            let fail_bound = t_estimate(seen, levels.fail * share)?.low;
-            let outcome = if loss.high < rules.margin {
-                Outcome::Pass
-            } else if p_t(seen) <= levels.fail * share {
-                Outcome::Fail
-            } else {
-                Outcome::Inconclusive
-            };
-            Ok(Shown {
-                outcome,
-                loss,
-                fail_bound,
-            })
-        })();
-        let is_decided = shown
-            .as_ref()
-            .is_ok_and(|shown: &Shown| shown.outcome != Outcome::Inconclusive);
-        last = shown;
-        if is_decided {
+        let at_look = Levels {
+            pass: levels.pass * share,
+            fail: levels.fail * share,
+        };
+        last = one_look(&centres[..units], rules.margin, at_look);
+        if last.is_ok_and(|shown| shown.outcome != Outcome::Inconclusive) {
             break;
         }
     }
     last
+}
+
+/// What the launches seen so far show at the levels of one look.
+fn one_look(seen: &[f64], margin: f64, levels: Levels) -> Result<Shown, Error> {
+    let loss = t_estimate(seen, levels.pass)?;
+    let fail_bound = t_estimate(seen, levels.fail)?.low;
+    let outcome = if loss.high < margin {
+        Outcome::Pass
+    } else if p_t(seen) <= levels.fail {
+        Outcome::Fail
+    } else {
+        Outcome::Inconclusive
+    };
+    Ok(Shown {
+        outcome,
+        loss,
+        fail_bound,
+    })
 }
 
 /// Mean loss with bounds by betting on either side, in the order of the seed.

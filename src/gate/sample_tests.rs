@@ -60,8 +60,8 @@ fn every_kind_of_sample_passes_fails_and_stays_open() {
         check(&Sample::Rate(flips(9, 4, 100)), method, 0.05, Inconclusive);
         let clusters: Vec<usize> = (0..300).map(|i| i / 5).collect();
         let clustered = |mean| Sample::Clustered(wobble(mean, 0.05, 300), clusters.clone());
-        check(&clustered(0.0), method, 0.05, Pass);
-        check(&clustered(0.1), method, 0.05, Fail);
+        check(&clustered(0.0), method, 0.08, Pass);
+        check(&clustered(0.1), method, 0.08, Fail);
     }
     check(&Sample::Collapse(vec![0.0; 60]), PlugIn, 0.05, Pass);
     let fell = |loss: f64, k: usize| {
@@ -211,7 +211,8 @@ fn levels_by_holm_reject_what_holm_rejects() {
         assert_eq!(levels.len(), p.len());
     }
     // Nothing rejected: Bonferroni's share for all.
-    assert_eq!(holm_levels(&[0.5, 0.6], 0.01), [0.005, 0.005]);
+    let levels = holm_levels(&[0.5, 0.6], 0.01);
+    assert!(levels.iter().all(|level| (level - 0.005).abs() < 1e-15));
 }
 
 fn losses() -> impl Strategy<Value = Vec<f64>> {

@@ -13,6 +13,7 @@ use super::seal::Seal;
 use super::{JudgeOptions, identical_verdict, judge};
 use crate::hint::Hint;
 use crate::metric::{self, SceneScores, Score};
+use crate::record::RunRecord;
 use crate::units::Sha256;
 
 /// More replicates than this are no certificate of this program.
@@ -53,35 +54,9 @@ impl ReportFile {
         let Some(evidence) = &self.evidence else {
             return Ok(None);
         };
-        let roles = [
-            (
-                &evidence.baseline_record,
-                &evidence.baseline_scores,
-                "baseline",
-            ),
-            (
-                &evidence.candidate_record,
-                &evidence.candidate_scores,
-                "candidate",
-            ),
-        ];
-        let mut read = Vec::new();
-        for (record, scores, role) in roles {
-            let scores = scores.iter().enumerate().map(|(i, scores)| {
-                let field = |id: &str| format!("evidence.{role}_scores[{i}].metrics.{id}");
-                scores.as_scores().map_err(|id| Mismatch {
-                    field: field(&id),
-                    written: "a score".to_owned(),
-                    expected: "and there is no such metric".to_owned(),
-                })
-            });
-            read.push(Evidence {
-                record: record.clone(),
-                scores: scores.collect::<Result<_, _>>()?,
-            });
-        }
-        let candidate = read.pop().expect("two roles");
-        let baseline = read.pop().expect("two roles");
+        let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
+        let baseline = as_evidence(base, &evidence.baseline_scores)?;
+        let candidate = as_evidence(cand, &evidence.candidate_scores)?;
         let comparison = Comparison::new(baseline, candidate).map_err(|error| Mismatch {
             field: "evidence".to_owned(),
             written: "not a comparison".to_owned(),
@@ -89,6 +64,22 @@ impl ReportFile {
         })?;
         Ok(Some(comparison.with_tags(evidence.scene_tags.clone())))
     }
+}
+
+/// A record with the scores saved beside it.
+fn as_evidence(record: &RunRecord, scores: &[SceneScoresFile]) -> Result<Evidence, Mismatch> {
+    let role = record.role.as_str();
+    let read = scores.iter().enumerate().map(|(i, scores)| {
+        scores.as_scores().map_err(|id| Mismatch {
+            field: format!("evidence.{role}_scores[{i}].metrics.{id}"),
+            written: "a score".to_owned(),
+            expected: "and there is no such metric".to_owned(),
+        })
+    });
+    Ok(Evidence {
+        record: record.clone(),
+        scores: read.collect::<Result<_, _>>()?,
+    })
 }
 
 impl SceneScoresFile {

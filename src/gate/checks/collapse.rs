@@ -29,9 +29,8 @@ impl Case<'_> {
         let sampled = self.of_collapse(&paired);
         let (k, n) = collapsed(sampled.sample.values(), &sampled.rules.collapse);
         result.candidate = Some(k as f64 / n as f64);
-        let margin = match self.check.margin {
-            Some(Margin::Absolute(margin)) => margin,
-            _ => return self.decide(result, &sampled, Units::Scenes, |share| share),
+        let Some(Margin::Absolute(margin)) = self.check.margin else {
+            return self.decide(result, &sampled, Units::Scenes, |share| share);
         };
         result.allowed = Some(margin);
         if let Some(few) = self.too_few(sample.n()) {

@@ -69,7 +69,7 @@ impl Case<'_> {
             return result.candidate;
         }
         let runs = &self.comparison.candidate().memory;
-        let peaks = runs.iter().map(|run| crate::metric::cost::peak_bytes(run));
+        let peaks = runs.iter().map(crate::metric::cost::peak_bytes);
         peaks.max().map(|peak| peak as f64)
     }
 }
