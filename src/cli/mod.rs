@@ -5,15 +5,20 @@
 pub mod args;
 mod compare;
 mod doctor;
+mod evidence;
 pub mod exit;
 mod inspect;
+mod judge;
 mod model;
 mod output;
+mod plan;
+mod policy;
 mod progress;
 mod scenes;
 mod score;
 mod selftest;
 mod settings;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -104,6 +109,10 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         }
         Command::Doctor(args) => doctor::run(&args),
         Command::Selftest(args) => selftest::run(&args),
+        Command::Judge(args) => judge::run(&args, cli.color),
+        Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Policy { command } => policy::run(&command),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }

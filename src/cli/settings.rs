@@ -1,5 +1,6 @@
 //! Arguments, environment and policy become validated settings.
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -9,6 +10,7 @@ use super::args::{self, Color, Format, ScoreFormat};
 use crate::artifact::{self, Resolved};
 use crate::durable;
 use crate::gate::Policy;
+use crate::gate::policy::Mode;
 use crate::manifest::{ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
@@ -34,6 +36,7 @@ pub(super) struct Compare {
     pub(super) planted: [Option<String>; 2],
     pub(super) policy: Policy,
     pub(super) scenes: SceneSet,
+    pub(super) sentinels: Option<SceneSet>,
     pub(super) out: PathBuf,
     pub(super) format: Format,
     pub(super) uses_color: bool,
@@ -49,7 +52,8 @@ pub(super) struct Compare {
 impl Compare {
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
-        let mut policy = policy(args.policy.as_deref())?;
+        let mode = args.mode.map(args::PolicyMode::mode);
+        let mut policy = policy_for(args.policy.as_deref(), mode)?;
         let planted = planted(&args.plant)?;
         let scenes = scenes(args.scenes.as_deref(), &policy)?;
         if args.scenes.is_some() {
@@ -57,8 +61,9 @@ impl Compare {
             policy.scenes.set = Some(scenes.name.clone());
             policy.scenes.version = Some(scenes.version.clone());
         }
-        let baseline = artifact::resolve(&args.baseline).map_err(Failure::invalid)?;
-        let candidate = artifact::resolve(&args.candidate).map_err(Failure::invalid)?;
+        let sentinels = sentinels(&policy, &scenes)?;
+        slices_exist(&policy, &scenes)?;
+        let [baseline, candidate] = models(&args, policy.mode)?;
         let load = [&baseline, &candidate].map(|model| {
             let options = model.options.as_ref();
             // A manifest's word is part of the model's identity; the flag serves the others.
@@ -88,12 +93,14 @@ impl Compare {
             candidate,
             load,
             planted,
+            // A first model is measured beside itself.
+            force_run: args.force_run || policy.mode == Mode::Bootstrap,
             policy,
             scenes,
+            sentinels,
             out,
             format: args.format,
             uses_color: uses_color(color),
-            force_run: args.force_run,
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
             budget: args.budget,
@@ -180,10 +187,45 @@ pub(super) fn load_settings(
 
 /// The policy named, else `gate.toml` of the working directory, else the built-in one.
 pub(super) fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+    policy_for(named, None)
+}
+
+/// The same in another mode than the file's; `None` keeps it.
+fn policy_for(named: Option<&Path>, mode: Option<Mode>) -> Result<Policy, Failure> {
+    match policy_text(named)? {
+        Some((text, file)) => Policy::parse_as(&text, &file, mode).map_err(Failure::invalid),
+        None => Ok(mode.map_or_else(Policy::built_in, Policy::built_in_for)),
+    }
+}
+
+/// Both models; in a first promotion the one there is, twice.
+fn models(args: &args::Compare, mode: Mode) -> Result<[Resolved; 2], Failure> {
+    let resolve = |path: &Path| artifact::resolve(path).map_err(Failure::invalid);
+    match (mode, &args.candidate) {
+        (Mode::Bootstrap, None) => {
+            let model = resolve(&args.baseline)?;
+            Ok([model.clone(), model])
+        }
+        (Mode::Bootstrap, Some(_)) => Err(Failure::usage(
+            "a first promotion has no baseline, but two models were named",
+            "name the new model only: `vv-eval compare --mode bootstrap MODEL`",
+        )),
+        (Mode::Smoke | Mode::Promotion, Some(candidate)) => {
+            Ok([resolve(&args.baseline)?, resolve(candidate)?])
+        }
+        (Mode::Smoke | Mode::Promotion, None) => Err(Failure::usage(
+            "no candidate was named",
+            "`vv-eval compare BASELINE CANDIDATE`, or `--mode bootstrap MODEL` for a first model",
+        )),
+    }
+}
+
+/// Text and name of the policy file in force; `None` when the built-in policy is.
+pub(super) fn policy_text(named: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
     let path = match named {
         Some(path) => path,
         None if Path::new(DEFAULT_POLICY).exists() => Path::new(DEFAULT_POLICY),
-        None => return Ok(Policy::built_in()),
+        None => return Ok(None),
     };
     let shown = durable::shown(path);
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -192,7 +234,7 @@ pub(super) fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
             "name an existing file with --policy, or leave it out for the built-in policy",
         )
     })?;
-    Policy::parse(&text, &shown).map_err(Failure::invalid)
+    Ok(Some((text, shown)))
 }
 
 /// `ROLE=HARM` flags, one at most for each role; baseline first.
@@ -242,8 +284,75 @@ fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
     Ok(set)
 }
 
+/// The set of sentinels the policy demands, checked against what it pins.
+///
+/// A sentinel may not bear the id of a scene of the set: both stand in one plan.
+fn sentinels(policy: &Policy, scenes: &SceneSet) -> Result<Option<SceneSet>, Failure> {
+    let Some(demanded) = &policy.sentinels else {
+        return Ok(None);
+    };
+    let directory = find_set(&demanded.set, demanded.version.as_deref())?;
+    let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    if let Some(expected) = demanded.digest
+        && expected != set.scenes_sha256
+    {
+        return Err(Failure::usage(
+            format!(
+                "the sentinels {} are not those the policy pins\n  expected:  sha256 {expected}\n  \
+                 found:     sha256 {}",
+                durable::shown(&directory),
+                set.scenes_sha256
+            ),
+            "change `sentinels.digest` of the policy in review, or use the pinned set",
+        ));
+    }
+    let known: HashSet<&str> = scenes
+        .scenes
+        .iter()
+        .map(|scene| scene.id.as_str())
+        .collect();
+    if let Some(twin) = set
+        .scenes
+        .iter()
+        .find(|scene| known.contains(scene.id.as_str()))
+    {
+        return Err(Failure::usage(
+            format!(
+                "scene `{}` stands in {}@{} and among the sentinels of {}@{}",
+                twin.id, scenes.name, scenes.version, set.name, set.version
+            ),
+            "judge by another scene set, or leave `[sentinels]` out of the policy",
+        ));
+    }
+    Ok(Some(set))
+}
+
+/// Refuses slices that the scene set cannot fill before anything is run.
+fn slices_exist(policy: &Policy, scenes: &SceneSet) -> Result<(), Failure> {
+    for slice in &policy.slices {
+        let is_in = |scene: &&Scene| scene.slices.contains(&slice.name);
+        let n = scenes.scenes.iter().filter(is_in).count();
+        if n < slice.min_scenes {
+            let known: BTreeSet<&str> = scenes
+                .scenes
+                .iter()
+                .flat_map(|scene| scene.slices.iter().map(String::as_str))
+                .collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(Failure::usage(
+                format!(
+                    "slice `{}` has {n} scenes in {}@{}, the policy demands {}",
+                    slice.name, scenes.name, scenes.version, slice.min_scenes
+                ),
+                format!("its slices are: {}", known.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// `eval-sets/NAME/VERSION`; the highest version when none is named.
-fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
+pub(super) fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
     let folder = Path::new(EVAL_SETS).join(name);
     if let Some(version) = version {
         return Ok(folder.join(version));
@@ -335,7 +444,7 @@ fn pair_name(baseline: &Resolved, candidate: &Resolved) -> String {
     format!("-{}-vs-{}", label(baseline), label(candidate))
 }
 
-fn uses_color(color: Color) -> bool {
+pub(super) fn uses_color(color: Color) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,

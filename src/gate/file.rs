@@ -8,8 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::comparison::Comparison;
+use super::certificate::Certificate;
+use super::comparison::{Comparison, SceneTags};
+use super::file_rules::{SentinelsFile, VetoFile};
 use super::policy::{Lane, Policy};
+use super::seal::Seal;
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
 use crate::metric::{SceneScores, Score, fidelity};
@@ -18,7 +21,7 @@ use crate::stats::Estimate;
 use crate::units::Sha256;
 
 /// Version of the on-disk form.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Worst scenes kept ready; the rest can be found from the scores.
 const MOST_WORST_SCENES: usize = 20;
@@ -48,8 +51,13 @@ pub struct ReportFile {
     /// How the outputs agree token by token; absent when nothing was run.
     #[serde(default)]
     pub agreement: Option<AgreementFile>,
+    /// Measured error rates of the gate on these samples; absent when nothing was run, or nothing
+    /// rests on a sample.
+    pub certificate: Option<Certificate>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
+    /// Digests by which a change of any of it shows.
+    pub seal: Seal,
 }
 
 /// Agreement of greedy outputs as it is saved: a distance, which has no direction and decides
@@ -105,6 +113,10 @@ pub struct VerdictFile {
     pub reasons: Vec<String>,
     /// One entry per check, in the order of the policy.
     pub checks: Vec<CheckFile>,
+    /// One entry per slice and check it may veto.
+    pub slices: Vec<VetoFile>,
+    /// What became of the sentinels; absent when the policy demands none.
+    pub sentinels: Option<SentinelsFile>,
 }
 
 /// An outcome as it is saved.
@@ -147,12 +159,20 @@ pub struct CheckFile {
     pub change: Option<f64>,
     /// The change with its bounds.
     pub estimate: Option<EstimateFile>,
-    /// Bound on the fail side.
+    /// Bound on the fail side, at `fail_level`.
     pub fail_bound: Option<f64>,
+    /// p-value of "no worse".
+    pub p_worse: Option<f64>,
+    /// Level of `p_worse` at or below which a loss is shown.
+    pub fail_level: Option<f64>,
+    /// Largest loss that cannot be ruled out for any distribution, as a change.
+    pub certified: Option<f64>,
     /// Largest change for the worse that is accepted.
     pub allowed: Option<f64>,
     /// Limit the candidate must reach by itself.
     pub at_least: Option<f64>,
+    /// Limit the candidate must not exceed by itself.
+    pub at_most: Option<f64>,
     /// Units of inference.
     pub n: usize,
     /// What `n` counts.
@@ -223,6 +243,8 @@ pub struct EvidenceFile {
     pub baseline_record: RunRecord,
     /// What was observed of the candidate.
     pub candidate_record: RunRecord,
+    /// Camera and slices by scene id, where the set names any.
+    pub scene_tags: BTreeMap<String, SceneTags>,
 }
 
 /// Scores of one scene as they are saved.
@@ -245,7 +267,7 @@ impl ReportFile {
         let (base, cand) = (comparison.baseline(), comparison.candidate());
         let scores = |list: &[SceneScores]| list.iter().map(SceneScoresFile::from).collect();
         let worse = worst_scenes(comparison);
-        Self {
+        let file = Self {
             scenes: Some(base.scenes.clone()),
             n_scenes_worse: worse.len(),
             worst_scenes: worse
@@ -259,9 +281,21 @@ impl ReportFile {
                 candidate_scores: scores(comparison.candidate_scores()),
                 baseline_record: base.clone(),
                 candidate_record: cand.clone(),
+                scene_tags: comparison.tags().clone(),
             }),
             ..Self::without_run(&base.model, &cand.model, policy, verdict)
-        }
+        };
+        file.sealed()
+    }
+
+    /// The same report with a certificate.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Certificate>) -> Self {
+        let file = Self {
+            certificate,
+            ..self
+        };
+        file.sealed()
     }
 
     /// The report of a verdict that needed no run, e.g. on identical artifacts.
@@ -271,7 +305,7 @@ impl ReportFile {
         policy: &Policy,
         verdict: &Verdict,
     ) -> Self {
-        Self {
+        let file = Self {
             schema_version: SCHEMA_VERSION,
             verdict: VerdictFile::from(verdict),
             baseline: baseline.clone(),
@@ -282,8 +316,11 @@ impl ReportFile {
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             agreement: None,
+            certificate: None,
             evidence: None,
-        }
+            seal: Seal::default(),
+        };
+        file.sealed()
     }
 }
 
@@ -295,6 +332,8 @@ impl From<&Verdict> for VerdictFile {
             identical_artifacts: verdict.identical_artifacts,
             reasons: verdict.reasons.clone(),
             checks: verdict.checks.iter().map(CheckFile::from).collect(),
+            slices: verdict.slices.iter().map(VetoFile::from).collect(),
+            sentinels: verdict.sentinels.as_ref().map(SentinelsFile::from),
         }
     }
 }
@@ -354,8 +393,12 @@ impl From<&CheckResult> for CheckFile {
             change: check.change,
             estimate: check.estimate.as_ref().map(EstimateFile::from),
             fail_bound: check.fail_bound,
+            p_worse: check.p_worse,
+            fail_level: check.fail_level,
+            certified: check.certified,
             allowed: check.allowed,
             at_least: check.at_least,
+            at_most: check.at_most,
             n: check.n,
             n_unit: check.n_unit.to_owned(),
             n_absent: check.n_absent,

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::comparison::{Comparison, Error, Evidence};
+use super::comparison::{Comparison, Error, Evidence, SceneTags};
 use super::policy::Policy;
 use super::{JudgeOptions, Outcome, Verdict, judge};
 use crate::metric::{SceneScores, Score};
 use crate::record::{
     self, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation,
-    Role, RunRecord, SceneSetIdentity, Segment, StopReason, WorkerFacts,
+    Role, RunRecord, SceneSetIdentity, Segment, Sentinels, StopReason, WorkerFacts,
 };
 use crate::record::{FileIdentity, PlanSummary};
 use crate::units::{Bytes, Sha256};
@@ -28,6 +28,53 @@ pub(crate) fn roles() -> (Evidence, Evidence) {
 pub(crate) fn judge_edited(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> Verdict {
     let comparison = compare_edited(edit).expect("the edited records are comparable");
     judge(&comparison, &Policy::built_in(), JudgeOptions::default())
+}
+
+/// Judges the fixture under an edited policy after an edit of both roles.
+pub(crate) fn judge_under(
+    policy: impl FnOnce(&mut Policy),
+    edit: impl FnOnce(&mut Evidence, &mut Evidence),
+) -> Verdict {
+    let mut demanded = Policy::built_in();
+    policy(&mut demanded);
+    let comparison = compare_edited(edit).expect("the edited records are comparable");
+    judge(
+        &comparison.with_tags(tags()),
+        &demanded,
+        JudgeOptions::default(),
+    )
+}
+
+/// Every third scene was filmed at night; six cameras of ten scenes each.
+pub(crate) fn tags() -> BTreeMap<String, SceneTags> {
+    let tags = |i: usize| SceneTags {
+        camera: Some(format!("cam-{}", i % 6)),
+        slices: if i.is_multiple_of(3) {
+            vec!["night".to_owned()]
+        } else {
+            Vec::new()
+        },
+    };
+    (0..N_SCENES)
+        .map(|i| (format!("scene-{i:02}"), tags(i)))
+        .collect()
+}
+
+/// Makes the last `n` scenes sentinels.
+pub(crate) fn with_sentinels(n: usize) -> impl Fn(&mut Evidence, &mut Evidence) {
+    move |base, cand| {
+        for evidence in [base, cand] {
+            let ids = &evidence.record.plan.scene_ids;
+            let ids = ids[ids.len() - n..].to_vec();
+            evidence.record.sentinels = Some(Sentinels {
+                set: SceneSetIdentity {
+                    name: "sentinelas-pt".into(),
+                    ..evidence.record.scenes.clone()
+                },
+                ids,
+            });
+        }
+    }
 }
 
 /// The outcome of [`judge_edited`], or invalid where the records are refused.
@@ -64,7 +111,7 @@ pub(crate) fn scale_times(evidence: &mut Evidence, factor: f64) {
     }
 }
 
-fn scaled(ns: u64, factor: f64) -> u64 {
+pub(crate) fn scaled(ns: u64, factor: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -144,6 +191,7 @@ fn record(role: Role) -> RunRecord {
             renderer: "scene-text/1".into(),
             lexicon_sha256: Sha256::of(b"lexicon"),
         },
+        sentinels: None,
         host: host(),
         outputs: scene_ids
             .iter()

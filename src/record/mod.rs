@@ -53,6 +53,9 @@ pub struct RunRecord {
     pub model: ModelIdentity,
     /// On which scenes.
     pub scenes: SceneSetIdentity,
+    /// Sentinels run along with them; absent when none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinels: Option<Sentinels>,
     /// Where.
     pub host: HostKey,
     /// How: order, sizes, limits.
@@ -159,6 +162,16 @@ pub struct SceneSetIdentity {
     pub lexicon_sha256: Sha256,
 }
 
+/// Scenes that must hold one by one, run along with the scene set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinels {
+    /// The set they come from.
+    pub set: SceneSetIdentity,
+    /// Their ids, which stand among the scenes of the plan.
+    pub ids: Vec<String>,
+}
+
 /// The plan the run followed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -248,6 +261,7 @@ mod tests {
                 renderer: "scene-text/1".to_owned(),
                 lexicon_sha256: digest,
             },
+            sentinels: None,
             host: HostKey {
                 cpu: "unknown".to_owned(),
                 usable_cpus: 2,

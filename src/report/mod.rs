@@ -3,8 +3,10 @@
 //! In: a [`ReportFile`]. Out: text. [`Report`] holds formatted strings only, so every format says
 //! the same; nothing here decides. Strings may hold untrusted text: each renderer escapes it.
 
+mod certificate;
 pub mod escape;
 pub mod json;
+mod machine;
 pub mod markdown;
 pub mod scores;
 pub mod terminal;
@@ -181,8 +183,16 @@ fn change(check: &CheckFile) -> String {
 
 fn allowed(check: &CheckFile) -> String {
     let unit = unit_of(Scale::from(check.scale));
-    match (check.allowed, check.at_least) {
-        (_, Some(least)) => format!("no loss, ≥ {}", words::value(least, &check.unit)),
+    let value = |limit| words::value(limit, &check.unit);
+    let limit = match (check.at_least, check.at_most) {
+        (Some(least), _) => Some(format!("≥ {}", value(least))),
+        (None, Some(most)) => Some(format!("≤ {}", value(most))),
+        (None, None) => None,
+    };
+    match (check.allowed, limit) {
+        (Some(0.0), Some(limit)) => format!("no loss, {limit}"),
+        (Some(allowed), Some(limit)) => format!("{} {unit}, {limit}", signed(allowed, 1)),
+        (None, Some(limit)) => limit,
         (Some(allowed), None) if check.required => format!("{} {unit}", signed(allowed, 1)),
         (_, None) if check.required => wording::NOT_AVAILABLE.to_owned(),
         (_, None) => wording::WATCHED.to_owned(),
@@ -257,6 +267,8 @@ fn trust(file: &ReportFile) -> Vec<String> {
         .map(|evidence| evidence_line(evidence, file.agreement.as_ref()))
         .collect();
     lines.extend(file.evidence.iter().map(machine_line));
+    lines.extend(file.evidence.iter().flat_map(machine::lines));
+    lines.extend(certificate::lines(file));
     lines.push(format!(
         "{} {} · {}",
         wording::origin(&policy.origin),

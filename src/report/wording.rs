@@ -94,6 +94,11 @@ pub fn count(n: usize, unit: &str) -> String {
     }
 }
 
+/// A number of things whose plural is irregular.
+pub fn count_of(n: usize, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
 /// Share of memory on huge pages in the workers of a role, e.g. `baseline 96–97 %`.
 ///
 /// * `shares`: one per worker, in [0, 1]; `None` where the system did not say

@@ -45,7 +45,7 @@ use crate::artifact::ModelFiles;
 use crate::record::journal::{Entry, Journal};
 use crate::record::{
     FileIdentity, LoadSettings, ModelIdentity, Role, RunRecord, SCHEMA_VERSION, SceneSetIdentity,
-    WorkerFacts,
+    Sentinels, WorkerFacts,
 };
 use crate::units::Hasher;
 use cache::Cache;
@@ -97,6 +97,8 @@ pub struct PairInputs {
     pub scenes: Vec<SceneInput>,
     /// What the scenes and the prompt are.
     pub scene_set: SceneSetIdentity,
+    /// Which of the scenes are sentinels; `None` when none are.
+    pub sentinels: Option<Sentinels>,
     /// What to start as a worker.
     pub worker: WorkerCommand,
     /// Folder of the journal.
@@ -241,6 +243,7 @@ fn empty_records(
             started_at: started_at.to_owned(),
             model: inputs.role(role).identity(),
             scenes: inputs.scene_set.clone(),
+            sentinels: inputs.sentinels.clone(),
             host: host.clone(),
             plan: plan.summary(&scene_ids, None),
             load: inputs.role(role).load.clone(),

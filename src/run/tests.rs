@@ -107,6 +107,7 @@ pub(super) fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInp
                 forced_text: format!("reference {i}"),
             })
             .collect(),
+        sentinels: None,
         scene_set: SceneSetIdentity {
             name: "set".to_owned(),
             version: "1".to_owned(),

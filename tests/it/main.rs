@@ -10,14 +10,17 @@ mod faults;
 mod fuzz_cases;
 mod gguf_files;
 mod inspect;
+mod judge;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
 mod memory;
 mod model_files;
+mod modes;
 mod noise;
 mod parity;
 mod plain;
+mod policy;
 mod resume;
 mod scenes;
 mod score;
