@@ -77,6 +77,7 @@ against it), a bare directory, or a GGUF file or the first of its parts, with th
 beside it (both digested as they are and marked unpinned).";
 
 /// Arguments of `compare`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub struct Compare {

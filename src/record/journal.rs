@@ -52,6 +52,10 @@ pub struct Header {
 }
 
 /// One finished unit of a run.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, for as long as it is written or read"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry<'a> {
