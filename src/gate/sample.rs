@@ -179,7 +179,9 @@ impl Sample {
         if rules.method == Method::Guaranteed {
             return None;
         }
-        let worst = (0..losses.len()).max_by(|a, b| losses[*a].total_cmp(&losses[*b]))?;
+        // Of equals the first.
+        let places = (0..losses.len()).rev();
+        let worst = places.max_by(|a, b| losses[*a].total_cmp(&losses[*b]))?;
         (losses[worst] >= rules.collapse.severe).then_some(worst)
     }
 

@@ -260,7 +260,7 @@ mod tests {
         let hopeless = "the effect sits at the margin; no affordable sample decides it";
         let launches = Sample::Launches(spread(0.05, 5.0, 6));
         check(&launches, Method::PlugIn, 0.1, Units::Launches, hopeless);
-        let bets = Sample::Graded(spread(0.049, 0.9, 60));
+        let bets = Sample::Graded(spread(0.03, 0.9, 60));
         check(&bets, Method::Guaranteed, 0.05, Units::Scenes, hopeless);
     }
 

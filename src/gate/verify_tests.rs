@@ -105,7 +105,7 @@ fn a_flipped_byte_anywhere_shows() {
     let bytes = serde_json::to_vec_pretty(&original).unwrap();
     let mut n_read = 0;
     // Numbers, words and digests among them; a step that is no multiple of a line's length.
-    for place in (0..bytes.len()).step_by(2_503) {
+    for place in (0..bytes.len()).step_by(701) {
         let mut flipped = bytes.clone();
         flipped[place] ^= 1;
         let Ok(file) = ReportFile::from_json(&flipped) else {
@@ -119,7 +119,7 @@ fn a_flipped_byte_anywhere_shows() {
             String::from_utf8_lossy(&flipped[place.saturating_sub(40)..place + 40])
         );
     }
-    assert!(n_read > 20, "only {n_read} flips could be read");
+    assert!(n_read > 30, "only {n_read} flips could be read");
 }
 
 #[test]
