@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use super::args_gate::Gate;
 use super::args_manifest::Manifest;
 use super::store::args::StoreCommand;
+use crate::gate::policy::Mode;
 use crate::model::convert;
 use crate::report::wording;
 
@@ -92,6 +93,9 @@ Examples:
   vv-eval compare models/current models/new --policy gate.toml --out reports/new
   vv-eval compare A B --format json > report.json
   vv-eval compare A B --lang pt-BR --report html=public/index.html
+  vv-eval compare A B --mode promotion --budget 20m --out reports/new
+  vv-eval compare A B --mode promotion --out reports/new --resume
+  vv-eval compare --mode bootstrap models/first
 
 Written to the output directory, whole, before the exit code is given: report.json, report.md (at \
 most 60,000 characters), summary.md (at most 1,000,000 bytes), report.html, junit.xml and \
@@ -103,18 +107,23 @@ against it), a bare directory, or a GGUF file or the first of its parts, with th
 beside it (both digested as they are and marked unpinned).";
 
 /// Arguments of `compare`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub struct Compare {
     /// The model now in use.
     #[arg(value_name = "BASELINE")]
     pub baseline: PathBuf,
-    /// The model proposed.
+    /// The model proposed; left out in mode bootstrap, which judges the one model there is.
     #[arg(value_name = "CANDIDATE")]
-    pub candidate: PathBuf,
+    pub candidate: Option<PathBuf>,
     /// Policy file (default: gate.toml of the working directory, else the built-in policy).
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// What the verdict is for (default: the policy's mode). What the policy file leaves out is the
+    /// mode's.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<PolicyMode>,
     /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, or a directory (default: the policy's).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
@@ -227,8 +236,8 @@ pub struct Selftest {
     /// Folder of the reference models.
     #[arg(long, value_name = "DIR", default_value = "eval-sets/reference-models")]
     pub models: PathBuf,
-    /// Scene set (default: the newest cenas-pt below eval-sets/).
-    #[arg(long, value_name = "SET", default_value = "cenas-pt")]
+    /// Scene set; the default is of the world the reference models were trained in.
+    #[arg(long, value_name = "SET", default_value = "cenas-pt@0.1.0")]
     pub scenes: String,
     /// Keep every case's reports in this folder.
     #[arg(long, value_name = "DIR")]
@@ -434,15 +443,26 @@ pub struct Explain {
     pub schema: bool,
 }
 
-/// A mode whose built-in policy can be shown.
+/// What a verdict is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum PolicyMode {
-    /// A quick look.
+    /// A quick look: 60 scenes or more, plug-in statistics.
     Smoke,
-    /// A promotion.
+    /// A promotion: 300 scenes or more, bounds for any distribution, looks that may stop early.
     Promotion,
-    /// The first model ever.
+    /// The first model ever: no baseline, limits only.
     Bootstrap,
+}
+
+impl PolicyMode {
+    /// The mode meant.
+    pub fn mode(self) -> Mode {
+        match self {
+            Self::Smoke => Mode::Smoke,
+            Self::Promotion => Mode::Promotion,
+            Self::Bootstrap => Mode::Bootstrap,
+        }
+    }
 }
 
 const SCORE_EXAMPLES: &str = "\

@@ -11,15 +11,21 @@ use super::settings::{self, role_index};
 use crate::artifact::Resolved;
 use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, JudgeOptions, identical_verdict, judge, waiver};
-use crate::record::{Role, SceneSetIdentity, Sentinels};
+use crate::gate::policy::{Check, Mode};
+use crate::gate::rule::{Rule, rule};
+use crate::gate::{
+    Comparison, JudgeOptions, Policy, health, identical_verdict, judge, times_are_settled, waiver,
+};
+use crate::record::{PlannedLook, Role, RunRecord, SceneSetIdentity, Sentinels, journal};
+use crate::run::environment;
 use crate::run::{
-    Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
-    run_pair,
+    Effort, PairInputs, Progress, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand,
+    identity, run_pair,
 };
 use crate::scene::{Scene, SceneSet, prompt};
+use crate::selftest::latest;
 
-/// Control launches, where they are asked for.
+/// Control launches of a promotion, and where they are asked for.
 const CONTROLS: usize = 6;
 
 /// Runs the comparison, writes its reports, prints one, and gives the verdict's exit code.
@@ -43,6 +49,15 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         _ => measured(settings)?,
     };
     report.notices.splice(..0, settings.notices.iter().cloned());
+    if !settings.is_quiet
+        && let Some(folder) = settings::cache_dir()
+        && let Some(kept) = latest(&folder, environment::binary_sha256())
+    {
+        say(&format!(
+            "gate proved able to fail: {}/{}, {}",
+            kept.n_caught, kept.n_cases, kept.at
+        ));
+    }
     let delivery = Delivery {
         out: Some(&settings.out),
         format: settings.format,
@@ -58,10 +73,18 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
 fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     let inputs = inputs(settings)?;
     let plan = plan(settings, inputs.scenes.len());
-    let mut progress = Shown::new(settings.is_quiet);
+    let out = &settings.out;
+    let is_unfinished = out.join(journal::FILE_NAME).is_file() && !out.join("report.json").exists();
+    if is_unfinished && !settings.resumes {
+        say("warning: the run begun in this folder was not finished; --resume would go on from it");
+    }
+    let mut watch = Watch {
+        shown: Shown::new(settings.is_quiet),
+        policy: &settings.policy,
+    };
     let begun = Instant::now();
-    let records = run_pair(&inputs, &plan, &mut progress);
-    progress.finish(begun.elapsed());
+    let records = run_pair(&inputs, &plan, &mut watch);
+    watch.shown.finish(begun.elapsed());
     let (baseline, candidate) = records.map_err(|error| {
         let exit = if error.is_internal() {
             Exit::Internal
@@ -151,8 +174,16 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         policy: settings.policy.digest(),
     };
     let effort = &settings.policy.effort;
+    let looks = effort.looks.iter().zip(&effort.shares);
     let effort = Effort {
-        n_launches: effort.launches,
+        n_launches: if needs_launches(&settings.policy) {
+            effort.launches
+        } else {
+            0
+        },
+        looks: looks
+            .map(|(&launches, &share)| PlannedLook { launches, share })
+            .collect(),
         pairs_per_launch: effort.pairs,
         threads: effort.threads,
         max_new_tokens: effort.max_new_tokens,
@@ -161,8 +192,39 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         memory_runs: effort.memory_runs,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
         budget: settings.budget,
-        controls: if settings.has_control { CONTROLS } else { 0 },
+        controls: if settings.has_control || settings.policy.mode == Mode::Promotion {
+            CONTROLS
+        } else {
+            0
+        },
         ..Effort::default()
     };
     RunPlan::new(&seeds, n_scenes, effort)
+}
+
+/// Whether launches are worth taking: a first promotion has nobody to be faster than, unless a time
+/// has a limit.
+fn needs_launches(policy: &Policy) -> bool {
+    let is_time =
+        |check: &Check| check.required && matches!(rule(&check.metric), Some(Rule::Launches(_)));
+    policy.mode != Mode::Bootstrap || policy.checks.iter().any(is_time)
+}
+
+/// Shows how far the run is and ends the launches when they have decided.
+struct Watch<'a> {
+    shown: Shown,
+    policy: &'a Policy,
+}
+
+impl Progress for Watch<'_> {
+    fn step(&mut self, phase: &str, done: usize, total: usize, detail: &str) {
+        self.shown.step(phase, done, total, detail);
+    }
+
+    fn look(&mut self, baseline: &RunRecord, candidate: &RunRecord) -> Option<String> {
+        // What the machine takes away now, more launches may give back.
+        let is_quiet = health::flags(baseline, candidate).is_empty();
+        let is_settled = is_quiet && times_are_settled(baseline, candidate, self.policy);
+        is_settled.then(|| "every check on times is decided".to_owned())
+    }
 }

@@ -10,7 +10,7 @@ use super::{Failure, sources};
 use crate::artifact::Resolved;
 use crate::durable;
 use crate::gate::Policy;
-use crate::gate::policy::SentinelsPolicy;
+use crate::gate::policy::{Mode, SentinelsPolicy};
 use crate::manifest::{self, ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
@@ -111,7 +111,8 @@ impl Compare {
 
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
-        let mut policy = policy(args.policy.as_deref())?;
+        let mode = args.mode.map(args::PolicyMode::mode);
+        let mut policy = policy_for(args.policy.as_deref(), mode)?;
         policy
             .check_expiry(&manifest::today())
             .map_err(Failure::invalid)?;
@@ -124,8 +125,7 @@ impl Compare {
         }
         let sentinels = sentinels(&policy, &scenes)?;
         slices_exist(&policy, &scenes)?;
-        let baseline = sources::resolve(&args.baseline, &policy)?;
-        let candidate = sources::resolve(&args.candidate, &policy)?;
+        let [baseline, candidate] = models(&args, &policy)?;
         let load = [&baseline, &candidate].map(|model| {
             let options = model.options.as_ref();
             // A manifest's word is part of the model's identity; the flag serves the others.
@@ -158,6 +158,8 @@ impl Compare {
             candidate,
             load,
             planted,
+            // A first model is measured beside itself.
+            force_run: args.force_run || policy.mode == Mode::Bootstrap,
             policy,
             scenes,
             sentinels,
@@ -166,7 +168,6 @@ impl Compare {
             reports: args.report,
             lang: args.lang.lang(),
             uses_color: uses_color(color),
-            force_run: args.force_run,
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
             budget: args.budget,
@@ -274,9 +275,36 @@ pub(super) fn load_settings(
 
 /// The policy named, else `gate.toml` of the working directory, else the built-in one.
 pub(super) fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+    policy_for(named, None)
+}
+
+/// The same in another mode than the file's; `None` keeps it.
+fn policy_for(named: Option<&Path>, mode: Option<Mode>) -> Result<Policy, Failure> {
     match policy_text(named)? {
-        Some((text, file)) => Policy::parse(&text, &file).map_err(Failure::invalid),
-        None => Ok(Policy::built_in()),
+        Some((text, file)) => Policy::parse_as(&text, &file, mode).map_err(Failure::invalid),
+        None => Ok(mode.map_or_else(Policy::built_in, Policy::built_in_for)),
+    }
+}
+
+/// Both models; in a first promotion the one there is, twice.
+fn models(args: &args::Compare, policy: &Policy) -> Result<[Resolved; 2], Failure> {
+    let resolve = |path: &Path| sources::resolve(path, policy);
+    match (policy.mode, &args.candidate) {
+        (Mode::Bootstrap, None) => {
+            let model = resolve(&args.baseline)?;
+            Ok([model.clone(), model])
+        }
+        (Mode::Bootstrap, Some(_)) => Err(Failure::usage(
+            "a first promotion has no baseline, but two models were named",
+            "name the new model only: `vv-eval compare --mode bootstrap MODEL`",
+        )),
+        (Mode::Smoke | Mode::Promotion, Some(candidate)) => {
+            Ok([resolve(&args.baseline)?, resolve(candidate)?])
+        }
+        (Mode::Smoke | Mode::Promotion, None) => Err(Failure::usage(
+            "no candidate was named",
+            "`vv-eval compare BASELINE CANDIDATE`, or `--mode bootstrap MODEL` for a first model",
+        )),
     }
 }
 

@@ -16,7 +16,6 @@ mod design;
 pub mod file;
 pub mod file_rules;
 pub mod health;
-pub mod machine;
 mod pace;
 pub mod planning;
 pub mod policy;
@@ -47,6 +46,10 @@ pub use verdict::{CheckResult, Outcome, Scale, Verdict, identical_verdict};
 
 use crate::record::RunRecord;
 use crate::record::observation::{Failure, FailureKind};
+
+/// What every verdict of a first promotion says of itself.
+const FIRST_PROMOTION: &str = "first promotion: there is no baseline, so only limits were checked, \
+    on the candidate alone";
 
 /// How a judgement departs from the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -83,11 +86,17 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
         .failure
         .as_ref()
         .map(|failure| format!("the candidate {}", describe(failure)));
+    if policy.mode == policy::Mode::Bootstrap && !verdict::are_identical(&base.model, &cand.model) {
+        invalid.push(
+            "a first promotion has no baseline: the candidate is measured beside itself only"
+                .to_owned(),
+        );
+    }
     let mut checks = waiver::judge_waived(comparison, policy);
+    design::downgrade(comparison, &mut checks);
     health::downgrade(&mut checks, &health::flags(base, cand), |metric| {
         matches!(rule::rule(metric), Some(rule::Rule::Launches(_)))
     });
-    design::downgrade(comparison, &mut checks);
     let family = checks::statistical(comparison, policy);
     let slices = slices::judge_slices(comparison, policy, &family);
     let (sentinels, of_sentinels) = sentinels::judge_sentinels(comparison, policy).unzip();
@@ -105,6 +114,9 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     let of_rules = rules.iter().map(|(outcome, _)| *outcome);
     let outcome = of_checks.chain(of_rules).fold(of_run, Outcome::max);
     let mut reasons = invalid;
+    if policy.mode == policy::Mode::Bootstrap {
+        reasons.push(FIRST_PROMOTION.to_owned());
+    }
     reasons.extend(failed);
     reasons.extend(sorted_reasons(rules, &checks));
     Verdict {

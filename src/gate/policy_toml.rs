@@ -263,6 +263,14 @@ impl Policy {
     /// [`PolicyError`] with file, line and key: bad syntax, an unknown key (with a suggestion), a
     /// wrong type, or anything [`Policy::check`] refuses.
     pub fn parse(text: &str, file: &str) -> Result<Self, PolicyError> {
+        Self::parse_as(text, file, None)
+    }
+
+    /// The same for another mode than the file's: what the file leaves out is that mode's.
+    ///
+    /// # Errors
+    /// Those of [`Policy::parse`].
+    pub fn parse_as(text: &str, file: &str, mode: Option<Mode>) -> Result<Self, PolicyError> {
         let fault = |key: &str, span: Option<Range<usize>>, problem: String| PolicyError {
             file: file.to_owned(),
             line: span.map(|span| line_of(text, span.start)),
@@ -284,6 +292,10 @@ impl Policy {
         let located = |error: PolicyError| {
             let span = locate(document.get_ref(), &error.key);
             fault(&error.key, span, error.problem)
+        };
+        let read = GateToml {
+            mode: mode.unwrap_or(read.mode),
+            ..read
         };
         let policy = read.into_policy(file).map_err(located)?;
         policy.check().map_err(located)?;

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::file::Error;
 use super::{
     Failure, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes,
-    OutputObservation, PlanSummary, ReusedOutput, Role, SceneSetIdentity, WorkerFacts,
+    OutputObservation, PlanSummary, ReusedOutput, Role, SceneSetIdentity, Sentinels, WorkerFacts,
 };
 use crate::units::Sha256;
 
@@ -36,6 +36,8 @@ pub struct Header {
     pub plan: PlanSummary,
     /// The scenes and what shapes their prompts.
     pub scenes: SceneSetIdentity,
+    /// The sentinels among them.
+    pub sentinels: Option<Sentinels>,
     /// The machine and the build.
     pub host: HostKey,
     /// Digest of the program's file.
@@ -51,6 +53,10 @@ pub struct Header {
 }
 
 /// One finished unit of a run.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one lives at a time, for as long as it is written or read"
+)]
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Entry<'a> {
@@ -399,7 +405,8 @@ mod tests {
             (vec![lines[0], lines[0]], 2),
         ] {
             let words = reread(folder.path(), edited.concat().as_bytes()).unwrap_err();
-            let expected = format!("line {line}: it does not follow the line before it");
+            let expected = format!("line {line} of the journal");
+            assert!(words.contains("it does not follow"), "{words}");
             assert!(words.contains(&expected), "{words}");
         }
     }

@@ -1,8 +1,7 @@
 //! What a verdict rests on, and the digests of what was tested.
 
-use super::certificate;
-use super::digest;
 use super::wording::{Lang, Noun};
+use super::{certificate, digest, machine};
 use crate::gate::file::{AgreementFile, EvidenceFile, ReportFile};
 use crate::record::{ModelIdentity, Role, RunRecord, WorkerFacts};
 
@@ -18,6 +17,8 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
             .iter()
             .map(|evidence| machine_line(lang, evidence)),
     );
+    let machine = file.evidence.iter();
+    lines.extend(machine.flat_map(|evidence| machine::lines(lang, evidence)));
     lines.extend(certificate::lines(lang, file));
     lines.push(format!(
         "{} {} · {}",

@@ -22,6 +22,7 @@ pub(super) fn header(inputs: &PairInputs, record: &RunRecord) -> Header {
         started_at: record.started_at.clone(),
         plan: record.plan.clone(),
         scenes: record.scenes.clone(),
+        sentinels: record.sentinels.clone(),
         host: record.host.clone(),
         binary_sha256: environment.and_then(|environment| environment.binary_sha256),
         baseline: inputs.baseline.identity(),
@@ -43,6 +44,7 @@ pub(super) fn check_same(before: &Header, now: &Header) -> Result<(), Error> {
         same("baseline", &before.baseline, &now.baseline),
         same("candidate", &before.candidate, &now.candidate),
         same("scenes", &before.scenes, &now.scenes),
+        same("sentinels", &before.sentinels, &now.sentinels),
         same("load", &before.load, &now.load),
         same("planted", &before.planted, &now.planted),
         // Models and scenes are equal by now: another seed is another policy.

@@ -18,6 +18,7 @@ mod killed;
 mod layering;
 mod memory;
 mod model_files;
+mod modes;
 mod noise;
 mod parity;
 mod plain;

@@ -56,6 +56,7 @@ fn measured(planted: [Option<&str>; 2]) -> [RunRecord; 2] {
             program: PROGRAM.into(),
             args: vec!["__worker".into()],
         },
+        sentinels: None,
         journal_dir: folder.path().to_owned(),
         resumes: false,
         cache_dir: None,

@@ -131,6 +131,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["output", "outputs"],
         Noun::Sentinel => ["sentinel", "sentinels"],
+        Noun::Time => ["time", "times"],
         Noun::Run => ["run", "runs"],
     }
 }

@@ -390,6 +390,8 @@ pub enum Noun {
     Output,
     /// A run.
     Run,
+    /// An occasion.
+    Time,
     /// A scene that must be told right.
     Sentinel,
 }

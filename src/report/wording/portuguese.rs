@@ -135,6 +135,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["saída", "saídas"],
         Noun::Sentinel => ["sentinela", "sentinelas"],
+        Noun::Time => ["vez", "vezes"],
         Noun::Run => ["execução", "execuções"],
     }
 }
