@@ -105,7 +105,6 @@ pub(super) static WORDS: Words = Words {
             "file-backed at the end",
         ],
         signs: ["better", "equal", "worse"],
-        share: "share",
         quantiles: ["measure", "role", "n", "smallest", "median", "largest"],
     },
     history: HistoryWords {
@@ -129,8 +128,6 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Launch => ["launch", "launches"],
         Noun::Pair => ["pair", "pairs"],
         Noun::Thread => ["thread", "threads"],
-        Noun::Output => ["output", "outputs"],
-        Noun::Run => ["run", "runs"],
     }
 }
 

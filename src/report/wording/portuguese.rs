@@ -110,7 +110,6 @@ pub(super) static WORDS: Words = Words {
             "de arquivos no fim",
         ],
         signs: ["melhores", "iguais", "piores"],
-        share: "parcela",
         quantiles: ["medida", "modelo", "n", "menor", "mediana", "maior"],
     },
     history: HistoryWords {
@@ -133,8 +132,6 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Launch => ["lançamento", "lançamentos"],
         Noun::Pair => ["par", "pares"],
         Noun::Thread => ["thread", "threads"],
-        Noun::Output => ["saída", "saídas"],
-        Noun::Run => ["execução", "execuções"],
     }
 }
 
