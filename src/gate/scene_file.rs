@@ -171,7 +171,12 @@ fn slice(name: &str, metric: &str, pairs: &[(f64, f64)], alpha: f64) -> Option<S
     };
     let losses: Vec<f64> = pairs.iter().map(|(b, c)| harm * (c - b)).collect();
     let estimate = mean_loss(&losses, alpha).ok();
-    let estimate = estimate.map(|loss| if harm < 0.0 { loss.negated() } else { loss });
+    // Scores are shares, so no change is larger than one: few scenes give wider bounds than that.
+    let within = |bound: f64| bound.clamp(-1.0, 1.0);
+    let estimate = estimate.map(|loss| {
+        let change = if harm < 0.0 { loss.negated() } else { loss };
+        change.map(within)
+    });
     Some(SliceFile {
         slice: name.to_owned(),
         metric: metric.to_owned(),

@@ -4,7 +4,7 @@ use super::{NOT_VALIDATED, Sheet};
 use crate::metric::outputs::{Explained, Scored};
 use crate::metric::{Metric, Score};
 use crate::report::escape::{cut, one_line};
-use crate::report::wording::{Lang, Noun};
+use crate::report::wording::count;
 use crate::units::Sha256;
 
 /// Longest line of untrusted text, in characters.
@@ -32,7 +32,7 @@ fn head(sheet: &Sheet) -> Vec<String> {
     let digest = |digest: &Sha256| format!("sha256:{}…", digest.short());
     vec![format!(
         "{} of {name} {} · lexicon {} {}",
-        Lang::En.count(sheet.scored.len(), Noun::Output),
+        count(sheet.scored.len(), "output"),
         digest(&set.scenes_sha256),
         one_line(&set.lexicon_version),
         digest(&set.lexicon_sha256),
@@ -80,7 +80,7 @@ fn shown(value: f64, metric: &Metric) -> String {
 fn wrong(sheet: &Sheet) -> Vec<String> {
     let remarked = |scored: &&Scored| !scored.scores.notes.is_empty();
     let n = sheet.scored.iter().filter(remarked).count();
-    let of = Lang::En.count(sheet.scored.len(), Noun::Output);
+    let of = count(sheet.scored.len(), "output");
     let mut lines = vec![if n == 0 {
         "nothing was found wrong in any output".to_owned()
     } else {

@@ -105,7 +105,6 @@ pub(super) static WORDS: Words = Words {
             "file-backed at the end",
         ],
         signs: ["better", "equal", "worse"],
-        share: "share",
         quantiles: ["measure", "role", "n", "smallest", "median", "largest"],
     },
     history: HistoryWords {
@@ -132,7 +131,6 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Output => ["output", "outputs"],
         Noun::Sentinel => ["sentinel", "sentinels"],
         Noun::Time => ["time", "times"],
-        Noun::Run => ["run", "runs"],
     }
 }
 

@@ -28,6 +28,16 @@ pub const NOT_AVAILABLE: &str = "n/a";
 /// Outcome of a check that does not decide.
 pub const NO_OUTCOME: &str = "–";
 
+/// A number of things in English, in the singular where there is one; see [`Lang::count`] for both
+/// languages.
+pub fn count(n: usize, unit: &str) -> String {
+    if n == 1 {
+        format!("1 {unit}")
+    } else {
+        format!("{n} {unit}s")
+    }
+}
+
 /// The texts of one language.
 pub struct Words {
     /// Title of the reasons.
@@ -130,8 +140,6 @@ pub struct PlotWords {
     pub phases: [&'static str; 4],
     /// Scenes in which the candidate is better, equal, worse.
     pub signs: [&'static str; 3],
-    /// Share of the outputs or segments.
-    pub share: &'static str,
     /// Columns of a distribution: metric, role, n, smallest, median, largest.
     pub quantiles: [&'static str; 6],
 }
@@ -388,8 +396,6 @@ pub enum Noun {
     Thread,
     /// An output.
     Output,
-    /// A run.
-    Run,
     /// An occasion.
     Time,
     /// A scene that must be told right.

@@ -110,7 +110,6 @@ pub(super) static WORDS: Words = Words {
             "de arquivos no fim",
         ],
         signs: ["melhores", "iguais", "piores"],
-        share: "parcela",
         quantiles: ["medida", "modelo", "n", "menor", "mediana", "maior"],
     },
     history: HistoryWords {
@@ -136,7 +135,6 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Output => ["saída", "saídas"],
         Noun::Sentinel => ["sentinela", "sentinelas"],
         Noun::Time => ["vez", "vezes"],
-        Noun::Run => ["execução", "execuções"],
     }
 }
 

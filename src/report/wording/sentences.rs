@@ -340,7 +340,9 @@ fn number(text: &str) -> Option<String> {
         decimal_commas(text)
             .replace(" points", " pontos")
             .replace(" to ", " a ")
+            .replace(" or more", " ou mais")
             .replace(" or ", " ou ")
+            .replace(" before ", " antes de ")
     })
 }
 
@@ -419,6 +421,14 @@ mod tests {
         check(
             "time: `às 00:50` says 50 s, the scene allows 8 to 42.5 s",
             "hora: `às 00:50` diz 50 s, a cena admite 8 a 42,5 s",
+        );
+        check(
+            "count: `ônibus` says 2, the scene allows 3 or more",
+            "contagem: `ônibus` diz 2, a cena admite 3 ou mais",
+        );
+        check(
+            "order: `depois` says car before bus, the scene allows bus before car",
+            "ordem: `depois` diz car antes de bus, a cena admite bus antes de car",
         );
         check("empty_not_stated:", "cena vazia não declarada");
     }

@@ -116,7 +116,8 @@ impl Browser {
     pub(super) fn call(&mut self, session: &str, method: &str, parameters: Value) -> Value {
         self.next_id += 1;
         let id = self.next_id;
-        let mut request = json!({"id": id, "method": method, "params": parameters});
+        let mut request = json!({"id": id, "method": method});
+        request["params"] = parameters;
         if !session.is_empty() {
             request["sessionId"] = session.into();
         }
