@@ -17,14 +17,14 @@ pub(super) fn score_records(
     sentinels: Option<&SceneSet>,
     records: [RunRecord; 2],
 ) -> [Evidence; 2] {
-    let mut scored: HashMap<&str, [Option<SceneScores>; 2]> = HashMap::new();
+    let mut by_scene: HashMap<&str, [Option<SceneScores>; 2]> = HashMap::new();
     for set in [Some(set), sentinels].into_iter().flatten() {
-        scored.extend(scores_of(set, &records));
+        by_scene.extend(scores_of(set, &records));
     }
     let in_plan = |place: usize, record: &RunRecord| {
         let planned = record.plan.scene_ids.iter();
         planned
-            .filter_map(|id| scored.get(id.as_str())?[place].clone())
+            .filter_map(|id| by_scene.get(id.as_str())?[place].clone())
             .collect::<Vec<_>>()
     };
     let scores = [in_plan(0, &records[0]), in_plan(1, &records[1])];
