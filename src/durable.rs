@@ -103,6 +103,58 @@ pub fn reserve_directory(path: &Path) -> Result<(), Error> {
     Ok(())
 }
 
+/// Gives a finished file its final name and takes the right to write from it: what stood under that
+/// name is replaced at once.
+///
+/// * `file`: the file at `from`, opened for writing; both paths are on one file system
+///
+/// # Errors
+/// [`Error`] with the operation that failed; then the file keeps its old name.
+pub fn settle(file: &File, from: &Path, to: &Path) -> Result<(), Error> {
+    let failed = |operation| {
+        move |source| Error {
+            operation,
+            path: to.to_owned(),
+            source,
+        }
+    };
+    file.set_permissions(Permissions::from_mode(0o444))
+        .map_err(failed("protect the content of"))?;
+    file.sync_all().map_err(failed("flush the content of"))?;
+    std::fs::rename(from, to).map_err(failed("give its name to"))?;
+    File::open(directory_of(to))
+        .and_then(|directory| directory.sync_all())
+        .map_err(failed("flush the directory of"))
+}
+
+/// A directory of this process alone, removed with everything in it when it is dropped.
+#[derive(Debug)]
+pub struct Temporary(tempfile::TempDir);
+
+impl Temporary {
+    /// * `parent`: an existing directory; `None` for the system's
+    ///
+    /// # Errors
+    /// [`Error`] when none can be made there.
+    pub fn create(parent: Option<&Path>) -> Result<Self, Error> {
+        let system = std::env::temp_dir();
+        let parent = parent.unwrap_or(&system);
+        let made = tempfile::Builder::new()
+            .prefix(".vv-eval-temporary-")
+            .tempdir_in(parent);
+        made.map(Self).map_err(|source| Error {
+            operation: "make a directory in",
+            path: parent.to_owned(),
+            source,
+        })
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
 /// A directory that appears under its name complete, or never.
 ///
 /// It is filled under a hidden name beside the wanted one, `.NAME.vv-eval-partial`, and renamed at

@@ -34,6 +34,8 @@ pub mod metric;
 
 pub mod gate;
 
+pub mod promotion;
+
 pub mod report;
 
 pub mod cli;

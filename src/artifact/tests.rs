@@ -128,17 +128,132 @@ fn what_this_build_cannot_obtain_is_refused_in_words() {
     );
     let error = resolve_with(&[remote]).expect_err("remote");
     assert!(
-        error
-            .to_string()
-            .contains("reads local `repo:` artifacts only"),
+        error.to_string().contains("reads files of this host only"),
         "{error}"
     );
     assert!(!error.to_string().contains("topsecret"), "{error}");
     check(
-        &[artifact("w.tar.gz", "repo:w.tar.gz", "abc")],
-        "unpacked artifacts only",
+        &[artifact("w.tar.gz", "repo:sub/weights.bin", "abc")],
+        "cannot unpack `w.tar.gz`",
     );
-    check(&[artifact("w.tar", "repo:w.tar", "abc")], "`tar`");
+}
+
+/// A tar with these files.
+fn tar_of(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, name, text.as_bytes())
+            .expect("into memory");
+    }
+    builder.into_inner().expect("into memory")
+}
+
+/// Resolves a manifest whose artifacts are the given files beside it.
+fn resolve_files(files: &[(&str, Vec<u8>)]) -> Result<Resolved, Error> {
+    let dir = directory(&[]);
+    let entries: Vec<String> = files
+        .iter()
+        .map(|(name, bytes)| {
+            std::fs::write(dir.path().join(name), bytes).expect("written");
+            let sha256 = Sha256::of(bytes);
+            format!(
+                r#"{{"filename":"{name}","url":"repo:{name}","sha256":"{sha256}","size_bytes":{},"target_path_in_container":"/app/models/bitnet"}}"#,
+                bytes.len()
+            )
+        })
+        .collect();
+    std::fs::write(dir.path().join(manifest::FILE_NAME), manifest(&entries)).expect("written");
+    resolve(dir.path())
+}
+
+#[test]
+fn archives_are_unpacked_for_as_long_as_the_model_is_held() {
+    let archive = tar_of(&[("config.json", "{}"), ("README.md", "x"), ("d/x.json", "1")]);
+    let resolved = resolve_files(&[("m.tar", archive), ("w.bin", b"abc".to_vec())]).expect("good");
+    assert_eq!(names(&resolved.files), ["config.json", "w.bin"]);
+    let config = &resolved.files.files["config.json"];
+    assert_eq!(config.read().expect("unpacked"), b"{}");
+    let path = config.path().to_owned();
+    drop(resolved);
+    assert!(!path.exists(), "what was unpacked is gone");
+}
+
+#[test]
+fn an_archive_with_everything_one_level_down_says_so() {
+    let archive = tar_of(&[("m/config.json", "{}"), ("m/w.bin", "1")]);
+    let error = resolve_files(&[("m.tar", archive)]).expect_err("nothing at its top");
+    let Error::Archive { source, .. } = &error else {
+        panic!("{error}")
+    };
+    assert!(
+        source.to_string().contains("`\"strip_components\": 1`"),
+        "{source}"
+    );
+    assert_eq!(error.condition().code(), 30);
+}
+
+#[test]
+fn a_file_and_an_archive_that_holds_it_are_refused() {
+    let archive = tar_of(&[("w.bin", "1")]);
+    let files = [("m.tar", archive), ("w.bin", b"abc".to_vec())];
+    let error = resolve_files(&files).expect_err("the same file twice");
+    assert_eq!(error.condition().code(), 31, "{error}");
+}
+
+#[test]
+fn pointers_lead_to_the_objects_of_the_repository() {
+    let sha256 = Sha256::of(b"abc").to_string();
+    let pointer = |oid: &str, size: u32| {
+        format!("version https://git-lfs.github.com/spec/v1\noid sha256:{oid}\nsize {size}\n")
+    };
+    let resolve_pointer = |text: &str, objects: &[(&str, &str)]| {
+        let manifest = manifest(&[artifact("w.bin", "lfs:w.bin", "abc")]);
+        let dir = directory(&[
+            ("w.bin", text),
+            (manifest::FILE_NAME, &manifest),
+            (".git/HEAD", "x"),
+        ]);
+        for (path, text) in objects {
+            let path = dir.path().join(path);
+            std::fs::create_dir_all(path.parent().expect("inside")).expect("made");
+            std::fs::write(path, text).expect("written");
+        }
+        resolve(dir.path()).map(|resolved| resolved.files.files["w.bin"].sha256())
+    };
+    let object = format!(
+        ".git/lfs/objects/{}/{}/{sha256}",
+        &sha256[..2],
+        &sha256[2..4]
+    );
+    let good = pointer(&sha256, 3);
+    let found = resolve_pointer(&good, &[(&object, "abc")]).expect("pulled");
+    assert_eq!(found, Sha256::of(b"abc"));
+    assert!(resolve_pointer("abc", &[]).is_ok(), "checked out whole");
+    let check = |result: Result<Sha256, Error>, code: u8| {
+        let error = result.expect_err("refused");
+        assert_eq!(error.condition().code(), code, "{error}");
+    };
+    let absent = resolve_pointer(&good, &[]);
+    assert!(
+        absent
+            .as_ref()
+            .expect_err("absent")
+            .hint()
+            .expect("advice")
+            .contains("git lfs pull")
+    );
+    check(absent, 30);
+    check(resolve_pointer(&good, &[(&object, "abd")]), 23);
+    check(
+        resolve_pointer(&pointer(&Sha256::of(b"x").to_string(), 3), &[]),
+        23,
+    );
+    check(resolve_pointer(&pointer(&sha256, 4), &[]), 22);
+    check(resolve_pointer(&good.replace("size 3", "size 03"), &[]), 10);
 }
 
 #[test]

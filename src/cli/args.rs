@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::args_gate::Gate;
+use super::args_manifest::Manifest;
 use super::store::args::StoreCommand;
 use crate::model::convert;
 
@@ -29,6 +31,10 @@ configuration, input) · 4 internal error. Only 0 may merge.";
 pub enum Command {
     /// Run two models on the same scenes and judge the candidate.
     Compare(Compare),
+    /// Judge a pull request on the manifest: policy and baseline of the base, candidate of the head.
+    Gate(Gate),
+    /// Check manifests, tell what changed, pin the next release.
+    Manifest(Manifest),
     /// Score given texts against a scene set, without a model.
     Score(Score),
     /// Generate, import, check and describe scene sets.
@@ -40,6 +46,18 @@ pub enum Command {
         /// What to do.
         #[command(subcommand)]
         command: Model,
+    },
+    /// Print completions for a shell.
+    Completions {
+        /// The shell.
+        #[arg(value_enum, value_name = "SHELL")]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command.
+    Man {
+        /// Directory for the pages of all commands.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
     },
     /// The isolated process that owns a model; started by `compare`.
     #[command(name = "__worker", hide = true)]

@@ -12,7 +12,7 @@ use super::settings::{self, role_index};
 use crate::artifact::Resolved;
 use crate::durable::{self, write_atomic};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge};
+use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge, waiver};
 use crate::metric::outputs::{self, Job, Said};
 use crate::record::{Role, RunRecord, SceneSetIdentity};
 use crate::report::{Report, json, markdown, terminal};
@@ -39,12 +39,13 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         .map(|model| identity(&model.files, &model.name, model.version.as_deref()));
     let is_planted = settings.planted.iter().any(Option::is_some);
     let identical = identical_verdict(&baseline, &candidate);
-    let report = match identical {
+    let mut report = match identical {
         Some(verdict) if !settings.force_run && !is_planted => {
             ReportFile::without_run(&baseline, &candidate, &settings.policy, &verdict)
         }
         _ => measured(settings)?,
     };
+    report.notices.splice(..0, settings.notices.iter().cloned());
     deliver(settings, &report)
 }
 
@@ -73,11 +74,9 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
         judge_planted: settings.judges_planted,
     };
     let verdict = judge(&comparison, &settings.policy, options);
-    Ok(ReportFile::of_comparison(
-        &comparison,
-        &settings.policy,
-        &verdict,
-    ))
+    let mut report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict);
+    report.notices = waiver::notices(&comparison, &settings.policy);
+    Ok(report)
 }
 
 fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {

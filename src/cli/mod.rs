@@ -3,15 +3,21 @@
 //! The only stage that prints. Commands see `settings`, never raw arguments.
 
 pub mod args;
+pub mod args_gate;
+pub mod args_manifest;
 mod compare;
 pub mod exit;
+mod gate;
+mod generate;
 mod inspect;
+mod manifest;
 mod model;
 mod output;
 mod progress;
 mod scenes;
 mod score;
 mod settings;
+mod sources;
 pub mod store;
 
 use std::ffi::OsString;
@@ -101,9 +107,13 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
+        Command::Gate(args) => gate::run(&args, cli.color),
+        Command::Manifest(args) => manifest::run(&args.action),
         Command::Score(args) => {
             settings::Score::new(&args).and_then(|settings| score::run(&settings))
         }
+        Command::Completions { shell } => generate::completions(shell).map(|()| Exit::Pass),
+        Command::Man { out } => generate::man(out.as_deref()).map(|()| Exit::Pass),
         Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
         Command::Model { command } => model::run(&command),

@@ -9,7 +9,7 @@ use super::args::{self, Color, Format, ScoreFormat};
 use crate::artifact::{self, Resolved};
 use crate::durable;
 use crate::gate::Policy;
-use crate::manifest::{ModelOptions, QuantizationMode};
+use crate::manifest::{self, ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role};
 use crate::report::scores::SetView;
 use crate::run::host;
@@ -36,12 +36,59 @@ pub(super) struct Compare {
     pub(super) force_run: bool,
     pub(super) is_quiet: bool,
     pub(super) judges_planted: bool,
+    /// What a reviewer must read directly below the verdict.
+    pub(super) notices: Vec<String>,
+}
+
+/// What `gate` found out by itself, for a comparison.
+pub(super) struct CompareParts {
+    pub(super) baseline: Resolved,
+    pub(super) candidate: Resolved,
+    pub(super) policy: Policy,
+    pub(super) scenes: SceneSet,
+    pub(super) out: PathBuf,
+    pub(super) head: args::Head,
+    pub(super) format: Format,
+    pub(super) color: Color,
+    pub(super) is_quiet: bool,
+    pub(super) notices: Vec<String>,
 }
 
 impl Compare {
+    /// A comparison of what was found, under a policy nobody can change any more.
+    pub(super) fn of_parts(parts: CompareParts) -> Result<Self, Failure> {
+        check_pin(&parts.policy, &parts.scenes, "the base")?;
+        parts
+            .policy
+            .check_expiry(&manifest::today())
+            .map_err(Failure::invalid)?;
+        let load = [&parts.baseline, &parts.candidate].map(|model| {
+            let options = model.options.as_ref();
+            load_settings(options, parts.head, options.and_then(|it| it.i2s_layout))
+        });
+        Ok(Self {
+            baseline: parts.baseline,
+            candidate: parts.candidate,
+            load,
+            planted: [None, None],
+            policy: parts.policy,
+            scenes: parts.scenes,
+            out: parts.out,
+            format: parts.format,
+            uses_color: uses_color(parts.color),
+            force_run: false,
+            is_quiet: parts.is_quiet,
+            judges_planted: false,
+            notices: parts.notices,
+        })
+    }
+
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
         let mut policy = policy(args.policy.as_deref())?;
+        policy
+            .check_expiry(&manifest::today())
+            .map_err(Failure::invalid)?;
         let planted = planted(&args.plant)?;
         let scenes = scenes(args.scenes.as_deref(), &policy)?;
         if args.scenes.is_some() {
@@ -82,6 +129,7 @@ impl Compare {
             force_run: args.force_run,
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
+            notices: Vec::new(),
         })
     }
 }
@@ -208,20 +256,25 @@ fn scenes(named: Option<&str>, policy: &Policy) -> Result<SceneSet, Failure> {
         }
     };
     let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
-    if let Some(expected) = pinned.digest
-        && expected != set.scenes_sha256
-    {
-        return Err(Failure::usage(
+    check_pin(policy, &set, &durable::shown(&directory))?;
+    Ok(set)
+}
+
+/// Refuses a scene set that is not the one the policy pins by digest.
+///
+/// * `place`: where it was found, for the message
+fn check_pin(policy: &Policy, set: &SceneSet, place: &str) -> Result<(), Failure> {
+    match policy.scenes.digest {
+        Some(expected) if expected != set.scenes_sha256 => Err(Failure::usage(
             format!(
-                "scene set {} is not the one the policy pins\n  expected:  sha256 {expected}\n  \
-                 found:     sha256 {}",
-                durable::shown(&directory),
+                "scene set {place} is not the one the policy pins\n  expected:  sha256 \
+                 {expected}\n  found:     sha256 {}",
                 set.scenes_sha256
             ),
             "change `scenes.digest` of the policy in review, or use the pinned set",
-        ));
+        )),
+        _ => Ok(()),
     }
-    Ok(set)
 }
 
 /// `eval-sets/NAME/VERSION`; the highest version when none is named.
@@ -264,15 +317,25 @@ fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
     })
 }
 
-/// `reports/<time>-<baseline>-vs-<candidate>`.
-fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
+/// `reports/<time>-gate`: named before either model is known.
+pub(super) fn new_out() -> PathBuf {
+    Path::new("reports").join(format!("{}-gate", compact_time()))
+}
+
+/// The time in UTC without separators, e.g. `20251123T173000Z`.
+fn compact_time() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    let time: String = host::rfc3339(seconds)
+    host::rfc3339(seconds)
         .chars()
         .filter(|c| !matches!(c, '-' | ':'))
-        .collect();
+        .collect()
+}
+
+/// `reports/<time>-<baseline>-vs-<candidate>`.
+fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
+    let time = compact_time();
     let label = |model: &Resolved| {
         let label = model.version.as_ref().unwrap_or(&model.name);
         let keep = |c: char| {

@@ -31,6 +31,9 @@ pub struct ReportFile {
     pub schema_version: u32,
     /// The decision.
     pub verdict: VerdictFile,
+    /// Sentences that belong directly below it: what a pull request would change of its own trial.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
     /// The model now pinned.
     pub baseline: ModelIdentity,
     /// The model proposed.
@@ -274,6 +277,7 @@ impl ReportFile {
         Self {
             schema_version: SCHEMA_VERSION,
             verdict: VerdictFile::from(verdict),
+            notices: Vec::new(),
             baseline: baseline.clone(),
             candidate: candidate.clone(),
             scenes: None,

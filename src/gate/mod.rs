@@ -16,7 +16,9 @@ pub mod policy;
 mod policy_toml;
 pub(crate) mod rule;
 mod sizing;
+pub mod sources;
 pub mod verdict;
+pub mod waiver;
 pub(crate) mod words;
 pub mod worst;
 
@@ -65,7 +67,7 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     let checks: Vec<CheckResult> = policy
         .checks
         .iter()
-        .map(|check| checks::judge_check(comparison, policy, check))
+        .map(|check| waiver::judge_waived(comparison, policy, check))
         .collect();
 
     let of_run = if !invalid.is_empty() {
@@ -150,3 +152,5 @@ fn describe(failure: &Failure) -> String {
 pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod waiver_tests;

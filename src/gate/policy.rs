@@ -7,6 +7,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::rule::{Rule, rule};
+use super::sources::{ArchivePolicy, SourcesPolicy};
+use super::waiver::Waiver;
 use crate::hint::{Hint, did_you_mean};
 use crate::metric;
 use crate::stats::bounded::draws_needed;
@@ -41,6 +43,15 @@ pub struct Policy {
     /// What is checked, in the order of the report.
     #[serde(rename = "check")]
     pub checks: Vec<Check>,
+    /// Losses that are accepted for a while.
+    #[serde(rename = "waiver", default, skip_serializing_if = "Vec::is_empty")]
+    pub waivers: Vec<Waiver>,
+    /// Where artifacts may come from.
+    #[serde(default, skip_serializing_if = "SourcesPolicy::is_default")]
+    pub sources: SourcesPolicy,
+    /// What an archive may unpack to.
+    #[serde(default, skip_serializing_if = "ArchivePolicy::is_default")]
+    pub archive: ArchivePolicy,
     /// Where it came from; not part of the digest.
     pub origin: Origin,
 }
@@ -212,6 +223,9 @@ impl Policy {
                 watch("prefill_cpu_ms_per_token"),
                 watch("load_ms"),
             ],
+            waivers: Vec::new(),
+            sources: SourcesPolicy::default(),
+            archive: ArchivePolicy::default(),
             origin: Origin::BuiltIn,
         }
     }
@@ -254,6 +268,12 @@ impl Policy {
                 return Err(refuse(key, format!("{rate} is not between 0 and 0.5")));
             }
         }
+        if let Some((key, problem)) = self.sources.problem() {
+            return Err(refuse(&format!("sources.{key}"), problem));
+        }
+        if let Some((key, problem)) = self.archive.problem() {
+            return Err(refuse(&format!("archive.{key}"), problem));
+        }
         self.check_effort()?;
         if self.checks.is_empty() {
             return Err(refuse(
@@ -270,7 +290,7 @@ impl Policy {
                 "no check is required, so nothing could fail",
             ));
         }
-        Ok(())
+        self.check_waivers()
     }
 
     fn check_effort(&self) -> Result<(), PolicyError> {

@@ -8,6 +8,8 @@ use toml::de::{DeTable, DeValue};
 use super::policy::{Check, Confidence, Effort, Lane, MEMORY_FLOOR, Margin, Mode};
 use super::policy::{Origin, Policy, PolicyError, ScenesPolicy};
 use super::rule::{Rule, rule};
+use super::sources::{ArchivePolicy, SourcesPolicy};
+use super::waiver::Waiver;
 use crate::hint::did_you_mean;
 use crate::units::{Bytes, Sha256};
 
@@ -22,7 +24,24 @@ struct GateToml {
     confidence: ConfidenceToml,
     #[serde(default)]
     effort: EffortToml,
+    #[serde(default)]
+    sources: SourcesPolicy,
+    #[serde(default)]
+    archive: ArchivePolicy,
     check: Option<Vec<CheckToml>>,
+    #[serde(default)]
+    waiver: Vec<WaiverToml>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WaiverToml {
+    check: String,
+    ceiling: MarginToml,
+    expires: String,
+    issue: Option<String>,
+    reason: String,
+    approved_by: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,7 +97,10 @@ const KEYS: &[(&str, &[&str])] = &[
             "scenes",
             "confidence",
             "effort",
+            "sources",
+            "archive",
             "check",
+            "waiver",
         ],
     ),
     ("scenes", &["set", "version", "digest", "min_scenes"]),
@@ -93,8 +115,12 @@ const KEYS: &[(&str, &[&str])] = &[
             "scene_timeout_s",
         ],
     ),
+    ("sources", SourcesPolicy::KEYS),
+    ("archive", ArchivePolicy::KEYS),
     ("check", &["metric", "lane", "margin", "required"]),
     ("check.margin", &["absolute", "relative", "floor_bytes"]),
+    ("waiver", Waiver::KEYS),
+    ("waiver.ceiling", &["absolute", "relative", "floor_bytes"]),
 ];
 
 impl Policy {
@@ -145,6 +171,10 @@ impl GateToml {
                 .map(|(i, check)| check.into_check(i))
                 .collect()
         });
+        let waivers = self.waiver.into_iter().enumerate();
+        let waivers = waivers
+            .map(|(i, waiver)| waiver.into_waiver(i))
+            .collect::<Result<_, _>>()?;
         let digest = self
             .scenes
             .digest
@@ -172,6 +202,9 @@ impl GateToml {
                     .unwrap_or(base.confidence.false_fail),
             },
             effort: self.effort.over(base.effort),
+            waivers,
+            sources: self.sources,
+            archive: self.archive,
             checks: checks.transpose()?.unwrap_or(base.checks),
             origin: Origin::File(file.to_owned()),
         })
@@ -203,6 +236,20 @@ impl CheckToml {
             metric: self.metric,
             margin,
             required: self.required.unwrap_or(true),
+        })
+    }
+}
+
+impl WaiverToml {
+    fn into_waiver(self, i: usize) -> Result<Waiver, PolicyError> {
+        let ceiling = self.ceiling.into_margin(rule(&self.check));
+        Ok(Waiver {
+            ceiling: ceiling.map_err(|why| refusal(&format!("waiver[{i}].ceiling"), why))?,
+            check: self.check,
+            expires: self.expires,
+            issue: self.issue,
+            reason: self.reason,
+            approved_by: self.approved_by,
         })
     }
 }
@@ -326,6 +373,82 @@ mod tests {
     use super::*;
 
     const HEAD: &str = "schema_version = 1\nmode = \"smoke\"\n";
+
+    #[test]
+    fn waivers_are_read_whole_or_refused() {
+        let waiver = |edit: &dyn Fn(String) -> String| {
+            let text = "[[waiver]]\ncheck = \"peak_bytes\"\nceiling = { relative = 0.06 }\n\
+                expires = \"2027-01-31\"\nreason = \"wider vocabulary\"\napproved_by = \"ana\"\n";
+            Policy::parse(&format!("{HEAD}{}", edit(text.to_owned())), "gate.toml")
+        };
+        let policy = waiver(&|text| text).expect("good");
+        assert_eq!(policy.waivers.len(), 1);
+        assert!(policy.check_expiry("2027-01-31").is_ok());
+        let error = policy.check_expiry("2027-02-01").expect_err("expired");
+        assert!(
+            error.to_string().contains("expired on 2027-01-31"),
+            "{error}"
+        );
+        assert_ne!(policy.digest(), Policy::built_in().digest());
+        for (from, to, key) in [
+            ("peak_bytes", "peak_byte", "waiver[0].check"),
+            ("peak_bytes", "valid", "waiver[0].check"),
+            ("peak_bytes", "ttft_ms", "waiver[0].check"),
+            ("0.06", "0.02", "waiver[0].ceiling"),
+            ("0.06", "inf", "waiver[0].ceiling"),
+            ("relative", "absolute", "waiver[0].ceiling"),
+            ("0.06", "0.06, floor_bytes = 1", "waiver[0].ceiling"),
+            ("2027-01-31", "31.01.2027", "waiver[0].expires"),
+            ("2027-01-31", "2027-13-01", "waiver[0].expires"),
+            ("wider vocabulary", " ", "waiver[0].reason"),
+            ("\"ana\"", "\"\"", "waiver[0].approved_by"),
+            ("reason", "reasons", "waiver[0].reasons"),
+        ] {
+            let error = waiver(&|text| text.replace(from, to)).expect_err(to);
+            assert_eq!(error.key, key, "{error}");
+            assert!(error.line.is_some(), "{error}");
+        }
+        assert!(
+            waiver(&|text| text.clone() + &text).is_err(),
+            "the same check twice"
+        );
+        assert!(
+            waiver(&|text| text.replace("approved_by", "# ")).is_err(),
+            "nobody approved it"
+        );
+    }
+
+    #[test]
+    fn sources_and_archives_are_bounded_by_the_policy() {
+        let text = "[sources]\nallow_hosts = [\"models.acme.dev\"]\nmax_artifact_bytes = 1000\n\
+            [archive]\nmax_ratio = 10\n";
+        let policy = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").expect("good");
+        assert_eq!(policy.sources.allow_hosts, ["models.acme.dev"]);
+        assert_eq!(policy.sources.max_artifact_bytes, Bytes(1000));
+        assert_eq!(policy.archive.max_ratio, 10);
+        assert_eq!(policy.archive.max_entries, 4096);
+        assert_ne!(policy.digest(), Policy::built_in().digest());
+        let plain = Policy::parse(HEAD, "gate.toml").expect("good");
+        assert!(plain.sources.is_default() && plain.archive.is_default());
+        for (text, key) in [
+            ("[sources]\nallow_host = []\n", "sources.allow_host"),
+            (
+                "[sources]\nmax_artifact_bytes = 0\n",
+                "sources.max_artifact_bytes",
+            ),
+            (
+                "[sources]\nmax_total_bytes = 1\n",
+                "sources.max_total_bytes",
+            ),
+            ("[archive]\nmax_ratios = 1\n", "archive.max_ratios"),
+            ("[archive]\nmax_ratio = 0\n", "archive.max_ratio"),
+            ("[archive]\nmax_entries = -1\n", "archive.max_entries"),
+        ] {
+            let error = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").expect_err(text);
+            assert_eq!(error.key, key, "{error}");
+            assert!(error.line.is_some(), "{error}");
+        }
+    }
 
     #[track_caller]
     fn refused(rest: &str, expected: &str) {

@@ -92,7 +92,10 @@ impl Report {
             outcome,
             headline: format!("{names} {}", wording::consequence(outcome)),
             exit: exit_code.map(|code| format!("exit {code}")),
-            warnings: not_counting.into_iter().collect(),
+            warnings: not_counting
+                .into_iter()
+                .chain(file.notices.iter().cloned())
+                .collect(),
             why,
             last_words: file.evidence.as_ref().and_then(last_words),
             columns: wording::columns(alpha),

@@ -8,6 +8,7 @@ mod convert;
 mod docs;
 mod faults;
 mod fuzz_cases;
+mod gate;
 mod gguf_files;
 mod inspect;
 #[cfg(target_os = "linux")]
@@ -19,3 +20,6 @@ mod plain;
 mod scenes;
 mod score;
 mod store;
+#[allow(dead_code, reason = "the unit tests use the rest of it")]
+#[path = "../../src/artifact/test_server.rs"]
+mod test_server;

@@ -88,9 +88,21 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["durable", "artifact", "store", "run", "model::arena"],
     ),
     (&["toml"], &["gate", "scene", "store"]),
-    (&["unicode_normalization"], &["metric", "scene", "manifest"]),
+    (
+        &["unicode_normalization"],
+        &["metric", "scene", "manifest", "artifact"],
+    ),
     (&["unicode_segmentation"], &["metric", "scene"]),
-    (&["clap", "indicatif", "anyhow"], &["cli"]),
+    (
+        &[
+            "clap",
+            "clap_complete",
+            "clap_mangen",
+            "indicatif",
+            "anyhow",
+        ],
+        &["cli"],
+    ),
     (&["quick_junit"], &["report"]),
     (&["csv"], &["report", "production"]),
     (&["whatlang"], &["metric"]),
