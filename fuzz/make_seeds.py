@@ -3,9 +3,12 @@
 
 Run at the root of the repository with Python 3.11, nothing else: python3 fuzz/make_seeds.py
 """
+import gzip
+import io
 import json
 import os
 import struct
+import tarfile
 
 OUT = os.path.join("fuzz", "corpus")
 
@@ -192,7 +195,47 @@ def make_json():
         save("config", name, open(os.path.join(folder, f"bitnet-tiny-{name}", "config.json")).read())
 
 
+def make_manifests():
+    """Both forms, and the fields that are rarely there."""
+    digest = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    flat = {"model_name": "m", "version": "v1.2.0-rc.1+b", "url": "repo:d/m.tar.gz",
+            "sha256": "sha256:" + digest.upper(), "size_bytes": 3, "x_team": None}
+    artifact = {"filename": "m.tar.gz", "url": "https://models.acme.dev:443/m.tar.gz?sig=1#x",
+                "urls": ["http://[::1]:8080/m", "lfs:m.bin", "s3://b/k", "file:///srv/m"],
+                "sha256": digest, "size_bytes": 3, "unpacked_bytes": 9, "strip_components": 1,
+                "format": "tar.gz", "target_path_in_container": "/app/models/bitnet/"}
+    listed = {"schema_version": 1, "model_name": "m", "version": "1.2",
+              "release_date": "2025-05-01", "description": "câmera",
+              "notes": "summarize_scene.py >= 2.1",
+              "requires": {"summarize_scene": ">=2.1,<3"}, "artifacts": [artifact],
+              "model_options": {"i2s_layout": 64, "max_load_perplexity": 17.50,
+                                "quantization_mode": "offline", "stop_token_ids": [1, 2]}}
+    save("manifest", "flat", json.dumps(flat))
+    save("manifest", "list", json.dumps(listed, indent=2, ensure_ascii=False))
+
+
+def make_archives():
+    """Every format of Python's writer, with fixed times; one unpacked, the others as gzip."""
+    for form, name in [(tarfile.GNU_FORMAT, "gnu"), (tarfile.PAX_FORMAT, "pax"),
+                       (tarfile.USTAR_FORMAT, "ustar")]:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=form) as tar:
+            for path, data in [("empty", b""), ("m" * 60 + "/" + "n" * 60, b"long")]:
+                info = tarfile.TarInfo(path)
+                info.size = len(data)
+                tar.addfile(info, io.BytesIO(data))
+        # The padding up to a record says nothing.
+        data = out.getvalue().rstrip(b"\0")
+        data += b"\0" * (-len(data) % 512) + b"\0" * 1024
+        if form == tarfile.GNU_FORMAT:
+            save("archive", name, data)
+        else:
+            save("archive", name + ".gz", gzip.compress(data, mtime=0))
+
+
 if __name__ == "__main__":
     make_gguf()
     make_safetensors()
     make_json()
+    make_manifests()
+    make_archives()

@@ -1,19 +1,16 @@
 //! Streaming SHA-256 and length of files; the only constructor of [`VerifiedArtifact`].
 
 use std::fs::{File, Metadata};
-use std::io::{self, Read as _};
+use std::io::{self, Read as _, Seek as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Mismatch, Promise};
+use super::{Error, Mismatch, Promise, lfs};
 use crate::durable;
 use crate::units::{Bytes, Hasher, Sha256};
 
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 1 << 20;
-
-/// First bytes of a Git LFS pointer, which stands where the real file was not fetched.
-const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/";
 
 /// A file whose length and SHA-256 were computed by this process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,8 +107,26 @@ pub fn digest_file(path: &Path) -> Result<VerifiedArtifact, Error> {
         path: path.to_owned(),
         source,
     };
-    let (file, metadata) = durable::open_regular(path).map_err(unreadable)?;
-    digest_opened(path, file, &metadata)
+    let (mut file, metadata) = durable::open_regular(path).map_err(unreadable)?;
+    digest_opened(path, &mut file, &metadata)
+}
+
+/// Digests an open file from its beginning, and gives it back positioned there.
+///
+/// * `path`: where the file stands, for messages and for [`VerifiedArtifact::open`]
+///
+/// # Errors
+/// [`Error::Unreadable`], also when the file changes meanwhile.
+pub(super) fn digest_open(path: &Path, mut file: File) -> Result<(File, VerifiedArtifact), Error> {
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = file.metadata().map_err(unreadable)?;
+    file.rewind().map_err(unreadable)?;
+    let artifact = digest_opened(path, &mut file, &metadata)?;
+    file.rewind().map_err(unreadable)?;
+    Ok((file, artifact))
 }
 
 /// Digests a file and compares it with what was promised; the length first, since it is free.
@@ -123,22 +138,33 @@ pub fn verify_file(
     expected_sha256: Sha256,
     expected_size: Option<Bytes>,
 ) -> Result<VerifiedArtifact, Error> {
-    let unreadable = |source| Error::Unreadable {
-        path: path.to_owned(),
-        source,
-    };
     let promise = Promise {
         sha256: expected_sha256,
         size: expected_size,
     };
+    verify_open(path, promise).map(|(_, artifact)| artifact)
+}
+
+/// As [`verify_file`], and gives the open file, positioned at its beginning.
+///
+/// # Errors
+/// As [`verify_file`].
+pub(super) fn verify_open(
+    path: &Path,
+    promise: Promise,
+) -> Result<(File, VerifiedArtifact), Error> {
+    let unreadable = |source| Error::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
     let (file, metadata) = durable::open_regular(path).map_err(unreadable)?;
     let found_size = Bytes(metadata.len());
-    if expected_size.is_some_and(|expected| expected != found_size) {
+    if promise.size.is_some_and(|expected| expected != found_size) {
         return Err(mismatch(path, promise, None, found_size));
     }
-    let artifact = digest_opened(path, file, &metadata)?;
-    if artifact.sha256 == expected_sha256 {
-        Ok(artifact)
+    let (file, artifact) = digest_open(path, file)?;
+    if artifact.sha256 == promise.sha256 {
+        Ok((file, artifact))
     } else {
         Err(mismatch(
             path,
@@ -149,7 +175,12 @@ pub fn verify_file(
     }
 }
 
-fn mismatch(path: &Path, expected: Promise, sha256: Option<Sha256>, size: Bytes) -> Error {
+pub(super) fn mismatch(
+    path: &Path,
+    expected: Promise,
+    sha256: Option<Sha256>,
+    size: Bytes,
+) -> Error {
     Error::Mismatch(Box::new(Mismatch {
         path: path.to_owned(),
         expected,
@@ -157,19 +188,20 @@ fn mismatch(path: &Path, expected: Promise, sha256: Option<Sha256>, size: Bytes)
         found_sha256: sha256,
         found_size: size,
         is_lfs_pointer: is_lfs_pointer(path),
+        fetched: None,
     }))
 }
 
 fn is_lfs_pointer(path: &Path) -> bool {
     let mut start = Vec::new();
     let read = durable::open_regular(path)
-        .and_then(|(file, _)| file.take(LFS_POINTER.len() as u64).read_to_end(&mut start));
-    read.is_ok() && start == LFS_POINTER
+        .and_then(|(file, _)| file.take(lfs::MAX_POINTER_BYTES).read_to_end(&mut start));
+    read.is_ok() && lfs::looks_like_pointer(&start)
 }
 
 fn digest_opened(
     path: &Path,
-    mut file: File,
+    file: &mut File,
     before: &Metadata,
 ) -> Result<VerifiedArtifact, Error> {
     let unreadable = |source| Error::Unreadable {

@@ -4,9 +4,12 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
-use crate::durable::shown;
+use super::lfs::NoPointer;
+use super::source::Refusal;
+use super::{Condition, archive};
+use crate::durable::{self, shown};
 use crate::hint::Hint;
-use crate::manifest;
+use crate::manifest::{self, HttpUrl};
 use crate::units::{Bytes, Sha256};
 
 /// What a manifest says of a file.
@@ -41,11 +44,36 @@ pub struct Mismatch {
     pub found_size: Bytes,
     /// Whether a Git LFS pointer stands where the file should be.
     pub is_lfs_pointer: bool,
+    /// Where the bytes were fetched from; `None` for a file that was there.
+    pub fetched: Option<Fetched>,
+}
+
+/// Where bytes came from that were not the promised ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The URL that answered, without its query.
+    pub url: String,
+    /// What the server called the bytes; escaped.
+    pub content_type: Option<String>,
+    /// Whether the server said that it encoded the bytes: then they may be packed on the fly.
+    pub is_encoded: bool,
+}
+
+impl Mismatch {
+    /// Whether only the bytes differ, not their number.
+    fn is_size_right(&self) -> bool {
+        self.expected
+            .size
+            .is_none_or(|size| size == self.found_size)
+    }
 }
 
 impl fmt::Display for Mismatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "  file:      {}", shown(&self.path))?;
+        match &self.fetched {
+            Some(fetched) => writeln!(f, "  from:      {}", fetched.url)?,
+            None => writeln!(f, "  file:      {}", shown(&self.path))?,
+        }
         write!(f, "  expected:  {}", self.expected)?;
         if let Some(place) = &self.promised_by {
             write!(f, "  ({place})")?;
@@ -54,7 +82,53 @@ impl fmt::Display for Mismatch {
         if let Some(sha256) = self.found_sha256 {
             write!(f, "sha256 {sha256}, ")?;
         }
-        write!(f, "{} bytes", self.found_size.0)
+        write!(f, "{} bytes", self.found_size.0)?;
+        let fetched = self.fetched.as_ref();
+        match fetched.and_then(|fetched| fetched.content_type.as_ref()) {
+            Some(content_type) => write!(f, ", served as {content_type}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// A file that could not be fetched.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("cannot fetch `{url}`: {problem}{}", tries(*attempts))]
+pub struct Transfer {
+    /// What stood in the way.
+    pub condition: Condition,
+    /// The URL asked last, without its query.
+    pub url: String,
+    /// What went wrong; escaped.
+    pub problem: String,
+    /// Requests made.
+    pub attempts: u32,
+    /// What the server called its answer; escaped.
+    pub content_type: Option<String>,
+    /// What to do about it.
+    pub advice: Option<&'static str>,
+    /// Whether it may go better another time.
+    pub is_retryable: bool,
+}
+
+impl Transfer {
+    pub(super) fn new(condition: Condition, url: &HttpUrl, problem: String) -> Self {
+        Self {
+            condition,
+            url: url.shown(),
+            problem,
+            attempts: 1,
+            content_type: None,
+            advice: None,
+            is_retryable: condition == Condition::Network,
+        }
+    }
+}
+
+fn tries(attempts: u32) -> String {
+    match attempts {
+        0 | 1 => String::new(),
+        n => format!(" (after {n} requests)"),
     }
 }
 
@@ -90,23 +164,54 @@ pub enum Error {
     /// The bytes are not the promised ones.
     #[error("artifact does not match the manifest\n{0}")]
     Mismatch(Box<Mismatch>),
-    /// The manifest is good, but its artifact is somewhere this build does not reach.
-    #[error("this build reads local `repo:` artifacts only; artifacts[{index}] is at `{url}`")]
+    /// The manifest is good, but its artifact is not on this host.
+    #[error("this command reads files of this host only; artifacts[{index}] is at `{url}`")]
     Remote {
         /// Number of the artifact in the manifest.
         index: usize,
         /// Its URL without secrets, escaped.
         url: String,
     },
-    /// The manifest is good, but its artifact is an archive.
+    /// The file system refused something that had to be written.
+    #[error(transparent)]
+    Write(#[from] durable::Error),
+    /// A source or a size that policy or safety refuses.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// A file could not be fetched.
+    #[error(transparent)]
+    Transfer(Box<Transfer>),
+    /// Fetching was forbidden, and the file is not in the cache.
     #[error(
-        "this build reads unpacked artifacts only (format `file`); artifacts[{index}] is `{format}`"
+        "artifacts[{index}] (sha256 {sha256}) is not in the cache, and --offline forbids to fetch it"
     )]
-    Archive {
+    Offline {
         /// Number of the artifact in the manifest.
         index: usize,
-        /// Its format.
-        format: &'static str,
+        /// Its digest.
+        sha256: Sha256,
+    },
+    /// A Git LFS pointer that is none.
+    #[error("`{}` is no Git LFS pointer that can be used", shown(.path))]
+    Pointer {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: NoPointer,
+    },
+    /// A good Git LFS pointer whose file was not fetched.
+    #[error("`{}` is a Git LFS pointer, and the file it stands for was not fetched", shown(.path))]
+    NotPulled {
+        /// The pointer.
+        path: PathBuf,
+    },
+    /// An archive that cannot be unpacked.
+    #[error("cannot unpack `{name}`")]
+    Archive {
+        /// File name of the artifact, escaped.
+        name: String,
+        /// What is wrong with it.
+        source: Box<archive::Error>,
     },
     /// Two artifacts would be the same file of the model.
     #[error("two artifacts are named `{}`: artifacts[{first}] and artifacts[{second}]", manifest::quoted(.name))]
@@ -138,6 +243,74 @@ pub enum Error {
     },
 }
 
+impl Mismatch {
+    /// What to do about wrong bytes of a server.
+    fn fetched_hint(&self) -> &'static str {
+        let fetched = self.fetched.as_ref();
+        let content_type = fetched.and_then(|it| it.content_type.as_deref());
+        if fetched.is_some_and(|it| it.is_encoded) {
+            "the server compresses files on the fly; make it serve this one as it is stored"
+        } else if content_type.is_some_and(|kind| kind.starts_with("text/html")) {
+            "the server sent a web page, perhaps one to log in; name the URL of the file itself"
+        } else {
+            "the file on the server is not the one the manifest pins: publish that one, or pin the \
+             new one in a change that is judged"
+        }
+    }
+}
+
+impl Error {
+    /// What stood in the way, as `model` commands tell it.
+    pub fn condition(&self) -> Condition {
+        match self {
+            Self::Manifest(error) => match error.class() {
+                manifest::Class::Invalid => Condition::ManifestInvalid,
+                manifest::Class::Refused => Condition::RefusedByPolicy,
+            },
+            Self::Unreadable { source, .. } | Self::Write(durable::Error { source, .. }) => {
+                Condition::of_io(source)
+            }
+            Self::Mismatch(mismatch) if mismatch.is_lfs_pointer => Condition::ArchiveMalformed,
+            Self::Mismatch(mismatch) => match mismatch.found_sha256 {
+                Some(_) if mismatch.is_size_right() => Condition::DigestMismatch,
+                _ => Condition::SizeMismatch,
+            },
+            Self::Refused(_) => Condition::RefusedByPolicy,
+            Self::Transfer(transfer) => transfer.condition,
+            Self::Offline { .. } => Condition::Network,
+            Self::Pointer { .. } => Condition::ManifestInvalid,
+            Self::NotPulled { .. } => Condition::ArchiveMalformed,
+            Self::Archive { source, .. } => source.condition(),
+            Self::SameName { .. } => Condition::ArchiveUnsafe,
+            Self::Remote { .. }
+            | Self::NoModel { .. }
+            | Self::NotAModel { .. }
+            | Self::SeveralTargets { .. }
+            | Self::EmptyDirectory { .. }
+            | Self::NameNotUtf8 { .. } => Condition::Invalid,
+        }
+    }
+
+    /// Whether it may go better another time.
+    pub fn is_retryable(&self) -> bool {
+        match self {
+            Self::Transfer(transfer) => transfer.is_retryable,
+            other => matches!(other.condition(), Condition::Network | Condition::NoSpace),
+        }
+    }
+
+    /// Adds to a mismatch where its bytes came from.
+    pub(super) fn fetched_from(self, fetched: Fetched) -> Self {
+        match self {
+            Self::Mismatch(mut mismatch) => {
+                mismatch.fetched = Some(fetched);
+                Self::Mismatch(mismatch)
+            }
+            other => other,
+        }
+    }
+}
+
 impl Hint for Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
@@ -150,18 +323,23 @@ impl Hint for Error {
             Self::Mismatch(mismatch) if mismatch.is_lfs_pointer => {
                 "the file is a Git LFS pointer; run `git lfs pull` to fetch the real one"
             }
+            Self::Mismatch(mismatch) if mismatch.fetched.is_some() => {
+                return Some(mismatch.fetched_hint().to_owned());
+            }
             Self::Mismatch(_) => {
                 "restore the file the manifest names, or, if the new bytes are meant, write their \
                  `sha256sum` and size into the manifest"
             }
             Self::Remote { .. } => {
-                "download and unpack the files next to the manifest and name each of them there by \
-                 `repo:FILE` with its own digest"
+                "download the file and name it in a manifest of its own by `repo:FILE`"
             }
-            Self::Archive { .. } => {
-                "unpack the archive next to the manifest and name each file there by `repo:FILE` \
-                 with its own digest and `\"format\": \"file\"`"
-            }
+            Self::Write(error) => return error.hint(),
+            Self::Refused(refusal) => return refusal.hint(),
+            Self::Transfer(transfer) => return transfer.advice.map(str::to_owned),
+            Self::Offline { .. } => "run once without --offline; what is fetched then is kept",
+            Self::Pointer { .. } => "restore the pointer that `git lfs` wrote",
+            Self::NotPulled { .. } => "run `git lfs pull`",
+            Self::Archive { source, .. } => return source.hint(),
             Self::SameName { .. } => "give each artifact its own `filename`",
             Self::SeveralTargets { .. } => {
                 "give all files of the model the same `target_path_in_container`"

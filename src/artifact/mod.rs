@@ -1,23 +1,42 @@
 //! Turns a manifest's promise, or a bare directory or GGUF file, into files whose bytes were checked.
 //!
 //! In: a [`Release`] and the directory its `repo:` URLs are relative to, a directory without a
-//! manifest, or a GGUF file. Out: [`ModelFiles`]. Fetches nothing from a network and
-//! unpacks nothing.
+//! manifest, or a GGUF file. Out: [`ModelFiles`]. Files are fetched by a [`Fetcher`] where one is
+//! given, under rules of its own; archives are unpacked entry by entry. Bytes are checked before
+//! anything reads them; [`pack`] makes the archives others unpack.
 
+pub mod archive;
+mod assemble;
+pub mod cache;
+mod condition;
 pub mod digest;
 mod error;
+pub mod fetch;
+mod http;
+mod http_answer;
+pub mod lfs;
+pub mod pack;
+pub mod reach;
+pub mod source;
+mod trust;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+pub use cache::{Blob, Cache};
+pub use condition::Condition;
 pub use digest::VerifiedArtifact;
-pub use error::{Error, Mismatch, Promise};
+pub use error::{Error, Fetched, Mismatch, Promise, Transfer};
+pub use fetch::Fetcher;
+pub use reach::Reach;
 
-use crate::durable::{self, shown};
+use crate::durable::{self, Temporary, shown};
 use crate::manifest::{self, Artifact, DEFAULT_TARGET, Format, Loaded, ModelOptions, Release, Url};
 use crate::units::Sha256;
+use source::{Rules, Source};
 
 /// First bytes of a GGUF file.
 const GGUF_MAGIC: &[u8] = b"GGUF";
@@ -60,18 +79,50 @@ pub struct Resolved {
     pub options: Option<ModelOptions>,
     /// What was odd, one line each, escaped.
     pub warnings: Vec<String>,
+    /// Keeps unpacked archives on the disk for as long as the files are needed.
+    _unpacked: Option<Arc<Temporary>>,
 }
 
-/// Finds the model at `path` and digests its files.
+/// A way to obtain what is not on this host, and what an archive may write.
+pub struct Means<'a> {
+    /// Who fetches; `None` when only files of this host may be read.
+    pub fetcher: Option<&'a Fetcher>,
+    /// What one archive may write.
+    pub limits: archive::Limits,
+    /// Existing directory below which archives are unpacked; `None` for that of the system.
+    pub workspace: Option<&'a Path>,
+    /// Who hears of transfers.
+    pub listener: &'a mut dyn FnMut(reach::Event),
+}
+
+/// Finds the model at `path` and digests its files, all of them on this host.
 ///
 /// * `path`: a manifest (`*.json`), a directory that holds a `model_manifest.json` (read through
 ///   it, pinned), a directory without one (digested as it is, not pinned), or a file that begins
 ///   with `GGUF` (digested with what belongs to it, not pinned)
 ///
 /// # Errors
+/// As [`resolve_with`]; [`Error::Remote`] for an artifact that would have to be fetched.
+pub fn resolve(path: &Path) -> Result<Resolved, Error> {
+    resolve_with(
+        path,
+        &mut Means {
+            fetcher: None,
+            limits: archive::Limits::default(),
+            workspace: None,
+            listener: &mut |_| {},
+        },
+    )
+}
+
+/// Finds the model at `path`, fetches what is not on this host, and digests its files.
+///
+/// * `path`: as for [`resolve`]
+///
+/// # Errors
 /// [`Error::NoModel`] and [`Error::NotAModel`] about the path; otherwise as [`verify_release`],
 /// [`digest_directory`], [`digest_gguf`] and [`manifest::read`].
-pub fn resolve(path: &Path) -> Result<Resolved, Error> {
+pub fn resolve_with(path: &Path, means: &mut Means<'_>) -> Result<Resolved, Error> {
     let found = std::fs::metadata(path).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Error::NoModel {
             path: path.to_owned(),
@@ -86,13 +137,13 @@ pub fn resolve(path: &Path) -> Result<Resolved, Error> {
         // A dangling link is a broken manifest, not a missing one: it must not unpin the model.
         let has_manifest = manifest_path.symlink_metadata().is_ok();
         return if has_manifest {
-            resolve_manifest(&manifest_path)
+            resolve_manifest(&manifest_path, means)
         } else {
             resolve_bare(path)
         };
     }
     if path.extension() == Some(OsStr::new("json")) {
-        return resolve_manifest(path);
+        return resolve_manifest(path, means);
     }
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
@@ -113,9 +164,23 @@ fn begins_with(path: &Path, magic: &[u8]) -> io::Result<bool> {
     Ok(start == magic)
 }
 
-fn resolve_manifest(path: &Path) -> Result<Resolved, Error> {
+fn resolve_manifest(path: &Path, means: &mut Means<'_>) -> Result<Resolved, Error> {
     let loaded = manifest::read(path)?;
-    let files = verify_release(&loaded, path)?;
+    resolve_loaded(loaded, path, means)
+}
+
+/// Finds the model a manifest names that was read already.
+///
+/// * `path`: where it stands, or would; `repo:` and `lfs:` URLs are relative to its directory
+///
+/// # Errors
+/// As [`verify_release`].
+pub fn resolve_loaded(
+    loaded: Loaded,
+    path: &Path,
+    means: &mut Means<'_>,
+) -> Result<Resolved, Error> {
+    let (files, unpacked) = verify_release(&loaded, path, means)?;
     let origin = shown(path);
     let warnings = loaded
         .warnings
@@ -134,6 +199,7 @@ fn resolve_manifest(path: &Path) -> Result<Resolved, Error> {
         version: Some(version),
         options: release.model_options,
         warnings,
+        _unpacked: unpacked,
     })
 }
 
@@ -151,6 +217,7 @@ fn resolve_bare(path: &Path) -> Result<Resolved, Error> {
         version: None,
         options: None,
         warnings: Vec::new(),
+        _unpacked: None,
     })
 }
 
@@ -173,6 +240,7 @@ fn resolve_gguf(path: &Path) -> Result<Resolved, Error> {
         version: None,
         options: None,
         warnings,
+        _unpacked: None,
     })
 }
 
@@ -197,66 +265,62 @@ fn beside(path: &Path, name: &str) -> PathBuf {
     path.with_file_name(name)
 }
 
-/// Checks every file a manifest names.
+/// Checks every file a manifest names, and unpacks the archives among them.
 ///
 /// * `manifest_path`: where `loaded` was read from; `repo:` URLs are relative to its directory
 ///
 /// # Errors
-/// [`Error::Remote`], [`Error::Archive`], [`Error::SameName`] and [`Error::SeveralTargets`] before
-/// any file is touched; then [`Error::Unreadable`] and [`Error::Mismatch`].
-pub fn verify_release(loaded: &Loaded, manifest_path: &Path) -> Result<ModelFiles, Error> {
+/// [`Error::SameName`], [`Error::SeveralTargets`], [`Error::Refused`] and [`Error::Remote`] before
+/// any file is touched; then those of the files.
+fn verify_release(
+    loaded: &Loaded,
+    manifest_path: &Path,
+    means: &mut Means<'_>,
+) -> Result<(ModelFiles, Option<Arc<Temporary>>), Error> {
     let release = &loaded.manifest.release;
-    let paths = local_paths(release)?;
-    let directory = manifest_path.parent().unwrap_or(Path::new("."));
-    let mut files = BTreeMap::new();
-    for (index, (artifact, path)) in release.artifacts.iter().zip(paths).enumerate() {
-        let checked = digest::verify_file(&directory.join(path), artifact.sha256, artifact.size)
-            .map_err(|error| promised_by(error, manifest_path, index))?;
-        files.insert(artifact.filename.clone(), checked);
-    }
-    Ok(ModelFiles {
-        files,
+    assemble::check_together(release)?;
+    let base = manifest_path.parent().unwrap_or(Path::new("."));
+    let sources = match means.fetcher {
+        Some(fetcher) => fetcher.sources(release, base)?,
+        None => local_sources(release, base)?,
+    };
+    let listener = &mut *means.listener;
+    let fetcher = means.fetcher;
+    let obtain = |(index, artifact): (usize, &Artifact)| {
+        let sources = &sources[index];
+        match fetcher {
+            Some(fetcher) => fetcher.obtain((index, artifact), sources, listener),
+            None => fetch::first_of(sources, |source| fetch::open_local(source, artifact)),
+        }
+        .map_err(|error| promised_by(error, manifest_path, index))
+    };
+    let assembled = assemble::assemble(release, &means.limits, means.workspace, obtain)?;
+    let files = ModelFiles {
+        files: assembled.files,
         is_pinned: true,
         release_digest: release.digest(),
         origin: manifest_path.to_owned(),
-    })
+    };
+    Ok((files, assembled.unpacked))
 }
 
-/// Where each artifact is, relative to the manifest, when together they make up one model.
-fn local_paths(release: &Release) -> Result<Vec<&Path>, Error> {
-    let mut names = BTreeMap::new();
-    let mut targets: Vec<String> = Vec::new();
-    let mut paths = Vec::new();
-    for (index, artifact) in release.artifacts.iter().enumerate() {
-        if artifact.format != Format::File {
-            return Err(Error::Archive {
-                index,
-                format: artifact.format.as_str(),
-            });
+/// The sources of each artifact that are on this host.
+fn local_sources(release: &Release, base: &Path) -> Result<Vec<Vec<Source>>, Error> {
+    let rules = Rules::default();
+    let of = |(index, artifact): (usize, &Artifact)| {
+        let is_local = |source: &Source| !matches!(source, Source::Http(_));
+        let urls = artifact.urls.iter();
+        let local: Vec<Source> = urls
+            .filter_map(|url| rules.source(url, base).ok())
+            .filter(is_local)
+            .collect();
+        if local.is_empty() {
+            let url = artifact.urls.first().map(Url::shown).unwrap_or_default();
+            return Err(Error::Remote { index, url });
         }
-        let local = artifact.urls.iter().find_map(|url| match url {
-            Url::Repo(path) => Some(path.as_path()),
-            Url::Remote { .. } => None,
-        });
-        let url = || artifact.urls.first().map(Url::shown).unwrap_or_default();
-        paths.push(local.ok_or_else(|| Error::Remote { index, url: url() })?);
-        if let Some(first) = names.insert(&artifact.filename, index) {
-            let name = artifact.filename.clone();
-            return Err(Error::SameName {
-                name,
-                first,
-                second: index,
-            });
-        }
-        if !targets.contains(&artifact.target) {
-            targets.push(artifact.target.clone());
-        }
-    }
-    if targets.len() > 1 {
-        Err(Error::SeveralTargets { targets })
-    } else {
-        Ok(paths)
-    }
+        Ok(local)
+    };
+    release.artifacts.iter().enumerate().map(of).collect()
 }
 
 /// Adds to a mismatch which entry of which manifest made the promise.

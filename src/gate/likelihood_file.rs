@@ -1,5 +1,6 @@
 //! Likelihoods of given texts as they stand in the JSON report.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::comparison::Comparison;
@@ -7,7 +8,7 @@ use crate::metric::fidelity::{Fidelity, Mean, Quantiles};
 use crate::metric::likelihood::{Both, Likelihoods};
 
 /// What both models make of the same texts; decides nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LikelihoodsFile {
     /// Scenes whose texts were to be read.
@@ -25,7 +26,7 @@ pub struct LikelihoodsFile {
 }
 
 /// Texts of one sort under both models.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct BothFile {
     /// Texts, the same under both.
@@ -37,7 +38,7 @@ pub struct BothFile {
 }
 
 /// The candidate's next-token distributions against the baseline's.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FidelityFile {
     /// Tokens of the references that both read.
@@ -55,7 +56,7 @@ pub struct FidelityFile {
 }
 
 /// A mean over tokens.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MeanFile {
     /// The mean.
@@ -65,7 +66,7 @@ pub struct MeanFile {
 }
 
 /// Quantiles over tokens, linear at f·(n − 1).
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuantilesFile {
     /// 50 %.

@@ -106,6 +106,57 @@ pub(super) fn parse(text: &str) -> Result<Document, SyntaxError> {
     })
 }
 
+/// The text of a tree: two spaces a level, members in their order, numbers as they were written.
+pub(super) fn write(node: &Node) -> String {
+    let mut out = String::new();
+    write_value(&node.value, 0, &mut out);
+    out
+}
+
+fn write_value(value: &Value, depth: usize, out: &mut String) {
+    match value {
+        Value::Null => out.push_str("null"),
+        Value::Bool(value) => out.push_str(if *value { "true" } else { "false" }),
+        Value::Number(text) => out.push_str(text),
+        Value::Text(text) => write_text(text, out),
+        Value::List(items) => write_items(items, ['[', ']'], depth, out, |item, depth, out| {
+            write_value(&item.value, depth, out);
+        }),
+        Value::Object(members) => {
+            write_items(members, ['{', '}'], depth, out, |member, depth, out| {
+                write_text(&member.key, out);
+                out.push_str(": ");
+                write_value(&member.node.value, depth, out);
+            });
+        }
+    }
+}
+
+/// Items between brackets, each on a line of its own.
+fn write_items<T>(
+    items: &[T],
+    [open, close]: [char; 2],
+    depth: usize,
+    out: &mut String,
+    write_item: impl Fn(&T, usize, &mut String),
+) {
+    out.push(open);
+    for (i, item) in items.iter().enumerate() {
+        out.push_str(if i == 0 { "\n" } else { ",\n" });
+        out.push_str(&"  ".repeat(depth + 1));
+        write_item(item, depth + 1, out);
+    }
+    if !items.is_empty() {
+        out.push('\n');
+        out.push_str(&"  ".repeat(depth));
+    }
+    out.push(close);
+}
+
+fn write_text(text: &str, out: &mut String) {
+    out.push_str(&serde_json::to_string(text).unwrap_or_default());
+}
+
 /// Joins a path and a key, quoting keys that are not plain words.
 pub(super) fn join_key(path: &str, key: &str) -> String {
     let is_plain = !key.is_empty()
@@ -487,6 +538,8 @@ mod tests {
             let theirs = serde_json::from_str::<serde_json::Value>(&text);
             match (parse(&text), theirs) {
                 (Ok(ours), Ok(theirs)) if ours.duplicates.is_empty() => {
+                    let again = serde_json::from_str(&write(&ours.root));
+                    prop_assert_eq!(again.ok(), Some(theirs.clone()));
                     prop_assert_eq!(as_serde(&ours.root), theirs);
                 }
                 (Ok(ours), Ok(_)) => prop_assert!(!ours.duplicates.is_empty()),

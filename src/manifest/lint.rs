@@ -119,11 +119,11 @@ fn is_version(text: &str) -> bool {
                 .bytes()
                 .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
     };
+    let length_ok = text.len() <= 64;
     let (text, build_ok) = match text.split_once('+') {
         Some((before, build)) => (before, is_suffix(build)),
         None => (text, true),
     };
-    let length_ok = text.len() <= 64;
     let text = text.strip_prefix('v').unwrap_or(text);
     let (numbers, pre_ok) = match text.split_once('-') {
         Some((before, pre)) => (before, is_suffix(pre)),
@@ -289,6 +289,19 @@ fn is_date(text: &str) -> bool {
         _ => 0,
     };
     (1..=days).contains(&day)
+}
+
+/// The requirement on the summarizer that free text states, e.g. `summarize_scene.py versão >= 2.1`.
+pub(super) fn stated_requirement(notes: &str) -> Option<String> {
+    let (_, after) = notes.split_once("summarize_scene")?;
+    let start = after.find(['<', '>', '='])?;
+    let comparator: String = after[start..]
+        .chars()
+        .take_while(|c| "<>=. ".contains(*c) || c.is_ascii_digit())
+        .filter(|c| *c != ' ')
+        .collect();
+    let comparator = comparator.trim_end_matches('.');
+    requirement(comparator).ok().map(|()| comparator.to_owned())
 }
 
 /// Comparators joined by commas, e.g. `>=2.1,<3`.

@@ -4,12 +4,17 @@
 //! without a network or a store, with its warnings. Obtains no artifact and checks no artifact's
 //! bytes.
 
+mod diff;
+mod edit;
 mod finding;
+mod host;
+mod http_url;
 mod json;
 mod lint;
 mod options;
 mod reader;
 mod url;
+mod version;
 mod wire;
 mod write;
 
@@ -17,9 +22,14 @@ use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+pub use diff::{Change, Weight, diff};
+pub use edit::{Draft, NewArtifact};
 pub(crate) use finding::quoted;
 pub use finding::{Class, Error, Finding, Position, Warning};
+pub use host::{Host, is_public};
+pub use http_url::HttpUrl;
 pub use url::{Scheme, Url};
+pub use version::compare as compare_versions;
 pub use write::Local;
 
 use crate::durable;
@@ -31,8 +41,11 @@ pub const FILE_NAME: &str = "model_manifest.json";
 /// Name of the directory below `/app/models/` used by the flat form, which cannot name its own.
 pub const DEFAULT_TARGET: &str = "bitnet";
 
+/// The JSON Schema of a manifest, as it is published.
+pub const SCHEMA: &str = include_str!("../../schema/manifest.v1.json");
+
 /// Longest manifest accepted, in bytes.
-const MAX_MANIFEST_BYTES: u64 = 1 << 20;
+pub const MAX_MANIFEST_BYTES: u64 = 1 << 20;
 
 /// A manifest that was read, with what was odd about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -202,20 +215,39 @@ impl Artifact {
 /// [`Error::Unreadable`], [`Error::LinkLeaves`], [`Error::TooLong`] about the file, and
 /// [`Error::Findings`] with every broken rule of its text.
 pub fn read(path: &Path) -> Result<Loaded, Error> {
-    let bytes = read_bytes(path)?;
+    parse(&read_bytes(path)?, path)
+}
+
+/// Reads the text of a manifest that was obtained in another way, e.g. from a revision.
+///
+/// * `path`: the name under which it was found, for messages
+///
+/// # Errors
+/// [`Error::Findings`] with every broken rule; [`Error::TooLong`].
+pub fn parse(bytes: &[u8], path: &Path) -> Result<Loaded, Error> {
+    if bytes.len() as u64 > MAX_MANIFEST_BYTES {
+        return Err(Error::TooLong {
+            path: path.to_owned(),
+            limit: MAX_MANIFEST_BYTES,
+        });
+    }
     let (manifest, warnings) =
-        wire::parse(&bytes, &today()).map_err(|findings| Error::Findings {
+        wire::parse(bytes, &today()).map_err(|findings| Error::Findings {
             path: path.to_owned(),
             findings,
         })?;
     Ok(Loaded {
         manifest,
         warnings,
-        sha256: Sha256::of(&bytes),
+        sha256: Sha256::of(bytes),
     })
 }
 
-fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
+/// Reads the bytes of the manifest at `path`, whatever they say.
+///
+/// # Errors
+/// As [`read`], apart from findings.
+pub fn read_bytes(path: &Path) -> Result<Vec<u8>, Error> {
     let unreadable = |source| Error::Unreadable {
         path: path.to_owned(),
         source,
@@ -266,7 +298,7 @@ fn follow_inside(path: &Path) -> Result<PathBuf, Error> {
 }
 
 /// Today's date in UTC, `YYYY-MM-DD`; a clock before 1970 reads as its first day.
-fn today() -> String {
+pub fn today() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |past| past.as_secs());

@@ -8,7 +8,7 @@ use super::lint::Breach;
 use super::reader::{Object, Reader, UnknownKey};
 use super::{ModelOptions, QuantizationMode};
 
-const KEYS: [&str; 4] = [
+pub(super) const KEYS: [&str; 4] = [
     "i2s_layout",
     "max_load_perplexity",
     "quantization_mode",

@@ -1,6 +1,5 @@
 //! Walks a parsed manifest: typed access to members, and a list of everything found wrong.
 
-use super::ModelManifest;
 use super::finding::{Finding, MAX_LISTED, Position, Warning, quoted};
 use super::json::{Member, Node, Value, join_key};
 use super::lint::Breach;
@@ -71,14 +70,11 @@ impl<'a> Reader<'a> {
         }
     }
 
-    pub(super) fn finish(
-        mut self,
-        manifest: Option<ModelManifest>,
-    ) -> Result<(ModelManifest, Vec<Warning>), Vec<Finding>> {
+    pub(super) fn finish<T>(mut self, read: Option<T>) -> Result<(T, Vec<Warning>), Vec<Finding>> {
         if self.findings.is_empty() {
             self.warnings.sort_by_key(|warning| warning.position);
-            let manifest = manifest.expect("a manifest that is missing left a finding");
-            return Ok((manifest, self.warnings));
+            let read = read.expect("what is missing left a finding");
+            return Ok((read, self.warnings));
         }
         self.findings.sort_by_key(|finding| finding.position);
         Err(self.findings)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::finding::quoted;
+use super::http_url::HttpUrl;
 use super::lint::Breach;
 
 /// A checked URL of a manifest.
@@ -106,6 +107,17 @@ impl Url {
         }
     }
 
+    /// The URL as one that HTTP serves; `None` for other schemes.
+    pub fn http(&self) -> Option<HttpUrl> {
+        match self {
+            Self::Remote {
+                scheme: Scheme::Http | Scheme::Https,
+                text,
+            } => HttpUrl::parse(text).ok(),
+            _ => None,
+        }
+    }
+
     /// The last component of its path; empty when there is none.
     pub(super) fn file_name(&self) -> &str {
         let path = match self {
@@ -137,7 +149,12 @@ fn check_remote(
             Some(path) if !path.is_empty() => Ok(()),
             _ => Err(refused("`file:` and an absolute path")),
         },
-        Scheme::Https | Scheme::Http | Scheme::S3 | Scheme::Gs | Scheme::Az => {
+        Scheme::Https | Scheme::Http => {
+            let url = format!("{}:{rest}", scheme.as_str());
+            let url = HttpUrl::parse(&url).map_err(refused)?;
+            check_host(&url.host().to_string())
+        }
+        Scheme::S3 | Scheme::Gs | Scheme::Az => {
             let rest = rest.strip_prefix("//").unwrap_or_default();
             let authority = before_query(rest).split('/').next().unwrap_or_default();
             if authority.contains(['@', '\\']) {
@@ -147,14 +164,19 @@ fn check_remote(
             if host.is_empty() {
                 return Err(refused("a host after `//`"));
             }
-            if is_placeholder(host) {
-                let found = format!("the placeholder host `{}`", quoted(host));
-                return Err(Breach::refused("the host that holds the artifact", found)
-                    .hint("put the real URL of the artifact in its place"));
-            }
-            Ok(())
+            check_host(host)
         }
     }
+}
+
+/// Refuses the hosts of examples.
+fn check_host(host: &str) -> Result<(), Breach> {
+    if is_placeholder(host) {
+        let found = format!("the placeholder host `{}`", quoted(host));
+        return Err(Breach::refused("the host that holds the artifact", found)
+            .hint("put the real URL of the artifact in its place"));
+    }
+    Ok(())
 }
 
 /// Whether a host name is reserved for examples.

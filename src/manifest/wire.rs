@@ -23,7 +23,7 @@ const MAX_PROSE: usize = 4096;
 const FLAT_KEYS: [&str; 3] = ["url", "sha256", "size_bytes"];
 
 /// Keys of a whole manifest, in either form.
-const MANIFEST_KEYS: [&str; 12] = [
+pub(super) const MANIFEST_KEYS: [&str; 12] = [
     "schema_version",
     "model_name",
     "version",
@@ -39,7 +39,7 @@ const MANIFEST_KEYS: [&str; 12] = [
 ];
 
 /// Keys of an artifact.
-const ARTIFACT_KEYS: [&str; 9] = [
+pub(super) const ARTIFACT_KEYS: [&str; 9] = [
     "filename",
     "url",
     "urls",
@@ -85,6 +85,31 @@ pub(super) fn parse(
     reader.finish(manifest)
 }
 
+/// The tree of a text in which no key stands twice, when it is that of an object.
+pub(super) fn tree(bytes: &[u8]) -> Result<Node, Vec<Finding>> {
+    let (text, _) = decode(bytes).map_err(|finding| vec![finding])?;
+    let mut reader = Reader::new(text, "");
+    let root = match json::parse(text) {
+        Ok(document) => {
+            for key in document.duplicates {
+                let breach = Breach::invalid("each key once", "the same key a second time");
+                reader.breach(key.at, &key.path, breach);
+            }
+            let is_object = matches!(document.root.value, json::Value::Object(_));
+            if !is_object {
+                reader.wrong_kind(&document.root, "", "an object");
+            }
+            Some(document.root)
+        }
+        Err(error) => {
+            let breach = Breach::invalid(error.expected, error.found);
+            reader.breach(error.at, &error.path, breach);
+            None
+        }
+    };
+    reader.finish(root).map(|(root, _)| root)
+}
+
 /// The text without its byte order mark, and whether there was one.
 fn decode(bytes: &[u8]) -> Result<(&str, bool), Finding> {
     let (body, has_mark) = match bytes.strip_prefix(b"\xEF\xBB\xBF") {
@@ -125,6 +150,7 @@ impl Reader<'_> {
         let description = self.checked_text(&object, "description", prose);
         let notes = self.checked_text(&object, "notes", prose);
         let requires_summarize_scene = self.requires(&object);
+        self.stated_requirement(&object, notes.as_deref());
         let model_options = object
             .get("model_options")
             .and_then(|node| options::read(self, node, object.path_of("model_options")));
@@ -177,6 +203,20 @@ impl Reader<'_> {
         let path = object.path_of("requires");
         let requires = self.object(node, path, &["summarize_scene"], UnknownKey::Warn)?;
         self.checked_text(&requires, "summarize_scene", lint::requirement)
+    }
+
+    /// Warns of a requirement that only people can read.
+    fn stated_requirement(&mut self, object: &Object<'_>, notes: Option<&str>) {
+        let stated = notes.and_then(lint::stated_requirement);
+        if let (Some(stated), Some(node), false) =
+            (stated, object.get("notes"), object.has("requires"))
+        {
+            let text = format!(
+                "states a requirement no program reads; write `\"requires\": \
+                 {{\"summarize_scene\": \"{stated}\"}}` besides"
+            );
+            self.warn(node.at, &object.path_of("notes"), text);
+        }
     }
 
     /// The artifacts of either form.
@@ -308,7 +348,16 @@ impl Reader<'_> {
 
     fn url(&mut self, node: &Node, path: &str) -> Option<Url> {
         let text = self.text(node, path)?;
-        self.keep(node.at, path, Url::parse(text))
+        let url = self.keep(node.at, path, Url::parse(text))?;
+        let http = url.http();
+        if http.is_some_and(|http| !http.is_tls() && !http.host().is_loopback_literal()) {
+            self.warn(
+                node.at,
+                path,
+                "plain http, which needs --allow-http: use https".into(),
+            );
+        }
+        Some(url)
     }
 
     /// `url` and the mirrors of `urls`, in that order.

@@ -1,12 +1,13 @@
 //! What a model made of given text: nothing was written, only read.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How likely one text is to the model, given the prompt of its scene.
 ///
 /// Logarithms are kept in single precision: a relative error below 6e-8 each, which is far below
 /// any digit that is shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Reading {
     /// Scene id.
@@ -28,7 +29,7 @@ pub struct Reading {
 }
 
 /// A text that both models read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextSource {
     /// A reference of the scene, by its place, from 0.
@@ -40,7 +41,7 @@ pub enum TextSource {
 }
 
 /// Next-token distributions of the candidate against those of the baseline, token by token.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReadingDistance {
     /// Kullback–Leibler divergence of the candidate from the baseline, over the whole vocabulary,

@@ -1,5 +1,6 @@
 //! What both models make of given texts, in words.
 
+use super::wording::{Lang, Noun};
 use crate::gate::likelihood_file::{BothFile, FidelityFile, LikelihoodsFile, MeanFile};
 
 /// From this ratio on the candidate's outputs are remarked upon: the baseline finds them that much
@@ -8,52 +9,70 @@ use crate::gate::likelihood_file::{BothFile, FidelityFile, LikelihoodsFile, Mean
 const REMARKABLE: f64 = 1.5;
 
 /// Lines for the part on trust: likelihoods, then distances.
-pub(super) fn lines(file: &LikelihoodsFile) -> Vec<String> {
-    let bits: Vec<String> = [references(file), outputs(file)]
+pub(super) fn lines(lang: Lang, file: &LikelihoodsFile) -> Vec<String> {
+    let bits: Vec<String> = [references(lang, file), outputs(lang, file)]
         .into_iter()
         .flatten()
         .collect();
-    let bits = (!bits.is_empty()).then(|| format!("bits per byte: {}", bits.join(" · ")));
+    let begin = lang.pick("bits per byte", "bits por byte");
+    let bits = (!bits.is_empty()).then(|| format!("{begin}: {}", bits.join(" · ")));
     let distance = match (&file.fidelity, &file.absent) {
-        (Some(fidelity), _) => Some(distance(fidelity)),
-        (None, Some(reason)) => Some(format!("next tokens not compared: {reason}")),
+        (Some(fidelity), _) => Some(distance(lang, fidelity)),
+        (None, Some(reason)) => {
+            let begin = lang.pick("next tokens not compared", "próximos tokens não comparados");
+            Some(format!("{begin}: {}", lang.sentence(reason)))
+        }
         (None, None) => None,
     };
     bits.into_iter().chain(distance).collect()
 }
 
-fn references(file: &LikelihoodsFile) -> Option<String> {
+fn references(lang: Lang, file: &LikelihoodsFile) -> Option<String> {
     let BothFile {
         n_texts,
-        baseline_bits_per_byte: base,
-        candidate_bits_per_byte: cand,
+        baseline_bits_per_byte,
+        candidate_bits_per_byte,
     } = file.references.as_ref()?;
-    Some(format!(
-        "{n_texts} references {base:.3} under the baseline, {cand:.3} under the candidate"
-    ))
+    let [base, cand] =
+        [baseline_bits_per_byte, candidate_bits_per_byte].map(|bits| shown(lang, *bits));
+    let n = lang.count(*n_texts, Noun::Reference);
+    Some(match lang {
+        Lang::En => format!("{n} {base} under the baseline, {cand} under the candidate"),
+        Lang::PtBr => format!("{n} {base} sob o modelo atual, {cand} sob o candidato"),
+    })
 }
 
-fn outputs(file: &LikelihoodsFile) -> Option<String> {
+fn outputs(lang: Lang, file: &LikelihoodsFile) -> Option<String> {
     let (base, cand) = (
         file.baseline_outputs.as_ref()?,
         file.candidate_outputs.as_ref()?,
     );
     let (own, cross) = (base.baseline_bits_per_byte, cand.baseline_bits_per_byte);
     let remark = if cross > REMARKABLE * own {
-        ", remarkably more: read some"
+        lang.pick(
+            ", remarkably more: read some",
+            ", bem mais do que o normal: leia algumas",
+        )
     } else {
         ""
     };
-    Some(format!(
-        "the candidate's outputs {cross:.3} under the baseline, its own {own:.3}{remark}"
-    ))
+    let [own, cross] = [own, cross].map(|bits| shown(lang, bits));
+    Some(match lang {
+        Lang::En => {
+            format!("the candidate's outputs {cross} under the baseline, its own {own}{remark}")
+        }
+        Lang::PtBr => {
+            format!("as saídas do candidato {cross} sob o modelo atual, as dele {own}{remark}")
+        }
+    })
 }
 
-fn distance(fidelity: &FidelityFile) -> String {
+fn distance(lang: Lang, fidelity: &FidelityFile) -> String {
     let MeanFile {
         mean,
         standard_error,
     } = &fidelity.divergence;
+    let nats = |value| lang.number(&nats(value));
     let error = standard_error.map_or(String::new(), |error| format!(" ± {}", nats(error)));
     let p99 = fidelity
         .divergence_quantiles
@@ -61,13 +80,24 @@ fn distance(fidelity: &FidelityFile) -> String {
         .map_or(String::new(), |quantiles| {
             format!(", p99 {}", nats(quantiles.p99))
         });
-    format!(
-        "next tokens of the references: divergence {}{error} nats{p99}, same first choice on {:.1} \
-         % of {} tokens",
-        nats(*mean),
-        100.0 * fidelity.same_first.mean,
-        fidelity.n_tokens,
-    )
+    let mean = nats(*mean);
+    let same = lang.number(&format!("{:.1}", 100.0 * fidelity.same_first.mean));
+    let n = fidelity.n_tokens;
+    match lang {
+        Lang::En => format!(
+            "next tokens of the references: divergence {mean}{error} nats{p99}, same first choice \
+             on {same} % of {n} tokens"
+        ),
+        Lang::PtBr => format!(
+            "próximos tokens das referências: divergência {mean}{error} nats{p99}, mesma primeira \
+             escolha em {same} % de {n} tokens"
+        ),
+    }
+}
+
+/// Bits per byte: `0.412`.
+fn shown(lang: Lang, bits: f64) -> String {
+    lang.number(&format!("{bits:.3}"))
 }
 
 /// Three digits: `0.0412`, `4.1e-5`; exactly zero is `0`.
@@ -120,7 +150,7 @@ mod tests {
     #[test]
     fn both_lines_say_what_they_speak_of() {
         assert_eq!(
-            lines(&file(0.3)),
+            lines(Lang::En, &file(0.3)),
             [
                 "bits per byte: 8 references 0.500 under the baseline, 0.250 under the candidate · \
                  the candidate's outputs 0.300 under the baseline, its own 0.200",
@@ -131,8 +161,22 @@ mod tests {
     }
 
     #[test]
+    fn they_say_the_same_in_portuguese() {
+        assert_eq!(
+            lines(Lang::PtBr, &file(0.31)),
+            [
+                "bits por byte: 8 referências 0,500 sob o modelo atual, 0,250 sob o candidato · as \
+                 saídas do candidato 0,310 sob o modelo atual, as dele 0,200, bem mais do que o \
+                 normal: leia algumas",
+                "próximos tokens das referências: divergência 0,041 ± 2,3e-5 nats, mesma primeira \
+                 escolha em 93,1 % de 99 tokens",
+            ]
+        );
+    }
+
+    #[test]
     fn outputs_that_the_baseline_finds_odd_are_remarked_upon() {
-        let lines = lines(&file(0.31));
+        let lines = lines(Lang::En, &file(0.31));
         assert!(
             lines[0].ends_with("its own 0.200, remarkably more: read some"),
             "{lines:?}"
@@ -147,7 +191,7 @@ mod tests {
             references: None,
             ..file(0.3)
         };
-        let found = lines(&absent);
+        let found = lines(Lang::En, &absent);
         assert!(
             found[0].starts_with("bits per byte: the candidate's"),
             "{found:?}"

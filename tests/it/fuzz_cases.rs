@@ -94,3 +94,39 @@ fn seeds_of_the_other_targets_are_read() {
         SafeTensors::open(file).unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
+
+#[test]
+fn seeds_of_manifests_and_archives_are_good_ones() {
+    use vv_eval::artifact::archive::{Destination, Limits, unpack};
+    use vv_eval::artifact::{Blob, Promise};
+    use vv_eval::manifest::{self, Artifact, Format, Url};
+
+    for name in ["flat", "list"] {
+        let path = seed("manifest").join(name);
+        let bytes = fs::read(&path).expect("a readable file");
+        manifest::parse(&bytes, &path).expect("a manifest");
+    }
+    for (name, format) in [
+        ("gnu", Format::Tar),
+        ("pax.gz", Format::TarGz),
+        ("ustar.gz", Format::TarGz),
+    ] {
+        let path = seed("archive").join(name);
+        let sha256 = Sha256::of(&fs::read(&path).expect("a readable file"));
+        let artifact = Artifact {
+            filename: name.to_owned(),
+            urls: vec![Url::Repo(name.into())],
+            sha256,
+            size: None,
+            unpacked: None,
+            target: "bitnet".to_owned(),
+            strip_components: 0,
+            format,
+        };
+        let blob = Blob::open(&path, Promise { sha256, size: None }).expect("as promised");
+        let room = tempfile::tempdir().expect("a temporary directory");
+        let mut destination = Destination::open(room.path()).expect("empty");
+        unpack(&blob, &artifact, &Limits::default(), &mut destination).expect(name);
+        assert_eq!(destination.files().len(), 2, "{name}");
+    }
+}

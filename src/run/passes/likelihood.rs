@@ -4,7 +4,9 @@
 //! leaves the logits behind the references in a file; the candidate reads the same scenes and
 //! compares its own with them.
 
-use std::path::Path;
+use std::borrow::Cow;
+use std::fs::File;
+use std::path::{Path, PathBuf};
 
 use crate::record::journal::Entry;
 use crate::record::{self, Reading, ReadingDistance, Role, RunRecord, TextSource};
@@ -12,13 +14,18 @@ use crate::run::Run;
 use crate::run::end_pair;
 use crate::run::error::Error;
 use crate::run::pair::Pair;
-use crate::run::reading::{Logits, ReadAnswer, ReadRequest, ReadScene, ReadText, TextRead};
+use crate::run::reading::{
+    Logits, ReadAnswer, ReadRequest, ReadScene, ReadText, SceneRead, TextRead,
+};
 use crate::run::supervisor::{At, Fault, Session};
+
+/// Name of the pass.
+const PASS: &str = "likelihood";
 
 /// Scenes a worker is asked for at once.
 const SCENES_PER_REQUEST: usize = 16;
 
-/// File of logits in the run's folder; gone when the pass is over.
+/// File of logits in the run's folder.
 const LOGITS_FILE: &str = "logits.tmp";
 
 /// A text and what it is.
@@ -31,29 +38,23 @@ impl Run<'_> {
     /// Lets both models read the texts of the first scenes.
     pub(in crate::run) fn likelihood_pass(&mut self) -> Result<(), Fault> {
         let total = self.plan.n_read();
-        if total == 0 {
+        let mut position = self.n_read();
+        if position >= total {
             return Ok(());
         }
-        let folder = self.inputs.journal_dir.clone();
-        let file = tempfile::Builder::new()
-            .prefix(LOGITS_FILE)
-            .tempfile_in(&folder)
-            .map_err(|source| {
-                let path = folder.join(LOGITS_FILE);
-                Error::from(record::Error::Write { path, source })
-            })?;
+        let file = LogitsFile::new(self.inputs.journal_dir.join(LOGITS_FILE))?;
         let mut compares = match self.reason_without_distance(file.path()) {
             Some(reason) => {
-                self.note(no_distance(&reason))?;
+                self.note_once(no_distance(&reason))?;
                 false
             }
             None => true,
         };
-        let mut pair = self.repeating(|run| run.loaded_pair(Role::Baseline, "likelihood"))?;
-        let mut position = 0;
+        let mut pair =
+            self.repeating(|run| run.loaded_pair(Role::Baseline, PASS, |place| place))?;
         while position < total {
             let scene = &self.scene_at(position).id;
-            self.progress.step("likelihood", position, total, scene);
+            self.progress.step(PASS, position, total, scene);
             let end = total.min(position + SCENES_PER_REQUEST);
             let texts: Vec<Vec<Text>> = (position..end).map(|at| self.texts(at)).collect();
             let path = file.path();
@@ -61,7 +62,7 @@ impl Run<'_> {
             let answer = self.read_or_again(&mut pair, Role::Baseline, position, &texts, write)?;
             let n = answer.scenes.len();
             let texts = &texts[..n];
-            self.keep_readings(Role::Baseline, position, texts, answer)?;
+            let baseline = self.readings(position, texts, answer);
             let compare = compares.then(|| Logits::Compare(path.to_owned()));
             let answer =
                 self.read_or_again(&mut pair, Role::Candidate, position, texts, compare)?;
@@ -69,14 +70,17 @@ impl Run<'_> {
                 return Err(self.cut_short(position, n, answer.scenes.len()));
             }
             if let Some(reason) = &answer.not_compared {
-                self.note(no_distance(reason))?;
+                self.note_once(no_distance(reason))?;
                 compares = false;
             }
-            self.keep_readings(Role::Candidate, position, texts, answer)?;
+            let candidate = self.readings(position, texts, answer);
+            for (baseline, candidate) in baseline.into_iter().zip(candidate) {
+                self.keep_readings(baseline, candidate)?;
+            }
             position += n;
         }
-        end_pair(pair, At::pass("likelihood"))?;
-        self.progress.step("likelihood", total, total, "");
+        end_pair(pair, At::pass(PASS))?;
+        self.progress.step(PASS, total, total, "");
         Ok(())
     }
 
@@ -128,13 +132,13 @@ impl Run<'_> {
             logits,
         };
         let at = match request.scenes.as_slice() {
-            [_] => At::scene("likelihood", &self.scene_at(position).id),
-            _ => At::pass("likelihood"),
+            [_] => At::scene(PASS, &self.scene_at(position).id),
+            _ => At::pass(PASS),
         };
         match pair.of_mut(role).read(request.clone(), at) {
             Err(fault) => {
                 self.pardon(fault)?;
-                *pair.of_mut(role) = self.loaded(role, "likelihood")?.0;
+                *pair.of_mut(role) = self.loaded(role, PASS)?.0;
                 pair.of_mut(role).read(request, at)
             }
             outcome => outcome,
@@ -154,26 +158,53 @@ impl Run<'_> {
         }
     }
 
-    fn keep_readings(
-        &mut self,
-        role: Role,
+    /// What was read, scene by scene.
+    fn readings(
+        &self,
         position: usize,
         texts: &[Vec<Text>],
         answer: ReadAnswer,
-    ) -> Result<(), Fault> {
-        for (i, (texts, read)) in texts.iter().zip(answer.scenes).enumerate() {
+    ) -> Vec<Vec<Reading>> {
+        let of_scene = |(i, (texts, read)): (usize, (&Vec<Text>, SceneRead))| {
             let scene = &self.scene_at(position + i).id;
             let readings = texts.iter().zip(read.texts);
-            let readings: Vec<Reading> = readings
+            readings
                 .map(|(text, read)| reading(scene, text, read))
-                .collect();
-            self.append(&Entry::Readings {
-                role,
-                readings: &readings,
-            })?;
-            self.records.of_mut(role).readings.extend(readings);
-        }
+                .collect()
+        };
+        let scenes = texts.iter().zip(answer.scenes);
+        scenes.enumerate().map(of_scene).collect()
+    }
+
+    /// One scene, by both: what only one of them read is read again after a kill.
+    fn keep_readings(
+        &mut self,
+        baseline: Vec<Reading>,
+        candidate: Vec<Reading>,
+    ) -> Result<(), Fault> {
+        self.append(&Entry::Readings {
+            baseline: Cow::Borrowed(&baseline),
+            candidate: Cow::Borrowed(&candidate),
+        })?;
+        self.records.baseline.readings.extend(baseline);
+        self.records.candidate.readings.extend(candidate);
         Ok(())
+    }
+
+    /// Scenes that both have read.
+    pub(in crate::run) fn n_read(&self) -> usize {
+        let readings = &self.records.baseline.readings;
+        readings
+            .chunk_by(|one, next| one.scene == next.scene)
+            .count()
+    }
+
+    /// A note that a run taken up again does not repeat.
+    fn note_once(&mut self, text: String) -> Result<(), Fault> {
+        if self.notes.contains(&text) {
+            return Ok(());
+        }
+        self.note(text)
     }
 
     /// The candidate read fewer scenes than the baseline, which only a bug makes it do.
@@ -186,6 +217,29 @@ impl Run<'_> {
             ),
             stderr_tail: String::new(),
         })
+    }
+}
+
+/// The file of logits, which a killed run may have left; gone when the pass is over.
+struct LogitsFile(PathBuf);
+
+impl LogitsFile {
+    fn new(path: PathBuf) -> Result<Self, Error> {
+        match File::create(&path) {
+            Ok(_) => Ok(Self(path)),
+            Err(source) => Err(record::Error::Write { path, source }.into()),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for LogitsFile {
+    fn drop(&mut self) {
+        // One that stays costs room, and the next run in the folder replaces it.
+        let _ = std::fs::remove_file(&self.0);
     }
 }
 

@@ -5,3 +5,5 @@ mod latency;
 mod likelihood;
 mod memory;
 mod outputs;
+
+pub(super) use calibrate::SegmentSizes;

@@ -1,0 +1,531 @@
+//! One file over HTTP into a partial file: resume, retries, idle timeout, redirects, bounds.
+//!
+//! In: a checked URL and what was promised of the file. Out: a partial file that is complete as far
+//! as the server tells; whether its bytes are the promised ones is for the caller to see.
+//!
+//! The bytes on the wire are the bytes kept: no encoding is asked for and none is undone. Redirects
+//! are followed here, one by one, each under the same rules as the URL of the manifest.
+
+use std::fmt;
+use std::io::{self, Read as _};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ureq::http::{HeaderMap, Response, header};
+use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
+use ureq::{Agent, Body, Proxy, config::Config, http::Uri};
+
+use super::cache::Partial;
+use super::error::{Fetched, Transfer};
+use super::http_answer::{Answer, ContentRange, entity_tag, retry_after};
+use super::reach::{Credentials, Event, Listener, Patience, Reach};
+use super::source::{Refusal, Rules};
+use super::{Condition, Error, Promise, digest};
+use crate::manifest::{Host, HttpUrl};
+use crate::units::Bytes;
+
+/// Longest header block of an answer, in bytes.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+
+/// Most redirects of one request.
+const MAX_REDIRECTS: usize = 5;
+
+/// Bytes read at a time.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// Progress after which earlier failures are forgotten: a long file over a bad line may break off
+/// any number of times, as long as it moves on.
+const FORGIVEN_AFTER: u64 = 1 << 20;
+
+/// Asks servers.
+pub(super) struct Http {
+    /// Through the proxy of the environment, where there is one.
+    agent: Agent,
+    /// Never through a proxy.
+    direct: Agent,
+    rules: Arc<Rules>,
+    patience: Patience,
+    credentials: Option<Credentials>,
+    sleep: fn(Duration),
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("rules", &self.rules)
+            .field("patience", &self.patience)
+            .field("credentials", &self.credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How one attempt ended that did not bring the whole file.
+enum End {
+    /// Worth another attempt, after a wait the server asked for.
+    Again(Transfer, Option<Duration>),
+    /// The stored part is no beginning of what the server has: once more from 0.
+    Restart(Transfer),
+    /// Not worth another attempt.
+    Final(Error),
+}
+
+impl From<Error> for End {
+    fn from(error: Error) -> Self {
+        Self::Final(error)
+    }
+}
+
+impl Http {
+    /// * `rules`: hold for every URL, every address a name resolves to, and every redirect
+    ///
+    /// # Errors
+    /// [`Error::Unreadable`] about the file of certificates.
+    pub(super) fn new(rules: Rules, reach: Reach) -> Result<Self, Error> {
+        let rules = Arc::new(rules);
+        let patience = reach.patience;
+        let tls = super::trust::tls_config(reach.certificates.as_deref())?;
+        let agent = |proxy: Option<Proxy>| {
+            let config = Config::builder()
+                .http_status_as_error(false)
+                .max_redirects(0)
+                .max_redirects_will_error(false)
+                .timeout_connect(Some(patience.connect))
+                .timeout_resolve(Some(patience.connect))
+                .timeout_per_read(Some(patience.idle))
+                .timeout_per_write(Some(patience.idle))
+                .max_response_header_size(MAX_HEADER_BYTES)
+                .max_idle_connections(0)
+                .accept_encoding("identity")
+                .user_agent(concat!("vv-eval/", env!("CARGO_PKG_VERSION")))
+                .tls_config(tls.clone())
+                .proxy(proxy)
+                .build();
+            let resolver = CheckedResolver {
+                inner: DefaultResolver::default(),
+                rules: Arc::clone(&rules),
+            };
+            Agent::with_parts(config, DefaultConnector::default(), resolver)
+        };
+        Ok(Self {
+            agent: agent(Proxy::try_from_env()),
+            direct: agent(None),
+            rules,
+            patience,
+            credentials: reach.credentials,
+            sleep: std::thread::sleep,
+        })
+    }
+
+    /// Who asks for a URL: a proxy cannot reach this host's loopback.
+    fn agent(&self, url: &HttpUrl) -> &Agent {
+        if url.host().is_loopback_literal() {
+            &self.direct
+        } else {
+            &self.agent
+        }
+    }
+
+    /// The same, with another way to wait; for tests, which never sleep.
+    #[cfg(test)]
+    pub(super) fn with_sleep(self, sleep: fn(Duration)) -> Self {
+        Self { sleep, ..self }
+    }
+
+    /// Brings the file at `url` into `partial`, which may hold its beginning.
+    ///
+    /// * `promise`: bounds the body; its digest is not checked here
+    ///
+    /// Gives where the last bytes came from.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Transfer`], [`Error::Mismatch`] about the length, and
+    /// [`Error::Write`].
+    pub(super) fn download(
+        &self,
+        url: &HttpUrl,
+        promise: Promise,
+        partial: &mut Partial,
+        listener: Listener<'_>,
+    ) -> Result<Fetched, Error> {
+        let mut failures = 0;
+        let mut attempts = 0;
+        let mut has_restarted = false;
+        let mut furthest = partial.length();
+        loop {
+            attempts += 1;
+            let end = match self.attempt(url, promise, partial, listener) {
+                Ok(fetched) => return Ok(fetched),
+                Err(end) => end,
+            };
+            if partial.length() >= furthest.saturating_add(FORGIVEN_AFTER) {
+                failures = 0;
+            }
+            furthest = furthest.max(partial.length());
+            let (mut failure, wait) = match end {
+                End::Final(Error::Transfer(mut transfer)) => {
+                    transfer.attempts = attempts;
+                    return Err(Error::Transfer(transfer));
+                }
+                End::Final(error) => return Err(error),
+                End::Restart(failure) if !has_restarted => {
+                    has_restarted = true;
+                    partial.clear()?;
+                    listener(Event::Note(format!(
+                        "{failure}; once more from its beginning"
+                    )));
+                    continue;
+                }
+                End::Restart(failure) => (failure, None),
+                End::Again(failure, wait) if failures < self.patience.retries => {
+                    failures += 1;
+                    (
+                        failure,
+                        Some(wait.unwrap_or_else(|| self.backoff(failures, attempts))),
+                    )
+                }
+                End::Again(failure, _) => (failure, None),
+            };
+            failure.attempts = attempts;
+            let Some(wait) = wait else {
+                return Err(Error::Transfer(Box::new(failure)));
+            };
+            listener(Event::Note(format!(
+                "{failure}; again in {:.1} s",
+                wait.as_secs_f64()
+            )));
+            (self.sleep)(wait);
+        }
+    }
+
+    /// Doubled with each failure, within bounds, and spread over the upper half.
+    fn backoff(&self, failures: u32, attempts: u32) -> Duration {
+        let doubled = self
+            .patience
+            .backoff
+            .saturating_mul(1 << failures.saturating_sub(1).min(16))
+            .min(self.patience.max_backoff);
+        // Only has to differ between hosts that failed together: the process and the time do.
+        let salt = std::process::id()
+            .wrapping_mul(31)
+            .wrapping_add(attempts)
+            .wrapping_add(clock_noise());
+        doubled.mul_f64(0.5 + f64::from(salt % 512) / 1024.0)
+    }
+
+    fn attempt(
+        &self,
+        url: &HttpUrl,
+        promise: Promise,
+        partial: &mut Partial,
+        listener: Listener<'_>,
+    ) -> Result<Fetched, End> {
+        let key = url.without_query();
+        let etag = partial.etag(&key).map(str::to_owned);
+        if etag.is_none() && partial.length() > 0 {
+            partial.clear()?;
+        }
+        let from = partial.length();
+        let (at, response) = self.request(url, etag.as_deref().map(|etag| (from, etag)))?;
+        let answer = Answer::new(&at, response.status().as_u16(), response.headers());
+        let total = match answer.status {
+            200 => {
+                let declared = answer.length()?;
+                check_length(&answer, declared, promise, partial)?;
+                partial.clear()?;
+                partial.note(&key, entity_tag(response.headers()).as_deref())?;
+                declared
+            }
+            206 => {
+                let range = answer.range(response.headers());
+                let is_ours = etag.is_some()
+                    && entity_tag(response.headers()).is_none_or(|tag| Some(tag) == etag)
+                    && range.is_some_and(|range| range.continues(from, promise.size));
+                let Some(ContentRange { total, .. }) = range.filter(|_| is_ours) else {
+                    return Err(End::Restart(
+                        answer.unusable("it answers another range than the one asked for"),
+                    ));
+                };
+                let rest = answer.length()?;
+                if rest.is_some_and(|rest| rest != total - from) {
+                    return Err(End::Restart(
+                        answer.unusable("its length is not that of its range"),
+                    ));
+                }
+                Some(total)
+            }
+            416 => {
+                return Err(End::Restart(
+                    answer.unusable("it has no such range of the file"),
+                ));
+            }
+            408 | 425 | 429 | 500..=599 => {
+                let wait = retry_after(response.headers(), std::time::SystemTime::now());
+                let wait = wait.map(|wait| wait.min(self.patience.max_retry_after));
+                return Err(End::Again(answer.refused(), wait));
+            }
+            _ => return Err(End::Final(Error::Transfer(Box::new(answer.refused())))),
+        };
+        self.receive(&answer, response, total, promise, partial, listener)?;
+        Ok(answer.fetched())
+    }
+
+    /// The answer behind all redirects, and the URL that gave it.
+    fn request(
+        &self,
+        url: &HttpUrl,
+        resume: Option<(u64, &str)>,
+    ) -> Result<(HttpUrl, Response<Body>), End> {
+        let mut at = url.clone();
+        for _ in 0..=MAX_REDIRECTS {
+            self.rules.check_url(&at).map_err(Error::Refused)?;
+            let mut request = self.agent(&at).get(at.text());
+            if let Some((from, etag)) = resume {
+                request = request
+                    .header(header::RANGE, format!("bytes={from}-"))
+                    .header(header::IF_RANGE, etag);
+            }
+            let authorization = self.credentials.as_ref().and_then(|it| it.for_url(&at));
+            if let Some(value) = authorization {
+                request = request.header(header::AUTHORIZATION, value);
+            }
+            let response = request.call().map_err(|error| failed(&at, error))?;
+            let status = response.status();
+            if !status.is_redirection() || status == 304 {
+                return Ok((at, response));
+            }
+            at = next_hop(&at, response.headers(), status.as_u16())?;
+        }
+        let problem = format!("more than {MAX_REDIRECTS} redirects");
+        Err(End::Final(Error::Transfer(Box::new(Transfer::new(
+            Condition::ServerUnusable,
+            &at,
+            problem,
+        )))))
+    }
+
+    /// Takes in a body whose headers were accepted.
+    fn receive(
+        &self,
+        answer: &Answer,
+        response: Response<Body>,
+        total: Option<u64>,
+        promise: Promise,
+        partial: &mut Partial,
+        listener: Listener<'_>,
+    ) -> Result<(), End> {
+        let Bytes(limit) = promise.size.unwrap_or(self.rules.max_artifact);
+        let mut body = response.into_body().into_reader();
+        let mut buffer = vec![0; BUFFER_BYTES];
+        let mut window = (Instant::now(), partial.length());
+        loop {
+            let n = match body.read(&mut buffer) {
+                Ok(n) => n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(broken_body(answer, error, total, partial)),
+            };
+            if n == 0 {
+                break;
+            }
+            let room = limit.saturating_sub(partial.length());
+            if n as u64 > room {
+                let found = partial.length() + n as u64;
+                partial.clear()?;
+                let error = digest::mismatch(partial.path(), promise, None, Bytes(found));
+                return Err(End::Final(error.fetched_from(answer.fetched())));
+            }
+            partial.append(&buffer[..n])?;
+            listener(Event::Progress {
+                done: partial.length(),
+                total: total.or(promise.size.map(|Bytes(size)| size)),
+            });
+            self.check_speed(answer, &mut window, partial.length())?;
+        }
+        let expected = total.or(promise.size.map(|Bytes(size)| size));
+        match expected {
+            Some(expected) if partial.length() < expected => Err(End::Again(
+                too_short(answer, partial.length(), expected),
+                None,
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_speed(
+        &self,
+        answer: &Answer,
+        window: &mut (Instant, u64),
+        length: u64,
+    ) -> Result<(), End> {
+        let elapsed = window.0.elapsed();
+        let slowest = self.patience.min_bytes_per_s;
+        if slowest == 0 || elapsed < self.patience.speed_window {
+            return Ok(());
+        }
+        let per_s = (length - window.1) as f64 / elapsed.as_secs_f64();
+        *window = (Instant::now(), length);
+        if per_s < slowest as f64 {
+            let problem = format!("{per_s:.0} bytes/s, the policy demands {slowest}");
+            return Err(End::Again(answer.network(problem), None));
+        }
+        Ok(())
+    }
+}
+
+/// Where a redirect leads.
+fn next_hop(at: &HttpUrl, headers: &HeaderMap, status: u16) -> Result<HttpUrl, End> {
+    let location = headers.get(header::LOCATION);
+    let Some(location) = location.and_then(|value| value.to_str().ok()) else {
+        let answer = Answer::new(at, status, headers);
+        let transfer = answer.unusable("a redirect that says not where to");
+        return Err(End::Final(Error::Transfer(Box::new(transfer))));
+    };
+    let refuse = |found: String, expected: &str| {
+        Error::Refused(Refusal {
+            what: format!("a redirect of {}", at.shown()),
+            expected: expected.to_owned(),
+            found,
+            advice: None,
+        })
+    };
+    let next = at.join(location).map_err(|expected| {
+        let scheme = location.split(['/', '?', '#']).next().unwrap_or_default();
+        let scheme: String = scheme.chars().take(40).collect();
+        refuse(format!("`{}…`", scheme.escape_debug()), expected)
+    })?;
+    if at.is_tls() && !next.is_tls() {
+        return Err(refuse(next.shown(), "https as before").into());
+    }
+    Ok(next)
+}
+
+/// Noise of a clock, in nanoseconds.
+fn clock_noise() -> u32 {
+    std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .map_or(0, |time| time.subsec_nanos() >> 10)
+}
+
+/// Refuses a whole answer whose declared length is not the promised one, before its body.
+fn check_length(
+    answer: &Answer,
+    declared: Option<u64>,
+    promise: Promise,
+    partial: &Partial,
+) -> Result<(), End> {
+    match (declared, promise.size) {
+        // Short enough for a Git LFS pointer: the body tells.
+        (Some(declared), Some(Bytes(size))) if declared < 1024 && declared < size => Ok(()),
+        (Some(declared), Some(Bytes(size))) if declared != size => {
+            let error = digest::mismatch(partial.path(), promise, None, Bytes(declared));
+            Err(End::Final(error.fetched_from(answer.fetched())))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn too_short(answer: &Answer, length: u64, expected: u64) -> Transfer {
+    Transfer {
+        condition: Condition::SizeMismatch,
+        ..answer.network(format!("the body ended after {length} of {expected} bytes"))
+    }
+}
+
+/// An error while a body was read: where it ended too early, its length is at fault. ureq takes a
+/// reset of the connection for its end, so both end here.
+fn broken_body(answer: &Answer, error: io::Error, total: Option<u64>, partial: &Partial) -> End {
+    let is_clean = error.kind() == io::ErrorKind::UnexpectedEof;
+    if let (true, Some(total)) = (is_clean, total) {
+        return End::Again(too_short(answer, partial.length(), total), None);
+    }
+    match ureq::Error::from(error) {
+        ureq::Error::Io(error) => End::Again(answer.network(error.to_string()), None),
+        ureq::Error::Timeout(_) => End::Again(answer.network("the server fell silent"), None),
+        other => End::Again(answer.network(words(&other)), None),
+    }
+}
+
+/// An error before there was an answer.
+fn failed(url: &HttpUrl, error: ureq::Error) -> End {
+    use ureq::Error as E;
+    let network = |problem: String| Transfer::new(Condition::Network, url, problem);
+    match error {
+        E::Other(inner) => match inner.downcast::<Refusal>() {
+            Ok(refusal) => End::Final(Error::Refused(*refusal)),
+            Err(inner) => End::Final(Error::Transfer(Box::new(network(inner.to_string())))),
+        },
+        E::Io(error) if is_tls_failure(&error) => {
+            End::Final(Error::Transfer(Box::new(network(format!("TLS: {error}")))))
+        }
+        E::Io(error) => End::Again(network(error.to_string()), None),
+        E::Timeout(_) => End::Again(
+            network("the server did not answer in time".to_owned()),
+            None,
+        ),
+        E::HostNotFound | E::ConnectionFailed => End::Again(network(words(&error)), None),
+        E::Rustls(_)
+        | E::Tls(_)
+        | E::Pem(_)
+        | E::TlsRequired
+        | E::ConnectProxyFailed(_)
+        | E::InvalidProxyUrl => End::Final(Error::Transfer(Box::new(network(words(&error))))),
+        other => {
+            let problem = words(&other);
+            let transfer = Transfer::new(Condition::ServerUnusable, url, problem);
+            End::Final(Error::Transfer(Box::new(transfer)))
+        }
+    }
+}
+
+/// Errors of rustls come wrapped when they arise in a handshake.
+fn is_tls_failure(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::InvalidData
+}
+
+/// The words of an error of ureq, without the text of any URL.
+fn words(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::HostNotFound => "the name of the host does not resolve".to_owned(),
+        ureq::Error::BadUri(_) => "not a URL".to_owned(),
+        ureq::Error::InvalidProxyUrl => "the proxy of the environment is no URL".to_owned(),
+        ureq::Error::LargeResponseHeader(..) => {
+            format!("its headers are longer than {MAX_HEADER_BYTES} bytes")
+        }
+        other => other.to_string().escape_debug().to_string(),
+    }
+}
+
+/// Resolves names, and refuses addresses that the rules do.
+#[derive(Debug)]
+struct CheckedResolver {
+    inner: DefaultResolver,
+    rules: Arc<Rules>,
+}
+
+impl Resolver for CheckedResolver {
+    fn resolve(
+        &self,
+        uri: &Uri,
+        config: &Config,
+        timeout: NextTimeout,
+    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let found = self.inner.resolve(uri, config, timeout)?;
+        // The proxy of the environment is the operator's word, not the manifest's.
+        let is_proxy = config.proxy().is_some_and(|proxy| {
+            Some(proxy.host()) == uri.host() && Some(proxy.port()) == uri.port_u16()
+        });
+        if is_proxy {
+            return Ok(found);
+        }
+        let host = uri
+            .host()
+            .and_then(Host::parse)
+            .ok_or(ureq::Error::HostNotFound)?;
+        for address in &found {
+            self.rules
+                .check_address(&host, address.ip())
+                .map_err(|refusal| ureq::Error::Other(Box::new(refusal)))?;
+        }
+        Ok(found)
+    }
+}

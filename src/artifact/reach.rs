@@ -1,0 +1,129 @@
+//! How servers are asked: with which patience, by whom, and who hears of it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::manifest::{Host, HttpUrl};
+
+/// Patience with a server.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// Attempts after the first one.
+    pub retries: u32,
+    /// Longest wait for a connection, name resolution and TLS included.
+    pub connect: Duration,
+    /// Longest silence of the server.
+    pub idle: Duration,
+    /// Wait before the second attempt; doubled before each further one.
+    pub backoff: Duration,
+    /// Longest wait between attempts.
+    pub max_backoff: Duration,
+    /// Longest `Retry-After` that is honoured.
+    pub max_retry_after: Duration,
+    /// Slowest body accepted, in bytes per second; 0 accepts any.
+    pub min_bytes_per_s: u64,
+    /// Time over which the speed of a body is averaged.
+    pub speed_window: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            retries: 5,
+            connect: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            backoff: Duration::from_millis(500),
+            max_backoff: Duration::from_secs(30),
+            max_retry_after: Duration::from_secs(60),
+            min_bytes_per_s: 0,
+            speed_window: Duration::from_secs(60),
+        }
+    }
+}
+
+/// A header that proves who asks, for one host only.
+#[derive(Clone)]
+pub struct Credentials {
+    host: Host,
+    authorization: String,
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials(… for {})", self.host)
+    }
+}
+
+impl Credentials {
+    /// Environment variable with the whole value of the `Authorization` header.
+    pub const VALUE: &'static str = "VV_EVAL_AUTHORIZATION";
+    /// Environment variable with the one host it is sent to.
+    pub const HOST: &'static str = "VV_EVAL_AUTHORIZATION_HOST";
+
+    /// What the environment holds; `None` when it holds neither variable.
+    ///
+    /// # Errors
+    /// A sentence, when only one is set, or one cannot be used. The value is never part of it.
+    pub fn from_environment() -> Result<Option<Self>, String> {
+        let read = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        match (read(Self::VALUE), read(Self::HOST)) {
+            (None, None) => Ok(None),
+            (Some(value), Some(host)) => Self::new(&host, value).map(Some),
+            (Some(_), None) => Err(format!("{} needs {} beside it", Self::VALUE, Self::HOST)),
+            (None, Some(_)) => Err(format!("{} needs {} beside it", Self::HOST, Self::VALUE)),
+        }
+    }
+
+    /// * `authorization`: the value of the header, e.g. `Bearer …`
+    ///
+    /// # Errors
+    /// A sentence that names the variable at fault.
+    pub fn new(host: &str, authorization: String) -> Result<Self, String> {
+        let host = Host::parse(host).ok_or_else(|| format!("{} names no host", Self::HOST))?;
+        let is_header = |byte: u8| byte.is_ascii_graphic() || byte == b' ';
+        if !authorization.bytes().all(is_header) {
+            return Err(format!("{} is no header value", Self::VALUE));
+        }
+        Ok(Self {
+            host,
+            authorization,
+        })
+    }
+
+    /// The header for a URL: over TLS, or to a loopback address, and to its host only.
+    pub(super) fn for_url(&self, url: &HttpUrl) -> Option<&str> {
+        let is_private = url.is_tls() || url.host().is_loopback_literal();
+        (is_private && *url.host() == self.host).then_some(self.authorization.as_str())
+    }
+}
+
+/// How to reach servers.
+#[derive(Debug, Clone, Default)]
+pub struct Reach {
+    /// Patience with them.
+    pub patience: Patience,
+    /// Who asks.
+    pub credentials: Option<Credentials>,
+    /// PEM file with the certificate authorities that alone are trusted; `None` for Mozilla's.
+    pub certificates: Option<PathBuf>,
+    /// Whether to ask none at all.
+    pub is_offline: bool,
+}
+
+/// What happens during a transfer, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Something worth a line: a retry, a mirror that failed. Escaped, without secrets.
+    Note(String),
+    /// Bytes there are, and bytes there will be where the server says.
+    Progress {
+        /// Bytes in the partial file.
+        done: u64,
+        /// Its length once complete.
+        total: Option<u64>,
+    },
+}
+
+/// Who hears of events.
+pub type Listener<'a> = &'a mut dyn FnMut(Event);

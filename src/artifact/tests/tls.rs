@@ -1,0 +1,215 @@
+//! Servers that speak TLS, rightly and wrongly: `openssl s_server` on loopback. Where there is no
+//! `openssl`, these tests say that they were skipped.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use tempfile::TempDir;
+
+use super::http::Case;
+
+/// A certificate authority, a certificate of it for one name, and a server that shows it.
+struct TlsServer {
+    dir: TempDir,
+    child: Child,
+    port: u16,
+}
+
+impl TlsServer {
+    /// Serves `files`, whole answers with their status and headers, under a certificate for `name`
+    /// that the authority gave, or that only signs itself; `None` without `openssl`.
+    fn start(name: &str, is_self_signed: bool, files: &[(&str, &[u8])]) -> Option<Self> {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        for (path, bytes) in files {
+            std::fs::write(dir.path().join(path), bytes).expect("written");
+        }
+        make_certificates(dir.path(), name, is_self_signed)?;
+        let mut child = Command::new("openssl")
+            .current_dir(dir.path())
+            .args([
+                "s_server",
+                "-accept",
+                "127.0.0.1:0",
+                "-HTTP",
+                "-key",
+                "key.pem",
+                "-cert",
+                "cert.pem",
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .ok()?;
+        // It prints the port it was given: `ACCEPT 127.0.0.1:40123`.
+        let stdout = BufReader::new(child.stdout.take().expect("it is piped"));
+        let mut lines = stdout.lines().map_while(Result::ok);
+        let accept = lines.find(|line| line.starts_with("ACCEPT ") && !line.ends_with(":0"));
+        let port = accept.and_then(|line| line.rsplit(':').next()?.parse().ok());
+        // Whatever else it prints has to go somewhere.
+        std::thread::spawn(move || lines.for_each(drop));
+        let Some(port) = port else {
+            let _ = child.kill();
+            panic!("openssl s_server names no port");
+        };
+        Some(Self { dir, child, port })
+    }
+
+    fn url(&self, path: &str) -> String {
+        format!("https://127.0.0.1:{}/{path}", self.port)
+    }
+
+    fn authority(&self) -> PathBuf {
+        self.dir.path().join("ca.pem")
+    }
+}
+
+impl Drop for TlsServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `ca.pem`, `cert.pem` and `key.pem` in a directory; `None` without `openssl`.
+fn make_certificates(dir: &Path, name: &str, is_self_signed: bool) -> Option<()> {
+    let openssl = |arguments: &[&str]| {
+        let output = Command::new("openssl")
+            .current_dir(dir)
+            .args(arguments)
+            .output()
+            .ok()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {said}");
+        Some(())
+    };
+    let new = [
+        "req",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-sha256",
+    ];
+    let names = format!("subjectAltName={name}");
+    let of = |further: &[&str]| openssl(&[&new[..], further].concat());
+    of(&[
+        "-x509",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=test authority",
+        "-keyout",
+        "ca.key",
+        "-out",
+        "ca.pem",
+    ])?;
+    if is_self_signed {
+        let further = [
+            "-x509", "-days", "2", "-subj", "/CN=self", "-addext", &names,
+        ];
+        return of(&[&further[..], &["-keyout", "key.pem", "-out", "cert.pem"]].concat());
+    }
+    of(&[
+        "-subj",
+        "/CN=server",
+        "-keyout",
+        "key.pem",
+        "-out",
+        "request.pem",
+    ])?;
+    std::fs::write(dir.join("names"), names).expect("written");
+    openssl(&[
+        "x509",
+        "-req",
+        "-in",
+        "request.pem",
+        "-CA",
+        "ca.pem",
+        "-CAkey",
+        "ca.key",
+        "-CAcreateserial",
+        "-days",
+        "2",
+        "-sha256",
+        "-extfile",
+        "names",
+        "-out",
+        "cert.pem",
+    ])
+}
+
+fn answer(status: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let length = body.len();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {length}\r\n{headers}\r\n");
+    [head.into_bytes(), body.to_vec()].concat()
+}
+
+/// The server, or a line that says that the test was skipped.
+macro_rules! server {
+    ($($argument:expr),*) => {
+        match TlsServer::start($($argument),*) {
+            Some(server) => server,
+            None => {
+                println!("skipped: there is no `openssl` on this host");
+                return;
+            }
+        }
+    };
+}
+
+#[test]
+fn a_trusted_server_is_read() {
+    let file = answer("200 OK", "", b"abc");
+    let server = server!("IP:127.0.0.1", false, &[("m", &file)]);
+    let mut case = Case::new(server.url("m"), b"abc");
+    case.certificates = Some(server.authority());
+    case.run().arrives();
+}
+
+#[test]
+fn n02_certificates_that_prove_nothing_end_at_once() {
+    let file = answer("200 OK", "", b"abc");
+    for (name, is_self_signed, words) in [
+        ("DNS:elsewhere.dev", false, "not valid for"),
+        ("IP:127.0.0.1", true, "UnknownIssuer"),
+    ] {
+        let server = server!(name, is_self_signed, &[("m", &file)]);
+        let mut case = Case::new(server.url("m"), b"abc");
+        case.certificates = Some(server.authority());
+        let done = case.run().ends(20, words);
+        let text = done.result.expect_err("failed").to_string();
+        assert!(!text.contains("requests"), "one attempt only: {text}");
+    }
+    // The authority of the test is none of Mozilla's.
+    let server = server!("IP:127.0.0.1", false, &[("m", &file)]);
+    Case::new(server.url("m"), b"abc")
+        .run()
+        .ends(20, "UnknownIssuer");
+}
+
+#[test]
+fn n19_a_redirect_never_leads_from_https_to_http() {
+    let plain = super::server::Server::start(|request| super::server::good(request, b"abc"));
+    let location = format!("Location: {}\r\n", plain.url("/m"));
+    let moved = answer("302 Found", &location, b"");
+    let server = server!("IP:127.0.0.1", false, &[("m", &moved)]);
+    let mut case = Case::new(server.url("m"), b"abc");
+    case.certificates = Some(server.authority());
+    case.run().ends(11, "https as before");
+    assert_eq!(plain.requests().len(), 0);
+}
+
+#[test]
+fn a_file_without_certificates_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let path = dir.path().join("ca.pem");
+    for text in ["", "nothing of the kind"] {
+        std::fs::write(&path, text).expect("written");
+        assert!(crate::artifact::trust::tls_config(Some(&path)).is_err());
+    }
+    assert!(crate::artifact::trust::tls_config(Some(Path::new("/nonexistent"))).is_err());
+    assert!(crate::artifact::trust::tls_config(None).is_ok());
+}

@@ -1,0 +1,127 @@
+//! Policy and environment become the rules of a fetcher.
+
+use std::path::{Path, PathBuf};
+
+use super::Failure;
+use super::progress::say;
+use crate::artifact::archive::Limits;
+use crate::artifact::reach::{Credentials, Event, Patience};
+use crate::artifact::source::Rules;
+use crate::artifact::{self, Cache, Fetcher, Means, Reach, Resolved};
+use crate::gate::Policy;
+use crate::manifest::Host;
+
+/// Environment variable with the directory of fetched files.
+const CACHE: &str = "VV_EVAL_CACHE";
+
+/// Environment variable with a PEM file of certificate authorities, as OpenSSL and curl read it.
+pub(super) const CERTIFICATES: &str = "SSL_CERT_FILE";
+
+/// A path the environment holds.
+fn variable(name: &str) -> Option<PathBuf> {
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
+}
+
+/// The rules of a policy. `http:` beyond loopback and `file:` stay forbidden.
+pub(super) fn rules(policy: &Policy) -> Result<Rules, Failure> {
+    let sources = &policy.sources;
+    let hosts = |key: &str, list: &[String]| {
+        let of = |(i, text): (usize, &String)| {
+            Host::parse(text).ok_or_else(|| {
+                let message = format!(
+                    "policy: `sources.{key}[{i}]`: `{}` is no host",
+                    text.escape_debug()
+                );
+                Failure::usage(message, "write a host name alone, e.g. \"models.acme.dev\"")
+            })
+        };
+        list.iter()
+            .enumerate()
+            .map(of)
+            .collect::<Result<Vec<Host>, Failure>>()
+    };
+    Ok(Rules {
+        allow_hosts: hosts("allow_hosts", &sources.allow_hosts)?,
+        allow_private: hosts("allow_private", &sources.allow_private)?,
+        max_artifact: sources.max_artifact_bytes,
+        max_total: sources.max_total_bytes,
+        ..Rules::default()
+    })
+}
+
+/// What one archive may write.
+pub(super) fn limits(policy: &Policy) -> Limits {
+    let archive = &policy.archive;
+    Limits {
+        max_entries: archive.max_entries,
+        max_unpacked: archive.max_unpacked_bytes,
+        max_ratio: archive.max_ratio,
+        ratio_floor: archive.ratio_floor_bytes,
+    }
+}
+
+/// A fetcher under `rules`, with its cache.
+///
+/// * `cache`: the directory of the flag, or `None`
+/// * `retries`: attempts after the first one, or `None` for the usual number
+pub(super) fn fetcher(
+    policy: &Policy,
+    rules: Rules,
+    cache: &Path,
+    (is_offline, retries): (bool, Option<u32>),
+) -> Result<Fetcher, Failure> {
+    let usual = Patience::default();
+    let patience = Patience {
+        retries: retries.unwrap_or(usual.retries),
+        min_bytes_per_s: policy.sources.min_throughput_bytes_per_s,
+        ..usual
+    };
+    let credentials = Credentials::from_environment()
+        .map_err(|message| Failure::usage(message, "set both variables, or none of them"))?;
+    let reach = Reach {
+        patience,
+        credentials,
+        certificates: variable(CERTIFICATES),
+        is_offline,
+    };
+    let cache = Cache::open(cache).map_err(Failure::invalid)?;
+    Fetcher::new(rules, reach, cache).map_err(Failure::invalid)
+}
+
+/// Where fetched files are kept: the flag, `VV_EVAL_CACHE`, or the cache of this user.
+pub(super) fn cache_directory(named: Option<&Path>) -> PathBuf {
+    named
+        .map(Path::to_owned)
+        .or_else(|| variable(CACHE))
+        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("vv-eval")))
+        .or_else(|| variable("HOME").map(|home| home.join(".cache").join("vv-eval")))
+        .unwrap_or_else(|| std::env::temp_dir().join("vv-eval-cache"))
+}
+
+/// Finds the model at `path`, and fetches what of it is not on this host.
+pub(super) fn resolve(path: &Path, policy: &Policy) -> Result<Resolved, Failure> {
+    // Only who has to fetch needs a cache.
+    match artifact::resolve(path) {
+        Err(artifact::Error::Remote { .. }) => {}
+        done => return done.map_err(Failure::invalid),
+    }
+    let rules = rules(policy)?;
+    let cache = cache_directory(None);
+    let fetcher = fetcher(policy, rules, &cache, (false, None))?;
+    let mut means = Means {
+        fetcher: Some(&fetcher),
+        limits: limits(policy),
+        workspace: Some(&cache),
+        listener: &mut tell,
+    };
+    artifact::resolve_with(path, &mut means).map_err(Failure::invalid)
+}
+
+/// Tells people what happens during transfers.
+pub(in crate::cli) fn tell(event: Event) {
+    if let Event::Note(text) = event {
+        say(&format!("note: {text}"));
+    }
+}

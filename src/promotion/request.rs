@@ -1,0 +1,492 @@
+//! The two manifests of a pull request, and everything that judges them, which the base decides.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use super::git::{self, Commit, Repository};
+use crate::durable::shown;
+use crate::gate::Policy;
+use crate::gate::policy::{Origin, PolicyError};
+use crate::hint::Hint;
+use crate::manifest::{self, Change, Loaded, MAX_MANIFEST_BYTES, Url, Warning, diff};
+
+/// Longest policy, in bytes.
+const MAX_POLICY_BYTES: u64 = 1 << 20;
+
+/// Folder of scene sets.
+const EVAL_SETS: &str = "eval-sets";
+
+/// Places, besides policy and scenes, whose change decides what is judged or how it is run.
+const GUARDED: [&str; 4] = [".github/", "action.yml", "keys/", "model_attestations/"];
+
+/// Where the files of a pull request stand, from the top of the repository.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Paths {
+    /// The manifest.
+    pub manifest: String,
+    /// The policy.
+    pub policy: String,
+}
+
+/// The side that is proposed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Head {
+    /// A commit.
+    Commit(Commit),
+    /// What stands in the work tree.
+    WorkTree,
+}
+
+/// A pull request, read whole.
+#[derive(Debug)]
+pub struct Request {
+    /// Tip of the branch it goes to.
+    pub base: Commit,
+    /// What it proposes.
+    pub head: Head,
+    /// The manifest now pinned; `None` when the base has none.
+    pub baseline: Option<Loaded>,
+    /// The manifest proposed.
+    pub candidate: Loaded,
+    /// The base's policy, or the built-in one where the base has none.
+    pub policy: Policy,
+    /// Files of the pull request that would change how it is judged: the base's copies count.
+    pub edited: Vec<String>,
+    /// What changes between the manifests; empty without a baseline.
+    pub changes: Vec<Change>,
+}
+
+/// Why a pull request cannot be judged.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Git did not answer.
+    #[error(transparent)]
+    Git(#[from] git::Error),
+    /// A manifest breaks its rules.
+    #[error("the {role} manifest cannot be used")]
+    Manifest {
+        /// `baseline` or `candidate`.
+        role: &'static str,
+        /// What is wrong.
+        source: manifest::Error,
+    },
+    /// The candidate's manifest has warnings, which a gate does not let pass.
+    #[error("the candidate manifest `{path}` is not strict{}", listed(warnings))]
+    NotStrict {
+        /// Its path.
+        path: String,
+        /// What is odd.
+        warnings: Vec<Warning>,
+    },
+    /// The head has no manifest.
+    #[error("there is no manifest `{path}` in the pull request")]
+    NoManifest {
+        /// Where it was looked for, escaped.
+        path: String,
+    },
+    /// The base has no manifest, so there is nothing to compare with.
+    #[error("there is no manifest `{path}` at the base {base}, so there is no baseline")]
+    NoBaseline {
+        /// Where it was looked for, escaped.
+        path: String,
+        /// The base.
+        base: String,
+    },
+    /// The base moved on under the pull request.
+    #[error(
+        "the pull request is out of date: `{path}` at the base {base} is not the one it started \
+         from ({merge_base})"
+    )]
+    OutOfDate {
+        /// The manifest, escaped.
+        path: String,
+        /// The base.
+        base: String,
+        /// Where it started.
+        merge_base: String,
+    },
+    /// The base's policy cannot be used.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// The base's policy is not text.
+    #[error("the policy `{path}` at the base is not UTF-8")]
+    PolicyNotText {
+        /// Its path, escaped.
+        path: String,
+    },
+    /// A path that leads out of the repository.
+    #[error("`{path}` is no path inside the repository")]
+    Outside {
+        /// The path, escaped.
+        path: String,
+    },
+    /// The base has no such scene set.
+    #[error("there is no scene set `{set}` at the base {base}")]
+    NoScenes {
+        /// `eval-sets/NAME/VERSION`.
+        set: String,
+        /// The base.
+        base: String,
+    },
+    /// A file of a revision could not be written out.
+    #[error("cannot write `{}`", shown(.path))]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+}
+
+fn listed(warnings: &[Warning]) -> String {
+    let lines = warnings.iter().map(|warning| format!("\n  {warning}"));
+    lines.collect()
+}
+
+impl Hint for Error {
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::Git(error) => return error.hint(),
+            Self::Manifest { source, .. } => return source.hint(),
+            Self::Policy(error) => return error.hint(),
+            Self::NotStrict { .. } => "`vv-eval manifest lint --strict` shows the same findings",
+            Self::NoManifest { .. } => {
+                "name it with --manifest PATH, from the top of the repository"
+            }
+            Self::NoBaseline { .. } => {
+                "name the right branch with --base and the manifest with --manifest; the first \
+                 manifest ever is merged by people, since there is nothing to compare it with"
+            }
+            Self::OutOfDate { .. } => {
+                "rebase the pull request onto the base, so that it is judged \
+                 against the model that is pinned now"
+            }
+            Self::NoScenes { .. } => {
+                "add the scene set to the base first, in a pull request of its own"
+            }
+            Self::PolicyNotText { .. } | Self::Outside { .. } | Self::Write { .. } => return None,
+        };
+        Some(hint.to_owned())
+    }
+}
+
+impl Request {
+    /// Reads a pull request.
+    ///
+    /// * `base`: a revision of the branch it goes to; its tip counts
+    /// * `head`: a revision, or `None` for the work tree
+    ///
+    /// # Errors
+    /// [`Error`]; a base without a manifest is none here.
+    pub fn read(
+        repository: &Repository,
+        base: &str,
+        head: Option<&str>,
+        paths: &Paths,
+    ) -> Result<Self, Error> {
+        for path in [&paths.manifest, &paths.policy] {
+            inside(path)?;
+        }
+        let base = repository.resolve(base)?;
+        let head = match head {
+            Some(revision) => Head::Commit(repository.resolve(revision)?),
+            None => Head::WorkTree,
+        };
+        let started_from = match &head {
+            Head::Commit(commit) => commit.clone(),
+            Head::WorkTree => repository.resolve("HEAD")?,
+        };
+        let merge_base = repository.merge_base(&base, &started_from)?;
+        let policy = policy_at(repository, &base, &paths.policy)?;
+        let at = |commit| repository.blob(commit, &paths.manifest, MAX_MANIFEST_BYTES);
+        let baseline = at(&base)?;
+        if baseline != at(&merge_base)? {
+            return Err(Error::OutOfDate {
+                path: paths.manifest.escape_debug().to_string(),
+                base: base.short().to_owned(),
+                merge_base: merge_base.short().to_owned(),
+            });
+        }
+        let baseline = match baseline {
+            Some(bytes) => {
+                let named = PathBuf::from(format!("{}:{}", base.short(), paths.manifest));
+                let loaded = manifest::parse(&bytes, &named);
+                Some(loaded.map_err(|source| Error::Manifest {
+                    role: "baseline",
+                    source,
+                })?)
+            }
+            None => None,
+        };
+        let candidate = candidate(repository, &head, &paths.manifest)?;
+        let to = match &head {
+            Head::Commit(commit) => Some(commit),
+            Head::WorkTree => None,
+        };
+        let edited = repository.changed_paths(&merge_base, to)?;
+        let edited = edited
+            .into_iter()
+            .filter(|path| is_guarded(path, paths, &policy))
+            .collect();
+        let changes = baseline
+            .as_ref()
+            .map(|baseline| diff(&baseline.manifest, &candidate.manifest))
+            .unwrap_or_default();
+        Ok(Self {
+            base,
+            head,
+            baseline,
+            candidate,
+            policy,
+            edited,
+            changes,
+        })
+    }
+
+    /// Whether the manifest says the same as before, so that there is nothing to judge.
+    pub fn is_unchanged(&self) -> bool {
+        self.baseline
+            .as_ref()
+            .is_some_and(|it| it.sha256 == self.candidate.sha256)
+    }
+
+    /// The baseline, where there must be one.
+    ///
+    /// # Errors
+    /// [`Error::NoBaseline`].
+    pub fn baseline(&self, paths: &Paths) -> Result<&Loaded, Error> {
+        self.baseline.as_ref().ok_or_else(|| Error::NoBaseline {
+            path: paths.manifest.escape_debug().to_string(),
+            base: self.base.short().to_owned(),
+        })
+    }
+
+    /// Sentences a reviewer must read first: what the pull request would change of its own trial.
+    pub fn notices(&self) -> Vec<String> {
+        if self.edited.is_empty() {
+            return Vec::new();
+        }
+        let shown: Vec<String> = self
+            .edited
+            .iter()
+            .take(10)
+            .map(|path| format!("`{}`", path.escape_debug()))
+            .collect();
+        let more = self.edited.len().saturating_sub(shown.len());
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        vec![format!(
+            "this pull request also edits {}{more}: it was judged by the copies at {}",
+            shown.join(", "),
+            self.base.short()
+        )]
+    }
+
+    /// Writes the base's copy of the policy's scene set below `into`; gives its directory.
+    ///
+    /// # Errors
+    /// [`Error::NoScenes`], [`Error::Git`], [`Error::Write`].
+    pub fn export_scenes(&self, repository: &Repository, into: &Path) -> Result<PathBuf, Error> {
+        let scenes = &self.policy.scenes;
+        let set = scenes.set.as_deref().unwrap_or_default();
+        self.export_set(repository, set, scenes.version.as_deref(), into)
+    }
+
+    /// Writes the sentinels the base's policy demands below `into`, as they stand at the base; gives
+    /// their directory, or `None` when it demands none.
+    ///
+    /// # Errors
+    /// As [`Request::export_scenes`].
+    pub fn export_sentinels(
+        &self,
+        repository: &Repository,
+        into: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
+        let demanded = self.policy.sentinels.as_ref();
+        demanded
+            .map(|it| self.export_set(repository, &it.set, it.version.as_deref(), into))
+            .transpose()
+    }
+
+    fn export_set(
+        &self,
+        repository: &Repository,
+        set: &str,
+        version: Option<&str>,
+        into: &Path,
+    ) -> Result<PathBuf, Error> {
+        let missing = |set: &str| Error::NoScenes {
+            set: set.escape_debug().to_string(),
+            base: self.base.short().to_owned(),
+        };
+        let folder = format!("{EVAL_SETS}/{set}");
+        inside(&folder).map_err(|_| missing(&folder))?;
+        let version = match version {
+            Some(version) => version.to_owned(),
+            None => newest(repository, &self.base, &folder)?.ok_or_else(|| missing(&folder))?,
+        };
+        let directory = format!("{folder}/{version}");
+        inside(&directory).map_err(|_| missing(&directory))?;
+        let files = repository.files_below(&self.base, &directory)?;
+        if files.is_empty() {
+            return Err(missing(&directory));
+        }
+        for file in &files {
+            write_out(repository, file, into)?;
+        }
+        Ok(into.join(directory))
+    }
+}
+
+/// Writes the files beside a manifest that it names by `repo:` or `lfs:` below `into`, as they
+/// stand at a commit; gives the path the manifest would have there.
+///
+/// A file that is missing at the commit is left out: whoever reads it says so.
+///
+/// # Errors
+/// [`Error::Git`], [`Error::Write`].
+pub fn export(
+    repository: &Repository,
+    commit: &Commit,
+    loaded: &Loaded,
+    manifest_path: &str,
+    into: &Path,
+) -> Result<PathBuf, Error> {
+    let folder = manifest_path
+        .rsplit_once('/')
+        .map_or("", |(folder, _)| folder);
+    let urls = loaded
+        .manifest
+        .release
+        .artifacts
+        .iter()
+        .flat_map(|it| &it.urls);
+    for url in urls {
+        let relative = match url {
+            Url::Repo(path) => path.to_string_lossy().into_owned(),
+            Url::Remote {
+                scheme: manifest::Scheme::Lfs,
+                text,
+            } => text.split_once(':').map_or("", |(_, path)| path).to_owned(),
+            Url::Remote { .. } => continue,
+        };
+        let path = if folder.is_empty() {
+            relative
+        } else {
+            format!("{folder}/{relative}")
+        };
+        if let Some(file) = repository.file(commit, &path)? {
+            write_out(repository, &file, into)?;
+        }
+    }
+    // Objects of Git LFS are looked for in the repository the files came from.
+    let link = into.join(".git");
+    if !link.exists() {
+        let git = repository.git_directory()?;
+        std::fs::create_dir_all(into)
+            .and_then(|()| std::fs::write(&link, format!("gitdir: {}\n", git.display())))
+            .map_err(|source| Error::Write { path: link, source })?;
+    }
+    Ok(into.join(manifest_path))
+}
+
+fn write_out(repository: &Repository, file: &git::TreeFile, into: &Path) -> Result<(), Error> {
+    inside(&file.path)?;
+    let path = into.join(&file.path);
+    let failed = |source| Error::Write {
+        path: path.clone(),
+        source,
+    };
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent).map_err(failed)?;
+    }
+    let mut out = std::fs::File::create(&path).map_err(failed)?;
+    repository.content(file, |content| std::io::copy(content, &mut out).map(drop))?;
+    out.flush().map_err(failed)
+}
+
+/// The highest version of a scene set at a commit.
+fn newest(repository: &Repository, commit: &Commit, folder: &str) -> Result<Option<String>, Error> {
+    let files = repository.files_below(commit, folder)?;
+    let versions = files.iter().filter_map(|file| {
+        let rest = file.path.strip_prefix(folder)?.strip_prefix('/')?;
+        rest.strip_suffix("/set.toml")
+            .filter(|version| !version.contains('/'))
+    });
+    let highest = versions.max_by(|a, b| manifest::compare_versions(a, b));
+    Ok(highest.map(str::to_owned))
+}
+
+/// Refuses paths that are absolute, or lead out, or are an option.
+fn inside(path: &str) -> Result<(), Error> {
+    let is_inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
+    if is_inside && !path.contains(char::is_control) {
+        Ok(())
+    } else {
+        Err(Error::Outside {
+            path: path.escape_debug().to_string(),
+        })
+    }
+}
+
+/// The policy of a commit, or the built-in one.
+fn policy_at(repository: &Repository, base: &Commit, path: &str) -> Result<Policy, Error> {
+    let Some(bytes) = repository.blob(base, path, MAX_POLICY_BYTES)? else {
+        return Ok(Policy::built_in());
+    };
+    let text = String::from_utf8(bytes).map_err(|_| Error::PolicyNotText {
+        path: path.escape_debug().to_string(),
+    })?;
+    let origin = format!("{path}@{}", base.short());
+    let policy = Policy::parse(&text, &origin)?;
+    Ok(Policy {
+        origin: Origin::File(origin),
+        ..policy
+    })
+}
+
+/// The manifest of the head, without a warning.
+fn candidate(repository: &Repository, head: &Head, path: &str) -> Result<Loaded, Error> {
+    let missing = || Error::NoManifest {
+        path: path.escape_debug().to_string(),
+    };
+    let wrong = |source| Error::Manifest {
+        role: "candidate",
+        source,
+    };
+    let loaded = match head {
+        Head::Commit(commit) => {
+            let bytes = repository.blob(commit, path, MAX_MANIFEST_BYTES)?;
+            manifest::parse(&bytes.ok_or_else(missing)?, Path::new(path)).map_err(wrong)?
+        }
+        Head::WorkTree => {
+            let file = repository.root().join(path);
+            if file.symlink_metadata().is_err() {
+                return Err(missing());
+            }
+            manifest::read(&file).map_err(wrong)?
+        }
+    };
+    if loaded.warnings.is_empty() {
+        Ok(loaded)
+    } else {
+        Err(Error::NotStrict {
+            path: path.escape_debug().to_string(),
+            warnings: loaded.warnings,
+        })
+    }
+}
+
+/// Whether a changed file decides what is judged, or by whom.
+fn is_guarded(path: &str, paths: &Paths, policy: &Policy) -> bool {
+    let of_sets = format!(
+        "{EVAL_SETS}/{}/",
+        policy.scenes.set.as_deref().unwrap_or_default()
+    );
+    path == paths.policy
+        || path.starts_with(&of_sets)
+        || GUARDED.iter().any(|guarded| path.starts_with(guarded))
+}
