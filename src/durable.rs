@@ -311,6 +311,146 @@ fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
     }
 }
 
+/// Flushes one file or directory to the disk.
+///
+/// # Errors
+/// [`Error`]; a flush that failed must never be tried again, for the pages may be gone.
+pub fn sync(path: &Path) -> Result<(), Error> {
+    File::open(path)
+        .and_then(|opened| opened.sync_all())
+        .map_err(|source| failure("flush", path, source))
+}
+
+/// Flushes every file below a directory, then the directories from the inside out.
+///
+/// # Errors
+/// [`Error`] with the first file or directory that could not be read or flushed.
+pub fn sync_tree(directory: &Path) -> Result<(), Error> {
+    let entries = std::fs::read_dir(directory).map_err(|e| failure("read back", directory, e))?;
+    for entry in entries {
+        let entry = entry.map_err(|e| failure("read back", directory, e))?;
+        let kind = entry
+            .file_type()
+            .map_err(|e| failure("look at", &entry.path(), e))?;
+        if kind.is_dir() {
+            sync_tree(&entry.path())?;
+        } else if kind.is_file() {
+            sync(&entry.path())?;
+        }
+    }
+    sync(directory)
+}
+
+/// Makes one directory with exactly these permission bits, whatever the umask.
+///
+/// # Errors
+/// [`Error`], also when something stands there.
+pub fn make_directory(path: &Path, mode: u32) -> Result<(), Error> {
+    std::fs::create_dir(path).map_err(|e| failure("make the directory", path, e))?;
+    set_mode(path, mode)
+}
+
+/// Sets the permission bits of a file or directory.
+///
+/// # Errors
+/// [`Error`].
+pub fn set_mode(path: &Path, mode: u32) -> Result<(), Error> {
+    std::fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(|e| failure("set the permissions of", path, e))
+}
+
+/// Writes a file that must not exist yet, with exactly these permission bits, and flushes it. Its
+/// directory is not flushed.
+///
+/// # Errors
+/// [`Error`]; a file that was begun stays, so use it only where leftovers are swept.
+pub fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|e| failure("create", path, e))?;
+    file.write_all(bytes)
+        .map_err(|e| failure("write", path, e))?;
+    file.set_permissions(Permissions::from_mode(mode))
+        .map_err(|e| failure("set the permissions of", path, e))?;
+    file.sync_all().map_err(|e| failure("flush", path, e))
+}
+
+/// Replaces the file at `path` by one with `bytes` and these permission bits, through a temporary
+/// file the caller names on the same file system, and flushes the directory.
+///
+/// # Errors
+/// [`Error`]; the temporary file may stay.
+pub fn replace_file(path: &Path, temporary: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+    write_new(temporary, bytes, mode)?;
+    rename_over(temporary, path)
+}
+
+/// Puts a symbolic link with the text `leads_to` at `path`, replacing a file or link that stands
+/// there in one step, and flushes the directory.
+///
+/// * `temporary`: a free name on the same file system
+///
+/// # Errors
+/// [`Error`]; the temporary link may stay. A directory at `path` is refused.
+pub fn replace_link(path: &Path, temporary: &Path, leads_to: &Path) -> Result<(), Error> {
+    std::os::unix::fs::symlink(leads_to, temporary).map_err(|e| failure("link", temporary, e))?;
+    rename_over(temporary, path)
+}
+
+/// Renames `from` to `to`, replacing what stands there, and flushes the directory of `to`.
+fn rename_over(from: &Path, to: &Path) -> Result<(), Error> {
+    std::fs::rename(from, to).map_err(|e| failure("put the new content in place of", to, e))?;
+    sync(directory_of(to))
+}
+
+/// Renames a directory to a name that must be free and flushes the directory it then stands in.
+///
+/// # Errors
+/// [`Error`]; nothing is ever replaced.
+pub fn rename_to_free(from: &Path, to: &Path) -> Result<(), Error> {
+    rename_new(from, to).map_err(|e| failure("give its name to", to, e))?;
+    sync(directory_of(to))
+}
+
+/// Exchanges two names in one step, whatever stands at them, and flushes both directories.
+///
+/// # Errors
+/// [`Error`] with kind `Unsupported` where the file system cannot do that.
+pub fn exchange(a: &Path, b: &Path) -> Result<(), Error> {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use rustix::io::Errno;
+    let exchanged = match renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Err(io::ErrorKind::Unsupported.into()),
+        done => done.map_err(io::Error::from),
+    };
+    exchanged.map_err(|e| failure("exchange", b, e))?;
+    sync(directory_of(a))?;
+    sync(directory_of(b))
+}
+
+/// Appends to an open file and flushes it.
+///
+/// * `path`: where the file stands, for messages
+///
+/// # Errors
+/// [`Error`]; part of `bytes` may have been written.
+pub fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    file.write_all(bytes)
+        .map_err(|e| failure("append to", path, e))?;
+    file.sync_data().map_err(|e| failure("flush", path, e))
+}
+
+fn failure(operation: &'static str, path: &Path, source: io::Error) -> Error {
+    Error {
+        operation,
+        path: path.to_owned(),
+        source,
+    }
+}
+
 /// Opens a regular file for reading and gives its metadata too.
 ///
 /// Never blocks: a named pipe without a writer is refused instead of being waited for.

@@ -18,6 +18,8 @@ pub mod manifest;
 
 pub mod artifact;
 
+pub mod store;
+
 pub mod scene;
 
 pub mod model;
@@ -31,6 +33,8 @@ pub mod run;
 pub mod metric;
 
 pub mod gate;
+
+pub mod selftest;
 
 pub mod promotion;
 

@@ -1,12 +1,16 @@
 //! The command line as typed; what it means is decided in `settings`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::args_gate::Gate;
 use super::args_manifest::Manifest;
+use super::store::args::StoreCommand;
+use crate::gate::policy::Mode;
 use crate::model::convert;
+use crate::report::wording;
 
 /// Decides whether a candidate BitNet model may replace the baseline pinned in
 /// `model_manifest.json`: both answer the same scenes on this machine, and the verdict says
@@ -30,6 +34,26 @@ configuration, input) · 4 internal error. Only 0 may merge.";
 pub enum Command {
     /// Run two models on the same scenes and judge the candidate.
     Compare(Compare),
+    /// Say whether this machine is fit to measure, and what to change.
+    Doctor(Doctor),
+    /// Prove that the gate can fail: planted harms must be caught, with the right exit code.
+    Selftest(Selftest),
+    /// Show a saved report in another format or language, or one scene of it; never judges again.
+    Report(Report),
+    /// List earlier runs and how the candidates' values moved over them.
+    History(History),
+    /// Judge two saved records again, without a model.
+    Judge(Judge),
+    /// Compute the verdict of a report again from its raw samples and its policy.
+    Verify(Verify),
+    /// Say how many scenes, launches and minutes a margin needs on this machine.
+    Plan(Plan),
+    /// Check or explain the policy in force.
+    Policy {
+        /// What to do.
+        #[command(subcommand)]
+        command: Policy,
+    },
     /// Judge a pull request on the manifest: policy and baseline of the base, candidate of the head.
     Gate(Gate),
     /// Check manifests, tell what changed, pin the next release.
@@ -68,24 +92,38 @@ Examples:
   vv-eval compare eval-sets/reference-models/1.0.0 eval-sets/reference-models/1.1.0
   vv-eval compare models/current models/new --policy gate.toml --out reports/new
   vv-eval compare A B --format json > report.json
+  vv-eval compare A B --lang pt-BR --report html=public/index.html
+  vv-eval compare A B --mode promotion --budget 20m --out reports/new
+  vv-eval compare A B --mode promotion --out reports/new --resume
+  vv-eval compare --mode bootstrap models/first
+
+Written to the output directory, whole, before the exit code is given: report.json, report.md (at \
+most 60,000 characters), summary.md (at most 1,000,000 bytes), report.html, junit.xml and \
+scores.csv. Where GITHUB_STEP_SUMMARY and GITHUB_OUTPUT name files, the summary and the outputs \
+verdict, exit-code and report are added to them.
 
 A MODEL is a manifest file, a directory that holds a model_manifest.json (its files are checked \
 against it), a bare directory, or a GGUF file or the first of its parts, with the tokenizer.json \
 beside it (both digested as they are and marked unpinned).";
 
 /// Arguments of `compare`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 #[derive(Debug, Args)]
 #[command(after_help = COMPARE_EXAMPLES)]
 pub struct Compare {
     /// The model now in use.
     #[arg(value_name = "BASELINE")]
     pub baseline: PathBuf,
-    /// The model proposed.
+    /// The model proposed; left out in mode bootstrap, which judges the one model there is.
     #[arg(value_name = "CANDIDATE")]
-    pub candidate: PathBuf,
+    pub candidate: Option<PathBuf>,
     /// Policy file (default: gate.toml of the working directory, else the built-in policy).
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
+    /// What the verdict is for (default: the policy's mode). What the policy file leaves out is the
+    /// mode's.
+    #[arg(long, value_enum, value_name = "MODE")]
+    pub mode: Option<PolicyMode>,
     /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, or a directory (default: the policy's).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
@@ -101,6 +139,27 @@ pub struct Compare {
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,
+    /// Begin no further launch after so long, e.g. `90s`, `20m`, `1h`; what was measured by then is
+    /// judged.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub budget: Option<Duration>,
+    /// Go on from the journal of a killed run: the one in --out DIR, else the newest one of these
+    /// models below reports/.
+    #[arg(long)]
+    pub resume: bool,
+    /// Write all outputs again instead of taking over those of an earlier run of the same model,
+    /// scene, prompt and program. Times and memory are never taken over.
+    #[arg(long)]
+    pub no_cache: bool,
+    /// Add launches with the baseline in both places, which show what noise looks like here.
+    #[arg(long)]
+    pub control: bool,
+    /// Write the report in a format to a file besides; may be given more than once.
+    #[arg(long, value_name = "FORMAT=FILE", value_parser = report_file)]
+    pub report: Vec<(Format, PathBuf)>,
+    /// Language of reports; keys, ids and codes are the same in both.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
     /// Measure even when both models are the same files.
     #[arg(long)]
     pub force_run: bool,
@@ -113,6 +172,297 @@ pub struct Compare {
     /// Let the exit code show the computed outcome of a planted run.
     #[arg(long, hide = true)]
     pub judge_scripted: bool,
+}
+
+/// Reads `90s`, `20m`, `1.5h` or a number of seconds.
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, seconds) = match text.char_indices().last() {
+        Some((end, 's')) => (&text[..end], 1.0),
+        Some((end, 'm')) => (&text[..end], 60.0),
+        Some((end, 'h')) => (&text[..end], 3600.0),
+        _ => (text, 1.0),
+    };
+    let wrong = || format!("`{text}` is no time; write 90s, 20m or 1h");
+    let number: f64 = number.parse().map_err(|_| wrong())?;
+    let seconds = number * seconds;
+    if !(seconds > 0.0 && seconds <= 30.0 * 86_400.0) {
+        return Err(wrong());
+    }
+    Ok(Duration::from_secs_f64(seconds))
+}
+
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  vv-eval doctor
+  vv-eval doctor --out /srv/reports --policy gate.toml
+
+Exit codes: 0 fit, or merely poor · 1 times or memory could not be decided here.";
+
+/// Arguments of `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
+pub struct Doctor {
+    /// Policy whose threads are meant (default: as for `compare`).
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Where reports will be written (default: reports/).
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+const SELFTEST_EXAMPLES: &str = "\
+Examples:
+  vv-eval selftest
+  vv-eval selftest --quick
+  vv-eval selftest --case slow-10 --case crash --keep target/selftest
+  vv-eval selftest --list
+
+Every case is a whole `compare` of this very program, started through a shell as a CI job would. \
+Exit codes: 0 all caught · 1 not.";
+
+/// Arguments of `selftest`.
+#[derive(Debug, Args)]
+#[command(after_help = SELFTEST_EXAMPLES)]
+pub struct Selftest {
+    /// Run only this case; may be repeated.
+    #[arg(long, value_name = "NAME")]
+    pub case: Vec<String>,
+    /// Leave out the cases that take times, which need minutes.
+    #[arg(long)]
+    pub quick: bool,
+    /// Show the cases and what is expected of each, and run none.
+    #[arg(long)]
+    pub list: bool,
+    /// Folder of the reference models.
+    #[arg(long, value_name = "DIR", default_value = "eval-sets/reference-models")]
+    pub models: PathBuf,
+    /// Scene set; the default is of the world the reference models were trained in.
+    #[arg(long, value_name = "SET", default_value = "cenas-pt@0.1.0")]
+    pub scenes: String,
+    /// Keep every case's reports in this folder.
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+const REPORT_EXAMPLES: &str = "\
+Examples:
+  vv-eval report reports/20260102T030405Z-1.0.0-vs-1.1.0
+  vv-eval report report.json --format html --lang pt-BR --out relatorio.html
+  vv-eval report report.json --scene patio-07";
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+#[command(after_help = REPORT_EXAMPLES)]
+pub struct Report {
+    /// A report.json, or the directory of a run that holds one.
+    #[arg(value_name = "RUN_OR_JSON")]
+    pub from: PathBuf,
+    /// The format.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Language of the texts.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
+    /// Only this scene, both texts side by side; terminal, markdown or html.
+    #[arg(long, value_name = "ID")]
+    pub scene: Option<String>,
+    /// Write to this file, whole or not at all, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  vv-eval history
+  vv-eval history reports --format html --out trend.html";
+
+/// Arguments of `history`.
+#[derive(Debug, Args)]
+#[command(after_help = HISTORY_EXAMPLES)]
+pub struct History {
+    /// Directory below which reports are looked for.
+    #[arg(value_name = "DIR", default_value = "reports")]
+    pub directory: PathBuf,
+    /// The format.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: HistoryFormat,
+    /// Language of the texts.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
+    /// Write to this file, whole or not at all, instead of stdout.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// A format of the list of runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HistoryFormat {
+    /// Text for people, with a small curve for each metric.
+    #[default]
+    Terminal,
+    /// One object.
+    Json,
+    /// A page with a plot for each metric.
+    Html,
+}
+
+const JUDGE_EXAMPLES: &str = "\
+Examples:
+  vv-eval judge reports/new/baseline.record.json reports/new/candidate.record.json
+  vv-eval judge B.record.json C.record.json --policy stricter.toml --out reports/again
+
+The outputs in the records are scored again, so the scene set they were made with must be there.";
+
+/// Arguments of `judge`.
+#[derive(Debug, Args)]
+#[command(after_help = JUDGE_EXAMPLES)]
+pub struct Judge {
+    /// What was observed of the model in use, as `compare` saved it.
+    #[arg(value_name = "BASELINE_RECORD")]
+    pub baseline: PathBuf,
+    /// What was observed of the model proposed, in the same run.
+    #[arg(value_name = "CANDIDATE_RECORD")]
+    pub candidate: PathBuf,
+    /// Policy file (default: gate.toml of the working directory, else the built-in policy).
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// The scene set of the records (default: the one they name, below eval-sets/).
+    #[arg(long, value_name = "SET")]
+    pub scenes: Option<String>,
+    /// The set of the records' sentinels, where they have any (default: the one they name).
+    #[arg(long, value_name = "SET")]
+    pub sentinels: Option<String>,
+    /// Directory for the reports (default: none are written).
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: Format,
+    /// Language of reports; keys, ids and codes are the same in both.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
+    /// Let the exit code show the computed outcome of a planted run.
+    #[arg(long, hide = true)]
+    pub judge_scripted: bool,
+}
+
+const VERIFY_EXAMPLES: &str = "\
+Examples:
+  vv-eval verify reports/new/report.json
+  vv-eval verify report.json --scenes cenas-pt@1.0.0
+
+Exit codes: 0 it holds · 1 it does not, each field named · 3 the file cannot be read as a report.";
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+#[command(after_help = VERIFY_EXAMPLES)]
+pub struct Verify {
+    /// A report.json.
+    #[arg(value_name = "REPORT")]
+    pub report: PathBuf,
+    /// The scene set to score the outputs again with (default: the one the report names, where it
+    /// is found below eval-sets/; else the scores are taken as they stand).
+    #[arg(long, value_name = "SET")]
+    pub scenes: Option<String>,
+}
+
+const PLAN_EXAMPLES: &str = "\
+Examples:
+  vv-eval plan --from reports/pilot/report.json
+  vv-eval plan --from report.json --margin object_recall=0.03 --margin cpu_ms_per_token=0.02
+  vv-eval plan --from report.json --policy gate.toml --format json
+
+Spread and pace come from the pilot; the numbers are orders of magnitude, not promises.";
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+#[command(after_help = PLAN_EXAMPLES)]
+pub struct Plan {
+    /// The report of a pilot run on this machine.
+    #[arg(long, value_name = "REPORT")]
+    pub from: PathBuf,
+    /// Policy to plan for (default: the pilot's).
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+    /// Another margin for a check, `METRIC=VALUE`; repeatable.
+    #[arg(long, value_name = "METRIC=VALUE")]
+    pub margin: Vec<String>,
+    /// What to print on stdout.
+    #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
+    pub format: PlanFormat,
+}
+
+/// A format of a plan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum PlanFormat {
+    /// Text for people.
+    #[default]
+    Terminal,
+    /// One object.
+    Json,
+}
+
+/// What can be done with a policy.
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Is it valid? Exit code 3 with file, line and key if not.
+    Check(PolicyFile),
+    /// Every value in force and where it comes from.
+    Explain(Explain),
+}
+
+/// A policy file.
+#[derive(Debug, Args)]
+pub struct PolicyFile {
+    /// The file (default: gate.toml of the working directory, else the built-in policy).
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+}
+
+const EXPLAIN_EXAMPLES: &str = "\
+Examples:
+  vv-eval policy explain
+  vv-eval policy explain --mode promotion
+  vv-eval policy explain --schema > gate.schema.json";
+
+/// Arguments of `policy explain`.
+#[derive(Debug, Args)]
+#[command(after_help = EXPLAIN_EXAMPLES)]
+pub struct Explain {
+    /// The file (default: gate.toml of the working directory, else the built-in policy).
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Show the built-in policy of this mode instead.
+    #[arg(long, value_enum, conflicts_with = "file", value_name = "MODE")]
+    pub mode: Option<PolicyMode>,
+    /// Print the JSON Schema of gate.toml.
+    #[arg(long, conflicts_with_all = ["file", "mode"])]
+    pub schema: bool,
+}
+
+/// What a verdict is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum PolicyMode {
+    /// A quick look: 60 scenes or more, plug-in statistics.
+    Smoke,
+    /// A promotion: 300 scenes or more, bounds for any distribution, looks that may stop early.
+    Promotion,
+    /// The first model ever: no baseline, limits only.
+    Bootstrap,
+}
+
+impl PolicyMode {
+    /// The mode meant.
+    pub fn mode(self) -> Mode {
+        match self {
+            Self::Smoke => Mode::Smoke,
+            Self::Promotion => Mode::Promotion,
+            Self::Bootstrap => Mode::Bootstrap,
+        }
+    }
 }
 
 const SCORE_EXAMPLES: &str = "\
@@ -272,6 +622,9 @@ pub struct Inspect {
 pub enum Model {
     /// Write the same weights in another container.
     Convert(Convert),
+    /// What is installed on this host.
+    #[command(flatten)]
+    Store(StoreCommand),
 }
 
 const CONVERT_EXAMPLES: &str = "\
@@ -399,13 +752,72 @@ pub enum Format {
     Terminal,
     /// The canonical report.
     Json,
-    /// For pull requests.
+    /// A comment on a pull request.
     Markdown,
+    /// The summary of a job step, with more scenes than the comment.
+    Summary,
+    /// One page, whole in itself.
+    Html,
+    /// JUnit XML, one case per check.
+    Junit,
+    /// One value per row.
+    Csv,
+    /// Annotations as workflow commands.
+    Github,
+}
+
+/// A language of reports.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Lang {
+    /// English.
+    #[default]
+    En,
+    /// Brazilian Portuguese.
+    #[value(name = "pt-BR", alias = "pt-br", alias = "pt")]
+    PtBr,
+}
+
+impl Lang {
+    /// The language meant.
+    pub fn lang(self) -> wording::Lang {
+        match self {
+            Self::En => wording::Lang::En,
+            Self::PtBr => wording::Lang::PtBr,
+        }
+    }
+}
+
+/// `FORMAT=FILE`.
+fn report_file(text: &str) -> Result<(Format, PathBuf), String> {
+    let (format, file) = text.split_once('=').ok_or("takes FORMAT=FILE")?;
+    let format = Format::from_str(format, false).map_err(|_| {
+        let known: Vec<String> = Format::value_variants()
+            .iter()
+            .filter_map(|format| Some(format.to_possible_value()?.get_name().to_owned()))
+            .collect();
+        format!("`{format}` is no format; there are {}", known.join(", "))
+    })?;
+    if file.is_empty() {
+        return Err("names no file".to_owned());
+    }
+    Ok((format, PathBuf::from(file)))
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
+
+    #[test]
+    fn times_are_read_with_their_unit() {
+        use std::time::Duration;
+        for (text, seconds) in [("90s", 90.0), ("20m", 1200.0), ("1.5h", 5400.0), ("7", 7.0)] {
+            let expected = Duration::from_secs_f64(seconds);
+            assert_eq!(super::duration(text), Ok(expected), "{text}");
+        }
+        for text in ["", "m", "-1s", "0", "nan", "infm", "20 m", "5d", "1e9h"] {
+            assert!(super::duration(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -1,29 +1,32 @@
 //! `vv-eval compare`: joins the stages from models to verdict.
 
-use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::Failure;
-use super::args::Format;
+use super::deliver::{Delivery, deliver};
+use super::evidence::{score_records, tags};
 use super::exit::Exit;
-use super::output::print;
 use super::progress::{Shown, say};
 use super::settings::{self, role_index};
 use crate::artifact::Resolved;
-use crate::durable::{self, write_atomic};
+use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, Evidence, JudgeOptions, Outcome, identical_verdict, judge, waiver};
-use crate::metric::outputs::{self, Job, Said};
-use crate::record::{Role, RunRecord, SceneSetIdentity};
-use crate::report::{Report, json, markdown, terminal};
+use crate::gate::policy::{Check, Mode};
+use crate::gate::rule::{Rule, rule};
+use crate::gate::{
+    Comparison, JudgeOptions, Policy, health, identical_verdict, judge, times_are_settled, waiver,
+};
+use crate::record::{PlannedLook, Role, RunRecord, SceneSetIdentity, Sentinels, journal};
+use crate::run::environment;
 use crate::run::{
-    Effort, PairInputs, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand, identity,
-    run_pair,
+    Effort, PairInputs, Progress, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand,
+    identity, run_pair,
 };
 use crate::scene::{Scene, SceneSet, prompt};
+use crate::selftest::latest;
 
-/// Fresh runs of the memory pass per role.
-const MEMORY_RUNS: usize = 3;
+/// Control launches of a promotion, and where they are asked for.
+const CONTROLS: usize = 6;
 
 /// Runs the comparison, writes its reports, prints one, and gives the verdict's exit code.
 pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
@@ -46,17 +49,42 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         _ => measured(settings)?,
     };
     report.notices.splice(..0, settings.notices.iter().cloned());
-    deliver(settings, &report)
+    if !settings.is_quiet
+        && let Some(folder) = settings::cache_dir()
+        && let Some(kept) = latest(&folder, environment::binary_sha256())
+    {
+        say(&format!(
+            "gate proved able to fail: {}/{}, {}",
+            kept.n_caught, kept.n_cases, kept.at
+        ));
+    }
+    let delivery = Delivery {
+        out: Some(&settings.out),
+        format: settings.format,
+        also: &settings.reports,
+        lang: settings.lang,
+        uses_color: settings.uses_color,
+        is_quiet: settings.is_quiet,
+    };
+    deliver(&delivery, &report)
 }
 
 /// Runs both models and judges what was seen.
 fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     let inputs = inputs(settings)?;
     let plan = plan(settings, inputs.scenes.len());
-    let mut progress = Shown::new(settings.is_quiet);
+    let out = &settings.out;
+    let is_unfinished = out.join(journal::FILE_NAME).is_file() && !out.join("report.json").exists();
+    if is_unfinished && !settings.resumes {
+        say("warning: the run begun in this folder was not finished; --resume would go on from it");
+    }
+    let mut watch = Watch {
+        shown: Shown::new(settings.is_quiet),
+        policy: &settings.policy,
+    };
     let begun = Instant::now();
-    let records = run_pair(&inputs, &plan, &mut progress);
-    progress.finish(begun.elapsed());
+    let records = run_pair(&inputs, &plan, &mut watch);
+    watch.shown.finish(begun.elapsed());
     let (baseline, candidate) = records.map_err(|error| {
         let exit = if error.is_internal() {
             Exit::Internal
@@ -68,13 +96,19 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     for record in [&baseline, &candidate] {
         record.save(&settings.out).map_err(Failure::invalid)?;
     }
-    let [baseline, candidate] = evidence(&settings.scenes, [baseline, candidate]);
-    let comparison = Comparison::new(baseline, candidate).map_err(Failure::invalid)?;
+    let sentinels = settings.sentinels.as_ref();
+    let [baseline, candidate] = score_records(&settings.scenes, sentinels, [baseline, candidate]);
+    let comparison = Comparison::new(baseline, candidate)
+        .map_err(Failure::invalid)?
+        .with_tags(tags(&settings.scenes));
     let options = JudgeOptions {
         judge_planted: settings.judges_planted,
     };
     let verdict = judge(&comparison, &settings.policy, options);
-    let mut report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict);
+    let certificate = Certificate::of(&comparison, &settings.policy, REPLICATES);
+    let mut report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
+        .with_scenes(&settings.scenes)
+        .with_certificate(certificate);
     report.notices = waiver::notices(&comparison, &settings.policy);
     Ok(report)
 }
@@ -94,27 +128,42 @@ fn inputs(settings: &settings::Compare) -> Result<PairInputs, Failure> {
     Ok(PairInputs {
         baseline: role(Role::Baseline, &settings.baseline),
         candidate: role(Role::Candidate, &settings.candidate),
-        scenes: scene_inputs(&settings.scenes),
-        scene_set: SceneSetIdentity {
-            name: settings.scenes.name.clone(),
-            version: settings.scenes.version.clone(),
-            scenes_sha256: settings.scenes.scenes_sha256,
-            prompt_sha256: settings.scenes.template.sha256(),
-            renderer: prompt::RENDERER.to_owned(),
-            lexicon_sha256: settings.scenes.lexicon.sha256,
-        },
+        scenes: scene_inputs(&settings.scenes)
+            .chain(settings.sentinels.iter().flat_map(scene_inputs))
+            .collect(),
+        scene_set: set_identity(&settings.scenes),
+        sentinels: settings.sentinels.as_ref().map(|set| Sentinels {
+            set: set_identity(set),
+            ids: set.scenes.iter().map(|scene| scene.id.clone()).collect(),
+        }),
         worker,
         journal_dir: settings.out.clone(),
+        resumes: settings.resumes,
+        cache_dir: settings
+            .cache_dir
+            .as_ref()
+            .map(|folder| folder.join("outputs")),
     })
 }
 
-fn scene_inputs(set: &SceneSet) -> Vec<SceneInput> {
+fn set_identity(set: &SceneSet) -> SceneSetIdentity {
+    SceneSetIdentity {
+        name: set.name.clone(),
+        version: set.version.clone(),
+        scenes_sha256: set.scenes_sha256,
+        prompt_sha256: set.template.sha256(),
+        renderer: prompt::RENDERER.to_owned(),
+        lexicon_sha256: set.lexicon.sha256,
+    }
+}
+
+fn scene_inputs(set: &SceneSet) -> impl Iterator<Item = SceneInput> {
     let input = |scene: &Scene| SceneInput {
         id: scene.id.clone(),
         prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
     };
-    set.scenes.iter().map(input).collect()
+    set.scenes.iter().map(input)
 }
 
 fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
@@ -125,77 +174,57 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         policy: settings.policy.digest(),
     };
     let effort = &settings.policy.effort;
+    let looks = effort.looks.iter().zip(&effort.shares);
     let effort = Effort {
-        n_launches: effort.launches,
+        n_launches: if needs_launches(&settings.policy) {
+            effort.launches
+        } else {
+            0
+        },
+        looks: looks
+            .map(|(&launches, &share)| PlannedLook { launches, share })
+            .collect(),
         pairs_per_launch: effort.pairs,
         threads: effort.threads,
         max_new_tokens: effort.max_new_tokens,
-        memory_runs: MEMORY_RUNS,
+        batch: effort.batch,
+        timed_scenes: effort.timed_scenes,
+        memory_runs: effort.memory_runs,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
+        budget: settings.budget,
+        controls: if settings.has_control || settings.policy.mode == Mode::Promotion {
+            CONTROLS
+        } else {
+            0
+        },
         ..Effort::default()
     };
     RunPlan::new(&seeds, n_scenes, effort)
 }
 
-/// Both records with the scores of their outputs, in planned order.
-fn evidence(set: &SceneSet, records: [RunRecord; 2]) -> [Evidence; 2] {
-    let by_id: HashMap<&str, &Scene> = set
-        .scenes
-        .iter()
-        .map(|scene| (scene.id.as_str(), scene))
-        .collect();
-    let outputs = records.each_ref().map(|record| {
-        let outputs = record.outputs.iter();
-        outputs
-            .map(|output| (output.scene.as_str(), output))
-            .collect::<HashMap<_, _>>()
-    });
-    // A role that failed has outputs of the first scenes only.
-    let planned = records[0].plan.scene_ids.iter();
-    let jobs: Vec<Job<'_, 2>> = planned
-        .filter_map(|id| {
-            let scene = by_id.get(id.as_str())?;
-            let said = outputs
-                .each_ref()
-                .map(|of| of.get(id.as_str()).map(|it| Said::from(*it)));
-            Some(Job { scene, said })
-        })
-        .collect();
-    let mut scores = [Vec::new(), Vec::new()];
-    for scored in outputs::score_all(&jobs, set.lexicon) {
-        for (scores, scored) in scores.iter_mut().zip(scored) {
-            scores.extend(scored.map(|scored| scored.scores));
-        }
-    }
-    let [baseline_scores, candidate_scores] = scores;
-    let [baseline, candidate] = records;
-    [
-        Evidence {
-            record: baseline,
-            scores: baseline_scores,
-        },
-        Evidence {
-            record: candidate,
-            scores: candidate_scores,
-        },
-    ]
+/// Whether launches are worth taking: a first promotion has nobody to be faster than, unless a time
+/// has a limit.
+fn needs_launches(policy: &Policy) -> bool {
+    let is_time =
+        |check: &Check| check.required && matches!(rule(&check.metric), Some(Rule::Launches(_)));
+    policy.mode != Mode::Bootstrap || policy.checks.iter().any(is_time)
 }
 
-/// Writes the reports whole, then prints one; the exit code comes last.
-fn deliver(settings: &settings::Compare, file: &ReportFile) -> Result<Exit, Failure> {
-    let exit = Exit::from(Outcome::from(file.verdict.outcome));
-    let report = Report::of(file, Some(exit.code()));
-    let (json, markdown) = (json::render(file), markdown::render(&report).into_bytes());
-    for (name, bytes) in [("report.json", &json), ("report.md", &markdown)] {
-        write_atomic(&settings.out.join(name), bytes).map_err(Failure::invalid)?;
+/// Shows how far the run is and ends the launches when they have decided.
+struct Watch<'a> {
+    shown: Shown,
+    policy: &'a Policy,
+}
+
+impl Progress for Watch<'_> {
+    fn step(&mut self, phase: &str, done: usize, total: usize, detail: &str) {
+        self.shown.step(phase, done, total, detail);
     }
-    match settings.format {
-        Format::Terminal => print(terminal::render(&report, settings.uses_color).as_bytes())?,
-        Format::Json => print(&json)?,
-        Format::Markdown => print(&markdown)?,
+
+    fn look(&mut self, baseline: &RunRecord, candidate: &RunRecord) -> Option<String> {
+        // What the machine takes away now, more launches may give back.
+        let is_quiet = health::flags(baseline, candidate).is_empty();
+        let is_settled = is_quiet && times_are_settled(baseline, candidate, self.policy);
+        is_settled.then(|| "every check on times is decided".to_owned())
     }
-    if !settings.is_quiet {
-        say(&format!("reports in {}", durable::shown(&settings.out)));
-    }
-    Ok(exit)
 }

@@ -70,11 +70,17 @@ fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
         .export_scenes(&repository, &workspace.path().join("scenes"))
         .map_err(Failure::invalid)?;
     let scenes = SceneSet::load(&scenes).map_err(Failure::invalid)?;
+    let sentinels = request
+        .export_sentinels(&repository, &workspace.path().join("sentinels"))
+        .map_err(Failure::invalid)?
+        .map(|directory| SceneSet::load(&directory).map_err(Failure::invalid))
+        .transpose()?;
     let settings = settings::Compare::of_parts(CompareParts {
         baseline,
         candidate,
         policy: request.policy.clone(),
         scenes,
+        sentinels,
         out: out.to_owned(),
         head: args.head_storage,
         format: args.format,

@@ -6,18 +6,29 @@ pub mod args;
 pub mod args_gate;
 pub mod args_manifest;
 mod compare;
+mod deliver;
+mod doctor;
+mod evidence;
 pub mod exit;
 mod gate;
 mod generate;
+mod history;
 mod inspect;
+mod judge;
 mod manifest;
 mod model;
 mod output;
+mod plan;
+mod policy;
 mod progress;
+mod report;
 mod scenes;
 mod score;
+mod selftest;
 mod settings;
 mod sources;
+pub mod store;
+mod verify;
 
 use std::ffi::OsString;
 use std::fmt::Write as _;
@@ -28,7 +39,7 @@ use clap::Parser as _;
 
 use crate::engine::kernels::Kernel;
 use crate::hint::Hint;
-use crate::report::escape;
+use crate::report::escape::one_line;
 use args::{Cli, Command};
 use exit::Exit;
 
@@ -106,6 +117,14 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Compare(args) => {
             settings::Compare::new(args, cli.color).and_then(|settings| compare::run(&settings))
         }
+        Command::Doctor(args) => doctor::run(&args),
+        Command::Selftest(args) => selftest::run(&args),
+        Command::Report(args) => report::run(&args, cli.color).map(|()| Exit::Pass),
+        Command::History(args) => history::run(&args).map(|()| Exit::Pass),
+        Command::Judge(args) => judge::run(&args, cli.color),
+        Command::Verify(args) => verify::run(&args),
+        Command::Plan(args) => plan::run(&args),
+        Command::Policy { command } => policy::run(&command),
         Command::Gate(args) => gate::run(&args, cli.color),
         Command::Manifest(args) => manifest::run(&args.action),
         Command::Score(args) => {
@@ -115,7 +134,7 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
         Command::Man { out } => generate::man(out.as_deref()).map(|()| Exit::Pass),
         Command::Scenes(args) => scenes::run(&args.action),
         Command::Inspect(args) => inspect::run(&args).map(|()| Exit::Pass),
-        Command::Model { command } => model::run(&command).map(|()| Exit::Pass),
+        Command::Model { command } => model::run(&command),
     };
     done.unwrap_or_else(|failure| {
         explain(&failure);
@@ -131,7 +150,7 @@ fn explain(failure: &Failure) {
         let _ = write!(text, "\n  caused by: {cause}");
     }
     for line in text.lines() {
-        progress::say(&escape::one_line(line));
+        progress::say(&one_line(line));
     }
     if let Some(hint) = &failure.hint {
         progress::say(&format!("\nhint: {hint}"));

@@ -1,4 +1,5 @@
-//! `vv-eval model convert`: the same weights in another container.
+//! `vv-eval model convert`: the same weights in another container; the other `model` commands are
+//! handed on.
 
 use std::fmt::Write as _;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::Path;
 use super::exit::Exit;
 use super::output::print;
 use super::settings::load_settings;
-use super::{Failure, args, progress};
+use super::{Failure, args, progress, store};
 use crate::artifact::{self, Resolved};
 use crate::durable::{self, NewDirectory, shown};
 use crate::manifest::{self, Local};
@@ -19,9 +20,10 @@ use crate::units::Bytes;
 const CARD: &str = "MODEL_CARD.md";
 
 /// Runs the command.
-pub(super) fn run(command: &args::Model) -> Result<(), Failure> {
+pub(super) fn run(command: &args::Model) -> Result<Exit, Failure> {
     match command {
-        args::Model::Convert(args) => convert(args),
+        args::Model::Convert(args) => convert(args).map(|()| Exit::Pass),
+        args::Model::Store(command) => store::run(command),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Data on stdout.
+//! Data on stdout, or in a file that was named instead.
 
 use std::io::{ErrorKind, Write as _};
+use std::path::Path;
 
 use super::Failure;
 use super::exit::Exit;
+use crate::durable::write_atomic;
 
 /// Writes `bytes` to stdout. A reader that went away is not an error: the exit code stays the
 /// verdict's.
@@ -17,4 +19,9 @@ pub(super) fn print(bytes: &[u8]) -> Result<(), Failure> {
         }),
         _ => Ok(()),
     }
+}
+
+/// Puts `bytes` in a file, whole or not at all.
+pub(super) fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_atomic(path, bytes).map_err(Failure::invalid)
 }

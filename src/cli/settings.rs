@@ -1,17 +1,20 @@
 //! Arguments, environment and policy become validated settings.
 
+use std::collections::{BTreeSet, HashSet};
 use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::args::{self, Color, Format, ScoreFormat};
 use super::{Failure, sources};
 use crate::artifact::Resolved;
 use crate::durable;
 use crate::gate::Policy;
+use crate::gate::policy::{Mode, SentinelsPolicy};
 use crate::manifest::{self, ModelOptions, QuantizationMode};
-use crate::record::{LoadSettings, Role};
+use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
+use crate::report::wording::Lang;
 use crate::run::host;
 use crate::scene::lexicon::{BUILT_IN, Lexicon};
 use crate::scene::{Scene, SceneSet};
@@ -20,6 +23,10 @@ use crate::scene::{Scene, SceneSet};
 const DEFAULT_POLICY: &str = "gate.toml";
 /// Folder of scene sets named by NAME[@VERSION].
 const EVAL_SETS: &str = "eval-sets";
+/// Folder of reports when none is named.
+pub(super) const REPORTS: &str = "reports";
+/// Names the folder of cached outputs.
+const CACHE_VARIABLE: &str = "VV_EVAL_CACHE";
 
 /// What `compare` needs, everything checked that can be checked without running a model.
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -30,12 +37,19 @@ pub(super) struct Compare {
     pub(super) planted: [Option<String>; 2],
     pub(super) policy: Policy,
     pub(super) scenes: SceneSet,
+    pub(super) sentinels: Option<SceneSet>,
     pub(super) out: PathBuf,
     pub(super) format: Format,
+    pub(super) reports: Vec<(Format, PathBuf)>,
+    pub(super) lang: Lang,
     pub(super) uses_color: bool,
     pub(super) force_run: bool,
     pub(super) is_quiet: bool,
     pub(super) judges_planted: bool,
+    pub(super) budget: Option<Duration>,
+    pub(super) resumes: bool,
+    pub(super) cache_dir: Option<PathBuf>,
+    pub(super) has_control: bool,
     /// What a reviewer must read directly below the verdict.
     pub(super) notices: Vec<String>,
 }
@@ -46,6 +60,7 @@ pub(super) struct CompareParts {
     pub(super) candidate: Resolved,
     pub(super) policy: Policy,
     pub(super) scenes: SceneSet,
+    pub(super) sentinels: Option<SceneSet>,
     pub(super) out: PathBuf,
     pub(super) head: args::Head,
     pub(super) format: Format,
@@ -58,6 +73,10 @@ impl Compare {
     /// A comparison of what was found, under a policy nobody can change any more.
     pub(super) fn of_parts(parts: CompareParts) -> Result<Self, Failure> {
         check_pin(&parts.policy, &parts.scenes, "the base")?;
+        slices_exist(&parts.policy, &parts.scenes)?;
+        if let (Some(demanded), Some(set)) = (&parts.policy.sentinels, &parts.sentinels) {
+            check_sentinels(demanded, set, &parts.scenes, "the base")?;
+        }
         parts
             .policy
             .check_expiry(&manifest::today())
@@ -73,8 +92,15 @@ impl Compare {
             planted: [None, None],
             policy: parts.policy,
             scenes: parts.scenes,
+            sentinels: parts.sentinels,
             out: parts.out,
             format: parts.format,
+            reports: Vec::new(),
+            lang: Lang::En,
+            budget: None,
+            resumes: false,
+            cache_dir: None,
+            has_control: false,
             uses_color: uses_color(parts.color),
             force_run: false,
             is_quiet: parts.is_quiet,
@@ -85,7 +111,8 @@ impl Compare {
 
     /// Reads policy, scenes and both models, in this order, and reserves the output directory.
     pub(super) fn new(args: args::Compare, color: Color) -> Result<Self, Failure> {
-        let mut policy = policy(args.policy.as_deref())?;
+        let mode = args.mode.map(args::PolicyMode::mode);
+        let mut policy = policy_for(args.policy.as_deref(), mode)?;
         policy
             .check_expiry(&manifest::today())
             .map_err(Failure::invalid)?;
@@ -96,8 +123,9 @@ impl Compare {
             policy.scenes.set = Some(scenes.name.clone());
             policy.scenes.version = Some(scenes.version.clone());
         }
-        let baseline = sources::resolve(&args.baseline, &policy)?;
-        let candidate = sources::resolve(&args.candidate, &policy)?;
+        let sentinels = sentinels(&policy, &scenes)?;
+        slices_exist(&policy, &scenes)?;
+        let [baseline, candidate] = models(&args, &policy)?;
         let load = [&baseline, &candidate].map(|model| {
             let options = model.options.as_ref();
             // A manifest's word is part of the model's identity; the flag serves the others.
@@ -105,8 +133,14 @@ impl Compare {
             let flag = args.i2s_layout.map(args::I2sBlock::values);
             load_settings(options, args.head, stated.or(flag))
         });
+        let newest = || {
+            args.resume
+                .then(|| unfinished(&baseline, &candidate))
+                .flatten()
+        };
         let out = args
             .out
+            .or_else(newest)
             .unwrap_or_else(|| default_out(&baseline, &candidate));
         // Before anything expensive is done: a report nobody can write is worth nothing.
         durable::reserve_directory(&out).map_err(|error| {
@@ -116,22 +150,53 @@ impl Compare {
                 ..Failure::invalid(error)
             }
         })?;
+        for (_, path) in &args.report {
+            reserve_file(path)?;
+        }
         Ok(Self {
             baseline,
             candidate,
             load,
             planted,
+            // A first model is measured beside itself.
+            force_run: args.force_run || policy.mode == Mode::Bootstrap,
             policy,
             scenes,
+            sentinels,
             out,
             format: args.format,
+            reports: args.report,
+            lang: args.lang.lang(),
             uses_color: uses_color(color),
-            force_run: args.force_run,
             is_quiet: args.quiet,
             judges_planted: args.judge_scripted,
+            budget: args.budget,
+            resumes: args.resume,
+            cache_dir: if args.no_cache { None } else { cache_dir() },
+            has_control: args.control,
             notices: Vec::new(),
         })
     }
+}
+
+/// Proves that a file can be put at `path` before anything expensive is done.
+fn reserve_file(path: &Path) -> Result<(), Failure> {
+    let hint = "name a file in a writable directory".to_owned();
+    let directory = path
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty());
+    durable::reserve_directory(directory.unwrap_or(Path::new("."))).map_err(|error| Failure {
+        hint: Some(hint.clone()),
+        ..Failure::invalid(error)
+    })?;
+    if path.exists() && !path.is_file() {
+        let shown = durable::shown(path);
+        return Err(Failure::usage(
+            format!("`{shown}` is no regular file"),
+            hint,
+        ));
+    }
+    Ok(())
 }
 
 /// What `score` needs.
@@ -209,11 +274,46 @@ pub(super) fn load_settings(
 }
 
 /// The policy named, else `gate.toml` of the working directory, else the built-in one.
-fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+pub(super) fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
+    policy_for(named, None)
+}
+
+/// The same in another mode than the file's; `None` keeps it.
+fn policy_for(named: Option<&Path>, mode: Option<Mode>) -> Result<Policy, Failure> {
+    match policy_text(named)? {
+        Some((text, file)) => Policy::parse_as(&text, &file, mode).map_err(Failure::invalid),
+        None => Ok(mode.map_or_else(Policy::built_in, Policy::built_in_for)),
+    }
+}
+
+/// Both models; in a first promotion the one there is, twice.
+fn models(args: &args::Compare, policy: &Policy) -> Result<[Resolved; 2], Failure> {
+    let resolve = |path: &Path| sources::resolve(path, policy);
+    match (policy.mode, &args.candidate) {
+        (Mode::Bootstrap, None) => {
+            let model = resolve(&args.baseline)?;
+            Ok([model.clone(), model])
+        }
+        (Mode::Bootstrap, Some(_)) => Err(Failure::usage(
+            "a first promotion has no baseline, but two models were named",
+            "name the new model only: `vv-eval compare --mode bootstrap MODEL`",
+        )),
+        (Mode::Smoke | Mode::Promotion, Some(candidate)) => {
+            Ok([resolve(&args.baseline)?, resolve(candidate)?])
+        }
+        (Mode::Smoke | Mode::Promotion, None) => Err(Failure::usage(
+            "no candidate was named",
+            "`vv-eval compare BASELINE CANDIDATE`, or `--mode bootstrap MODEL` for a first model",
+        )),
+    }
+}
+
+/// Text and name of the policy file in force; `None` when the built-in policy is.
+pub(super) fn policy_text(named: Option<&Path>) -> Result<Option<(String, String)>, Failure> {
     let path = match named {
         Some(path) => path,
         None if Path::new(DEFAULT_POLICY).exists() => Path::new(DEFAULT_POLICY),
-        None => return Ok(Policy::built_in()),
+        None => return Ok(None),
     };
     let shown = durable::shown(path);
     let text = std::fs::read_to_string(path).map_err(|error| {
@@ -222,7 +322,7 @@ fn policy(named: Option<&Path>) -> Result<Policy, Failure> {
             "name an existing file with --policy, or leave it out for the built-in policy",
         )
     })?;
-    Policy::parse(&text, &shown).map_err(Failure::invalid)
+    Ok(Some((text, shown)))
 }
 
 /// `ROLE=HARM` flags, one at most for each role; baseline first.
@@ -277,8 +377,87 @@ fn check_pin(policy: &Policy, set: &SceneSet, place: &str) -> Result<(), Failure
     }
 }
 
+/// The set of sentinels the policy demands, checked against what it pins.
+///
+/// A sentinel may not bear the id of a scene of the set: both stand in one plan.
+fn sentinels(policy: &Policy, scenes: &SceneSet) -> Result<Option<SceneSet>, Failure> {
+    let Some(demanded) = &policy.sentinels else {
+        return Ok(None);
+    };
+    let directory = find_set(&demanded.set, demanded.version.as_deref())?;
+    let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    check_sentinels(demanded, &set, scenes, &durable::shown(&directory))?;
+    Ok(Some(set))
+}
+
+/// Refuses sentinels that are not those the policy pins, or share a scene with the set.
+///
+/// * `place`: where they were found, for the message
+fn check_sentinels(
+    demanded: &SentinelsPolicy,
+    set: &SceneSet,
+    scenes: &SceneSet,
+    place: &str,
+) -> Result<(), Failure> {
+    if let Some(expected) = demanded.digest
+        && expected != set.scenes_sha256
+    {
+        return Err(Failure::usage(
+            format!(
+                "the sentinels of {place} are not those the policy pins\n  expected:  sha256 \
+                 {expected}\n  found:     sha256 {}",
+                set.scenes_sha256
+            ),
+            "change `sentinels.digest` of the policy in review, or use the pinned set",
+        ));
+    }
+    let known: HashSet<&str> = scenes
+        .scenes
+        .iter()
+        .map(|scene| scene.id.as_str())
+        .collect();
+    if let Some(twin) = set
+        .scenes
+        .iter()
+        .find(|scene| known.contains(scene.id.as_str()))
+    {
+        return Err(Failure::usage(
+            format!(
+                "scene `{}` stands in {}@{} and among the sentinels of {}@{}",
+                twin.id, scenes.name, scenes.version, set.name, set.version
+            ),
+            "judge by another scene set, or leave `[sentinels]` out of the policy",
+        ));
+    }
+    Ok(())
+}
+
+/// Refuses slices that the scene set cannot fill before anything is run.
+fn slices_exist(policy: &Policy, scenes: &SceneSet) -> Result<(), Failure> {
+    for slice in &policy.slices {
+        let is_in = |scene: &&Scene| scene.slices.contains(&slice.name);
+        let n = scenes.scenes.iter().filter(is_in).count();
+        if n < slice.min_scenes {
+            let known: BTreeSet<&str> = scenes
+                .scenes
+                .iter()
+                .flat_map(|scene| scene.slices.iter().map(String::as_str))
+                .collect();
+            let known: Vec<&str> = known.into_iter().collect();
+            return Err(Failure::usage(
+                format!(
+                    "slice `{}` has {n} scenes in {}@{}, the policy demands {}",
+                    slice.name, scenes.name, scenes.version, slice.min_scenes
+                ),
+                format!("its slices are: {}", known.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// `eval-sets/NAME/VERSION`; the highest version when none is named.
-fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
+pub(super) fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Failure> {
     let folder = Path::new(EVAL_SETS).join(name);
     if let Some(version) = version {
         return Ok(folder.join(version));
@@ -336,6 +515,36 @@ fn compact_time() -> String {
 /// `reports/<time>-<baseline>-vs-<candidate>`.
 fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
     let time = compact_time();
+    Path::new(REPORTS).join(format!("{time}{}", pair_name(baseline, candidate)))
+}
+
+/// Folder of cached outputs: `VV_EVAL_CACHE`, else `vv-eval` in the user's cache; `None` where
+/// there is neither.
+pub(super) fn cache_dir() -> Option<PathBuf> {
+    let named = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    if let Some(folder) = named(CACHE_VARIABLE) {
+        return Some(PathBuf::from(folder));
+    }
+    let user = named("XDG_CACHE_HOME").map(PathBuf::from);
+    let user = user.or_else(|| Some(PathBuf::from(named("HOME")?).join(".cache")));
+    Some(user?.join("vv-eval"))
+}
+
+/// The newest folder below reports/ in which a comparison of these models was begun and not ended.
+fn unfinished(baseline: &Resolved, candidate: &Resolved) -> Option<PathBuf> {
+    let name = pair_name(baseline, candidate);
+    let found = std::fs::read_dir(REPORTS).ok()?.flatten();
+    found
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(&name))
+        .map(|entry| entry.path())
+        .filter(|path| path.join(journal::FILE_NAME).is_file())
+        .filter(|path| !path.join("report.json").exists())
+        // Names begin with the time.
+        .max()
+}
+
+/// `-<baseline>-vs-<candidate>`, the end of a default folder's name.
+fn pair_name(baseline: &Resolved, candidate: &Resolved) -> String {
     let label = |model: &Resolved| {
         let label = model.version.as_ref().unwrap_or(&model.name);
         let keep = |c: char| {
@@ -347,14 +556,10 @@ fn default_out(baseline: &Resolved, candidate: &Resolved) -> PathBuf {
         };
         label.chars().take(40).map(keep).collect::<String>()
     };
-    Path::new("reports").join(format!(
-        "{time}-{}-vs-{}",
-        label(baseline),
-        label(candidate)
-    ))
+    format!("-{}-vs-{}", label(baseline), label(candidate))
 }
 
-fn uses_color(color: Color) -> bool {
+pub(super) fn uses_color(color: Color) -> bool {
     match color {
         Color::Always => true,
         Color::Never => false,

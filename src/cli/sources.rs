@@ -15,7 +15,7 @@ use crate::manifest::Host;
 const CACHE: &str = "VV_EVAL_CACHE";
 
 /// Environment variable with a PEM file of certificate authorities, as OpenSSL and curl read it.
-const CERTIFICATES: &str = "SSL_CERT_FILE";
+pub(super) const CERTIFICATES: &str = "SSL_CERT_FILE";
 
 /// A path the environment holds.
 fn variable(name: &str) -> Option<PathBuf> {
@@ -120,7 +120,7 @@ pub(super) fn resolve(path: &Path, policy: &Policy) -> Result<Resolved, Failure>
 }
 
 /// Tells people what happens during transfers.
-pub(super) fn tell(event: Event) {
+pub(in crate::cli) fn tell(event: Event) {
     if let Event::Note(text) = event {
         say(&format!("note: {text}"));
     }

@@ -14,6 +14,8 @@ use crate::model::Numerics;
 /// Memory is touched once per this many bytes: the smallest page size of the platforms supported.
 const PAGE_BYTES: usize = 4096;
 const MIB: usize = 1 << 20;
+/// Calls before a transient: behind the first steps of an engine, well before the end of an output.
+const CALM_CALLS: u64 = 12;
 
 /// What is wrong with a planted engine. Calls are those of `feed` and `feed_all` together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,12 +38,17 @@ pub enum Harm {
         /// Its size.
         mib: u32,
     },
+    /// `transient:M`: touches M MiB for a millisecond, once, in the call after [`CALM_CALLS`].
+    Transient {
+        /// Its size.
+        mib: u32,
+    },
 }
 
 /// A name that is no harm.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "`{found}` is not a harm, expected panic@N, hang@N, abort@N, nan@N, slow:PERCENT or ballast:MIB"
+    "`{found}` is not a harm, expected panic@N, hang@N, abort@N, nan@N, slow:PERCENT, ballast:MIB or transient:MIB"
 )]
 pub struct UnknownHarm {
     /// The text given.
@@ -79,6 +86,7 @@ impl FromStr for Harm {
             ("nan", "@") => calls().map(Self::NanAfter),
             ("slow", ":") => amount().map(|percent| Self::Slow { percent }),
             ("ballast", ":") => amount().map(|mib| Self::Ballast { mib }),
+            ("transient", ":") => amount().map(|mib| Self::Transient { mib }),
             _ => Err(unknown()),
         }
     }
@@ -93,6 +101,7 @@ impl fmt::Display for Harm {
             Self::NanAfter(n) => write!(f, "nan@{n}"),
             Self::Slow { percent } => write!(f, "slow:{percent}"),
             Self::Ballast { mib } => write!(f, "ballast:{mib}"),
+            Self::Transient { mib } => write!(f, "transient:{mib}"),
         }
     }
 }
@@ -160,11 +169,17 @@ impl Planted {
                 thread::sleep(Duration::from_secs(3600));
             },
             Harm::AbortAfter(n) if n_good >= n => std::process::abort(),
+            Harm::Transient { mib } if n_good == CALM_CALLS => {
+                let memory = touched(mib as usize * MIB);
+                thread::sleep(Duration::from_millis(1));
+                drop(memory);
+            }
             Harm::HangAfter(_)
             | Harm::AbortAfter(_)
             | Harm::NanAfter(_)
             | Harm::Slow { .. }
-            | Harm::Ballast { .. } => {}
+            | Harm::Ballast { .. }
+            | Harm::Transient { .. } => {}
         }
     }
 
@@ -330,6 +345,7 @@ mod tests {
             "nan@7",
             "slow:30",
             "ballast:64",
+            "transient:64",
         ] {
             assert_eq!(name.parse::<Harm>().unwrap().to_string(), name);
         }
@@ -357,6 +373,7 @@ mod tests {
             "slow:30",
             "slow:250",
             "ballast:1",
+            "transient:1",
         ] {
             conformance::check_all(&mut planted(harm));
         }

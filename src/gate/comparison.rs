@@ -1,5 +1,10 @@
 //! Two records that may be compared, with their scores.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::hint::Hint;
 use crate::metric::{SceneScores, Score, cost::role_name, outputs};
 use crate::record::{self, Role, RunRecord};
@@ -20,6 +25,17 @@ pub struct Evidence {
 pub struct Comparison {
     baseline: Evidence,
     candidate: Evidence,
+    tags: BTreeMap<String, SceneTags>,
+}
+
+/// What a scene set says of a scene and the records do not repeat.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SceneTags {
+    /// The camera that recorded it; scenes of one camera are not independent.
+    pub camera: Option<String>,
+    /// Named subsets it belongs to.
+    pub slices: Vec<String>,
 }
 
 /// Why two records may not be compared.
@@ -142,7 +158,51 @@ impl Comparison {
         Ok(Self {
             baseline,
             candidate,
+            tags: BTreeMap::new(),
         })
+    }
+
+    /// Two records of which only the launches are looked at: outputs and scores may be missing.
+    pub(crate) fn of_times(baseline: Evidence, candidate: Evidence) -> Result<Self, Error> {
+        check_same_run(&baseline.record, &candidate.record)?;
+        Ok(Self {
+            baseline,
+            candidate,
+            tags: BTreeMap::new(),
+        })
+    }
+
+    /// The same comparison, knowing cameras and slices by scene id.
+    #[must_use]
+    pub fn with_tags(self, tags: BTreeMap<String, SceneTags>) -> Self {
+        Self { tags, ..self }
+    }
+
+    /// Cameras and slices by scene id.
+    pub fn tags(&self) -> &BTreeMap<String, SceneTags> {
+        &self.tags
+    }
+
+    /// Ids of the scenes that belong to the set of sentinels and to no sample.
+    fn sentinel_ids(&self) -> BTreeSet<&str> {
+        let sentinels = self.baseline.record.sentinels.iter();
+        sentinels
+            .flat_map(|sentinels| sentinels.ids.iter().map(String::as_str))
+            .collect()
+    }
+
+    /// The cluster of each scene, numbered by the names of the cameras.
+    pub(crate) fn clusters(&self, scenes: &[String]) -> Result<Vec<usize>, String> {
+        let camera = |scene: &String| {
+            let tags = self.tags.get(scene);
+            tags.and_then(|tags| tags.camera.as_deref()).ok_or_else(|| {
+                format!("scenes are clustered by camera, and scene {scene} names none")
+            })
+        };
+        let cameras = scenes.iter().map(camera).collect::<Result<Vec<_>, _>>()?;
+        let names: BTreeSet<&str> = cameras.iter().copied().collect();
+        let number: BTreeMap<&str, usize> = names.into_iter().zip(0..).collect();
+        Ok(cameras.iter().map(|camera| number[camera]).collect())
     }
 
     /// The baseline's record.
@@ -169,7 +229,11 @@ impl Comparison {
     pub(crate) fn paired(&self, metric: &str) -> Result<Paired, String> {
         let mut pairs = Vec::new();
         let mut n_absent = 0;
+        let sentinels = self.sentinel_ids();
         for (base, cand) in self.baseline.scores.iter().zip(&self.candidate.scores) {
+            if sentinels.contains(base.scene.as_str()) {
+                continue;
+            }
             let of = |role: &str, scores: &SceneScores| {
                 let missing = || {
                     format!(
@@ -252,6 +316,7 @@ fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
     same("scenes.renderer", &a.renderer, &b.renderer)?;
     same("scenes.name", &a.name, &b.name)?;
     same("scenes.version", &a.version, &b.version)?;
+    same("sentinels", &base.sentinels, &cand.sentinels)?;
     let (a, b) = (&base.plan, &cand.plan);
     same(
         "plan.protocol_version",

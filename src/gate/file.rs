@@ -6,10 +6,15 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::comparison::Comparison;
+use super::certificate::Certificate;
+use super::comparison::{Comparison, SceneTags};
+use super::file_rules::{SentinelsFile, VetoFile};
 use super::policy::{Lane, Policy};
+use super::scene_file::{SceneFile, SliceFile};
+use super::seal::Seal;
 use super::verdict::{CheckResult, Verdict};
 use super::worst::{self, RANKED_BY, worst_scenes};
 use crate::metric::{SceneScores, Score, fidelity};
@@ -18,13 +23,13 @@ use crate::stats::Estimate;
 use crate::units::Sha256;
 
 /// Version of the on-disk form.
-pub const SCHEMA_VERSION: u32 = 2;
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Worst scenes kept ready; the rest can be found from the scores.
-const MOST_WORST_SCENES: usize = 20;
+const MOST_WORST_SCENES: usize = 50;
 
 /// A report as it is saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ReportFile {
     /// [`SCHEMA_VERSION`].
@@ -51,13 +56,25 @@ pub struct ReportFile {
     /// How the outputs agree token by token; absent when nothing was run.
     #[serde(default)]
     pub agreement: Option<AgreementFile>,
+    /// What is known of each scene, in planned order; empty when nothing was run, and in older
+    /// reports.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub scene_details: Vec<SceneFile>,
+    /// Changes by slice, in the order of their names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub slices: Vec<SliceFile>,
+    /// Measured error rates of the gate on these samples; absent when nothing was run, or nothing
+    /// rests on a sample.
+    pub certificate: Option<Certificate>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
+    /// Digests by which a change of any of it shows.
+    pub seal: Seal,
 }
 
 /// Agreement of greedy outputs as it is saved: a distance, which has no direction and decides
 /// nothing.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AgreementFile {
     /// Scenes that both roles have written.
@@ -95,7 +112,7 @@ impl AgreementFile {
 }
 
 /// The decision as it is saved; fields as in [`Verdict`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VerdictFile {
     /// `pass`, `fail`, `inconclusive` or `invalid`.
@@ -108,10 +125,14 @@ pub struct VerdictFile {
     pub reasons: Vec<String>,
     /// One entry per check, in the order of the policy.
     pub checks: Vec<CheckFile>,
+    /// One entry per slice and check it may veto.
+    pub slices: Vec<VetoFile>,
+    /// What became of the sentinels; absent when the policy demands none.
+    pub sentinels: Option<SentinelsFile>,
 }
 
 /// An outcome as it is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum OutcomeFile {
     /// As [`super::Outcome::Pass`].
@@ -125,7 +146,7 @@ pub enum OutcomeFile {
 }
 
 /// A check as it is saved; fields and units as in [`CheckResult`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CheckFile {
     /// Metric id.
@@ -150,12 +171,20 @@ pub struct CheckFile {
     pub change: Option<f64>,
     /// The change with its bounds.
     pub estimate: Option<EstimateFile>,
-    /// Bound on the fail side.
+    /// Bound on the fail side, at `fail_level`.
     pub fail_bound: Option<f64>,
+    /// p-value of "no worse".
+    pub p_worse: Option<f64>,
+    /// Level of `p_worse` at or below which a loss is shown.
+    pub fail_level: Option<f64>,
+    /// Largest loss that cannot be ruled out for any distribution, as a change.
+    pub certified: Option<f64>,
     /// Largest change for the worse that is accepted.
     pub allowed: Option<f64>,
     /// Limit the candidate must reach by itself.
     pub at_least: Option<f64>,
+    /// Limit the candidate must not exceed by itself.
+    pub at_most: Option<f64>,
     /// Units of inference.
     pub n: usize,
     /// What `n` counts.
@@ -169,7 +198,7 @@ pub struct CheckFile {
 }
 
 /// A scale as it is saved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ScaleFile {
     /// As [`super::Scale::Difference`].
@@ -179,7 +208,7 @@ pub enum ScaleFile {
 }
 
 /// An estimate as it is saved; fields as in [`Estimate`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EstimateFile {
     /// The estimated change.
@@ -197,7 +226,7 @@ pub struct EstimateFile {
 }
 
 /// A worst scene as it is saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorstSceneFile {
     /// Scene id.
@@ -215,7 +244,7 @@ pub struct WorstSceneFile {
 }
 
 /// Raw samples: both records and the scores of their outputs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EvidenceFile {
     /// Scores of the baseline, in planned order.
@@ -226,10 +255,12 @@ pub struct EvidenceFile {
     pub baseline_record: RunRecord,
     /// What was observed of the candidate.
     pub candidate_record: RunRecord,
+    /// Camera and slices by scene id, where the set names any.
+    pub scene_tags: BTreeMap<String, SceneTags>,
 }
 
 /// Scores of one scene as they are saved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SceneScoresFile {
     /// Scene id.
@@ -248,7 +279,7 @@ impl ReportFile {
         let (base, cand) = (comparison.baseline(), comparison.candidate());
         let scores = |list: &[SceneScores]| list.iter().map(SceneScoresFile::from).collect();
         let worse = worst_scenes(comparison);
-        Self {
+        let file = Self {
             scenes: Some(base.scenes.clone()),
             n_scenes_worse: worse.len(),
             worst_scenes: worse
@@ -262,9 +293,21 @@ impl ReportFile {
                 candidate_scores: scores(comparison.candidate_scores()),
                 baseline_record: base.clone(),
                 candidate_record: cand.clone(),
+                scene_tags: comparison.tags().clone(),
             }),
             ..Self::without_run(&base.model, &cand.model, policy, verdict)
-        }
+        };
+        file.sealed()
+    }
+
+    /// The same report with a certificate.
+    #[must_use]
+    pub fn with_certificate(self, certificate: Option<Certificate>) -> Self {
+        let file = Self {
+            certificate,
+            ..self
+        };
+        file.sealed()
     }
 
     /// The report of a verdict that needed no run, e.g. on identical artifacts.
@@ -274,7 +317,7 @@ impl ReportFile {
         policy: &Policy,
         verdict: &Verdict,
     ) -> Self {
-        Self {
+        let file = Self {
             schema_version: SCHEMA_VERSION,
             verdict: VerdictFile::from(verdict),
             notices: Vec::new(),
@@ -286,8 +329,13 @@ impl ReportFile {
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             agreement: None,
+            scene_details: Vec::new(),
+            slices: Vec::new(),
+            certificate: None,
             evidence: None,
-        }
+            seal: Seal::default(),
+        };
+        file.sealed()
     }
 }
 
@@ -299,6 +347,8 @@ impl From<&Verdict> for VerdictFile {
             identical_artifacts: verdict.identical_artifacts,
             reasons: verdict.reasons.clone(),
             checks: verdict.checks.iter().map(CheckFile::from).collect(),
+            slices: verdict.slices.iter().map(VetoFile::from).collect(),
+            sentinels: verdict.sentinels.as_ref().map(SentinelsFile::from),
         }
     }
 }
@@ -358,8 +408,12 @@ impl From<&CheckResult> for CheckFile {
             change: check.change,
             estimate: check.estimate.as_ref().map(EstimateFile::from),
             fail_bound: check.fail_bound,
+            p_worse: check.p_worse,
+            fail_level: check.fail_level,
+            certified: check.certified,
             allowed: check.allowed,
             at_least: check.at_least,
+            at_most: check.at_most,
             n: check.n,
             n_unit: check.n_unit.to_owned(),
             n_absent: check.n_absent,

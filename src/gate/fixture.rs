@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::comparison::{Comparison, Error, Evidence};
+use super::comparison::{Comparison, Error, Evidence, SceneTags};
 use super::policy::Policy;
 use super::{JudgeOptions, Outcome, Verdict, judge};
 use crate::metric::{SceneScores, Score};
 use crate::record::{
     self, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation,
-    Role, RunRecord, SceneSetIdentity, Segment, StopReason, WorkerFacts,
+    Role, RunRecord, SceneSetIdentity, Segment, Sentinels, StopReason, WorkerFacts,
 };
 use crate::record::{FileIdentity, PlanSummary};
 use crate::units::{Bytes, Sha256};
@@ -28,6 +28,53 @@ pub(crate) fn roles() -> (Evidence, Evidence) {
 pub(crate) fn judge_edited(edit: impl FnOnce(&mut Evidence, &mut Evidence)) -> Verdict {
     let comparison = compare_edited(edit).expect("the edited records are comparable");
     judge(&comparison, &Policy::built_in(), JudgeOptions::default())
+}
+
+/// Judges the fixture under an edited policy after an edit of both roles.
+pub(crate) fn judge_under(
+    policy: impl FnOnce(&mut Policy),
+    edit: impl FnOnce(&mut Evidence, &mut Evidence),
+) -> Verdict {
+    let mut demanded = Policy::built_in();
+    policy(&mut demanded);
+    let comparison = compare_edited(edit).expect("the edited records are comparable");
+    judge(
+        &comparison.with_tags(tags()),
+        &demanded,
+        JudgeOptions::default(),
+    )
+}
+
+/// Every third scene was filmed at night; six cameras of ten scenes each.
+pub(crate) fn tags() -> BTreeMap<String, SceneTags> {
+    let tags = |i: usize| SceneTags {
+        camera: Some(format!("cam-{}", i % 6)),
+        slices: if i.is_multiple_of(3) {
+            vec!["night".to_owned()]
+        } else {
+            Vec::new()
+        },
+    };
+    (0..N_SCENES)
+        .map(|i| (format!("scene-{i:02}"), tags(i)))
+        .collect()
+}
+
+/// Makes the last `n` scenes sentinels.
+pub(crate) fn with_sentinels(n: usize) -> impl Fn(&mut Evidence, &mut Evidence) {
+    move |base, cand| {
+        for evidence in [base, cand] {
+            let ids = &evidence.record.plan.scene_ids;
+            let ids = ids[ids.len() - n..].to_vec();
+            evidence.record.sentinels = Some(Sentinels {
+                set: SceneSetIdentity {
+                    name: "sentinelas-pt".into(),
+                    ..evidence.record.scenes.clone()
+                },
+                ids,
+            });
+        }
+    }
 }
 
 /// The outcome of [`judge_edited`], or invalid where the records are refused.
@@ -64,7 +111,7 @@ pub(crate) fn scale_times(evidence: &mut Evidence, factor: f64) {
     }
 }
 
-fn scaled(ns: u64, factor: f64) -> u64 {
+pub(crate) fn scaled(ns: u64, factor: f64) -> u64 {
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -144,6 +191,7 @@ fn record(role: Role) -> RunRecord {
             renderer: "scene-text/1".into(),
             lexicon_sha256: Sha256::of(b"lexicon"),
         },
+        sentinels: None,
         host: host(),
         outputs: scene_ids
             .iter()
@@ -156,6 +204,8 @@ fn record(role: Role) -> RunRecord {
             batch: 8,
             n_timed: N_TIMED,
             n_launches: N_LAUNCHES,
+            looks: Vec::new(),
+            stopped: None,
             pairs_per_launch: N_PAIRS,
             segment_tokens: Some(32),
             max_new_tokens: 160,
@@ -177,6 +227,11 @@ fn record(role: Role) -> RunRecord {
         launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
         failure: None,
         notes: Vec::new(),
+        environment: None,
+        controls: Vec::new(),
+        n_repeated_launches: 0,
+        n_resumed: 0,
+        reused_outputs: Vec::new(),
     }
 }
 
@@ -211,10 +266,12 @@ fn output(scene: &str, is_timed: bool) -> OutputObservation {
 fn memory_run() -> MemoryRun {
     MemoryRun {
         load_ns: 20_000_000,
+        load_cpu_ns: None,
         load_peak_bytes: Bytes(90 << 20),
         peak_bytes: Bytes(100 << 20),
         anon_bytes: Bytes(80 << 20),
         file_bytes: Bytes(20 << 20),
+        phases: Vec::new(),
     }
 }
 
@@ -230,10 +287,13 @@ fn launch(role: Role, index: usize) -> Launch {
         wall_ns: scaled(wall_ns, noise),
         cpu_ns: scaled(wall_ns, noise * 0.95),
         went_first: pair.is_multiple_of(2) == (role == Role::Baseline),
+        health: None,
     };
     Launch {
         index,
         decode: (0..N_PAIRS).map(|pair| segment(pair, 64_000_000)).collect(),
         prefill: (0..N_PAIRS).map(|pair| segment(pair, 32_000_000)).collect(),
+        machine: None,
+        pages: None,
     }
 }

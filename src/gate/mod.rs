@@ -4,30 +4,52 @@
 //! Does no I/O and reads no clock, so a saved record is judged the same way tomorrow.
 //!
 //! Each required statistical check passes when the upper bound of its loss, at the false-pass rate,
-//! stays below the margin. It fails when it does not pass and the lower bound of its loss, at its
-//! share of the false-fail rate, lies above zero. Anything else is undecided. All required checks
-//! must pass (intersection–union: Berger 1982, *Technometrics* 24(4)); any one may fail, hence the
-//! Bonferroni share.
+//! stays below the margin. It fails when it does not pass and a loss is shown at its level of the
+//! false-fail rate. Anything else is undecided. All required checks must pass (intersection–union:
+//! Berger 1982, *Technometrics* 24(4)); any one may fail, hence levels by Holm (1979).
+//! Sentinels, limits and the rules for single scenes need no statistics. Slices may veto.
 
+pub mod certificate;
 mod checks;
 pub mod comparison;
+mod design;
 pub mod file;
+pub mod file_rules;
+pub mod health;
+mod pace;
+pub mod planning;
 pub mod policy;
+mod policy_check;
+pub mod policy_explain;
 mod policy_toml;
+pub mod read;
 pub(crate) mod rule;
+pub(crate) mod sample;
+pub mod scene_file;
+pub mod schema;
+pub mod seal;
+mod sentinels;
+mod simulate;
 mod sizing;
+pub(crate) mod slices;
 pub mod sources;
 pub mod verdict;
+pub mod verify;
 pub mod waiver;
 pub(crate) mod words;
 pub mod worst;
 
-pub use comparison::{Comparison, Error, Evidence};
+use checks::times_settled;
+pub use comparison::{Comparison, Error, Evidence, SceneTags};
 pub use policy::Policy;
 pub use verdict::{CheckResult, Outcome, Scale, Verdict, identical_verdict};
 
 use crate::record::RunRecord;
 use crate::record::observation::{Failure, FailureKind};
+
+/// What every verdict of a first promotion says of itself.
+const FIRST_PROMOTION: &str = "first promotion: there is no baseline, so only limits were checked, \
+    on the candidate alone";
 
 /// How a judgement departs from the usual one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -64,12 +86,23 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
         .failure
         .as_ref()
         .map(|failure| format!("the candidate {}", describe(failure)));
-    let checks: Vec<CheckResult> = policy
-        .checks
-        .iter()
-        .map(|check| waiver::judge_waived(comparison, policy, check))
-        .collect();
+    if policy.mode == policy::Mode::Bootstrap && !verdict::are_identical(&base.model, &cand.model) {
+        invalid.push(
+            "a first promotion has no baseline: the candidate is measured beside itself only"
+                .to_owned(),
+        );
+    }
+    let mut checks = waiver::judge_waived(comparison, policy);
+    design::downgrade(comparison, &mut checks);
+    health::downgrade(&mut checks, &health::flags(base, cand), |metric| {
+        matches!(rule::rule(metric), Some(rule::Rule::Launches(_)))
+    });
+    let family = checks::statistical(comparison, policy);
+    let slices = slices::judge_slices(comparison, policy, &family);
+    let (sentinels, of_sentinels) = sentinels::judge_sentinels(comparison, policy).unzip();
 
+    let mut rules = slices.reasons;
+    rules.extend(of_sentinels.into_iter().flatten());
     let of_run = if !invalid.is_empty() {
         Outcome::Invalid
     } else if failed.is_some() {
@@ -77,34 +110,56 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     } else {
         Outcome::Pass
     };
-    let of_checks = checks.iter().filter_map(|check| check.outcome).max();
-    let outcome = of_checks.map_or(of_run, |worst| worst.max(of_run));
+    let of_checks = checks.iter().filter_map(|check| check.outcome);
+    let of_rules = rules.iter().map(|(outcome, _)| *outcome);
+    let outcome = of_checks.chain(of_rules).fold(of_run, Outcome::max);
     let mut reasons = invalid;
+    if policy.mode == policy::Mode::Bootstrap {
+        reasons.push(FIRST_PROMOTION.to_owned());
+    }
     reasons.extend(failed);
-    reasons.extend(check_reasons(&checks));
+    reasons.extend(sorted_reasons(rules, &checks));
     Verdict {
         outcome,
         counts: !planted,
         identical_artifacts: verdict::are_identical(&base.model, &cand.model),
         checks,
+        slices: slices.results,
+        sentinels,
         reasons,
     }
 }
 
-/// Sentences of the required checks that did not pass, the most severe first.
-fn check_reasons(checks: &[CheckResult]) -> Vec<String> {
-    let mut open: Vec<(Outcome, String)> = checks
-        .iter()
-        .filter_map(|check| {
-            let outcome = check.outcome.filter(|outcome| *outcome != Outcome::Pass)?;
-            let reason = check.reason.clone()?;
-            let text = match &check.needed {
-                Some(needed) => format!("{reason}; {needed}"),
-                None => reason,
-            };
-            Some((outcome, text))
-        })
-        .collect();
+/// Whether a run may stop: every required check on times is decided at a look of the policy.
+///
+/// * `baseline`, `candidate`: records with the launches so far, their plans with as many
+///
+/// Records that cannot be compared settle nothing.
+pub fn times_are_settled(baseline: &RunRecord, candidate: &RunRecord, policy: &Policy) -> bool {
+    let evidence = |record: &RunRecord| Evidence {
+        record: RunRecord {
+            // Outputs are another matter, and may not be there yet.
+            failure: None,
+            ..record.clone()
+        },
+        scores: Vec::new(),
+    };
+    Comparison::of_times(evidence(baseline), evidence(candidate))
+        .is_ok_and(|comparison| times_settled(&comparison, policy))
+}
+
+/// Sentences of rules and required checks that did not pass, the most severe first.
+fn sorted_reasons(rules: Vec<(Outcome, String)>, checks: &[CheckResult]) -> Vec<String> {
+    let of_checks = checks.iter().filter_map(|check| {
+        let outcome = check.outcome.filter(|outcome| *outcome != Outcome::Pass)?;
+        let reason = check.reason.clone()?;
+        let text = match &check.needed {
+            Some(needed) => format!("{reason}; {needed}"),
+            None => reason,
+        };
+        Some((outcome, text))
+    });
+    let mut open: Vec<(Outcome, String)> = rules.into_iter().chain(of_checks).collect();
     open.sort_by_key(|(outcome, _)| std::cmp::Reverse(*outcome));
     open.into_iter().map(|(_, text)| text).collect()
 }
@@ -150,6 +205,8 @@ fn describe(failure: &Failure) -> String {
 
 #[cfg(test)]
 pub(crate) mod fixture;
+#[cfg(test)]
+mod rules_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]

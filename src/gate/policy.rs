@@ -4,14 +4,14 @@
 //! way it is checked once, so that a check that could never pass, or could never fail, is refused
 //! before anything is run.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::rule::{Rule, rule};
+use super::rule::{Rule, VALID_AT_LEAST, rule};
 use super::sources::{ArchivePolicy, SourcesPolicy};
 use super::waiver::Waiver;
-use crate::hint::{Hint, did_you_mean};
-use crate::metric;
-use crate::stats::bounded::draws_needed;
+use crate::hint::Hint;
+use crate::stats::sequential::{Look, Looks};
 use crate::units::{Bytes, Sha256};
 
 /// Version of `gate.toml` and of the policy inside a report.
@@ -27,7 +27,7 @@ pub const MIN_LAUNCHES: usize = 4;
 pub const MEMORY_FLOOR: Bytes = Bytes(4 << 20);
 
 /// The rules one comparison is judged by; field names are the keys of `gate.toml`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// [`SCHEMA_VERSION`].
@@ -40,9 +40,16 @@ pub struct Policy {
     pub confidence: Confidence,
     /// With how much work.
     pub effort: Effort,
+    /// When a scene counts as fallen apart.
+    pub collapse: Collapse,
     /// What is checked, in the order of the report.
     #[serde(rename = "check")]
     pub checks: Vec<Check>,
+    /// Subsets of scenes that may veto, in the order of the report.
+    #[serde(rename = "slice")]
+    pub slices: Vec<SlicePolicy>,
+    /// Scenes that must hold one by one; `None` when none are demanded.
+    pub sentinels: Option<SentinelsPolicy>,
     /// Losses that are accepted for a while.
     #[serde(rename = "waiver", default, skip_serializing_if = "Vec::is_empty")]
     pub waivers: Vec<Waiver>,
@@ -57,15 +64,19 @@ pub struct Policy {
 }
 
 /// What the verdict is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
-    /// A quick look with plug-in statistics.
+    /// A quick look: 60 scenes or more, plug-in statistics.
     Smoke,
+    /// A promotion: 300 scenes or more, bounds that hold for any distribution.
+    Promotion,
+    /// The first model ever: nothing to compare with, limits only.
+    Bootstrap,
 }
 
 /// Which scenes count.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ScenesPolicy {
     /// Name of the set; `None` accepts any.
@@ -76,20 +87,44 @@ pub struct ScenesPolicy {
     pub digest: Option<Sha256>,
     /// Fewest scenes with a value in both roles, at least [`MIN_SCENES`].
     pub min_scenes: usize,
+    /// What makes scenes dependent; `None` takes each scene for a draw of its own.
+    pub cluster_by: Option<ClusterBy>,
 }
 
-/// Error rates.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+/// What makes scenes dependent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClusterBy {
+    /// Scenes of one camera; every scene must name its own.
+    Camera,
+}
+
+/// Error rates, and by which bounds they are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Confidence {
     /// Chance that one required check passes at its margin, in (0, 0.5).
     pub false_pass: f64,
     /// Chance that any required check fails an equal model, in (0, 0.5).
     pub false_fail: f64,
+    /// Chance that any slice vetoes an equal model, in (0, 0.5).
+    pub slice_fail: f64,
+    /// Bounds of scores; a check may name another.
+    pub method: Method,
+}
+
+/// How the pass side of a score over scenes is decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Betting: holds for any distribution at any number of scenes, and needs more of them.
+    Guaranteed,
+    /// Student's t and the studentised bootstrap, Tango's bound for 0/1 scores: asymptotic.
+    PlugIn,
 }
 
 /// How much work a comparison is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Effort {
     /// Launches of the latency pass.
@@ -102,10 +137,78 @@ pub struct Effort {
     pub max_new_tokens: usize,
     /// Seconds after which a scene counts as hung.
     pub scene_timeout_s: u64,
+    /// Most outputs in progress at the same time while the scenes are written.
+    pub batch: usize,
+    /// Scenes written again alone, for their times and to see that outputs repeat.
+    pub timed_scenes: usize,
+    /// Runs of the memory pass per role.
+    pub memory_runs: usize,
+    /// Launches after which times are looked at; empty for a single look at all of them.
+    pub looks: Vec<usize>,
+    /// Share of the error rates spent at each look, together at most 1.
+    pub shares: Vec<f64>,
+}
+
+/// When a scene counts as fallen apart, by its loss of `fact_score`.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Collapse {
+    /// Loss from which on a scene collapsed, in (0, 1]; single errors cost at most 0.2.
+    pub drop: f64,
+    /// Loss from which on one scene is enough to block a pass by plug-in statistics.
+    pub severe: f64,
+    /// Share of collapsed scenes regarded as normal: a fail needs more for certain.
+    pub normal: f64,
+}
+
+/// A subset of scenes that may veto and never approves.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SlicePolicy {
+    /// Name of the slice, as in the scene set.
+    pub name: String,
+    /// Fewest scenes of it; a run with fewer is invalid.
+    pub min_scenes: usize,
+}
+
+/// Scenes that must hold one by one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SentinelsPolicy {
+    /// Name of their set.
+    pub set: String,
+    /// Version of it; `None` takes the highest.
+    pub version: Option<String>,
+    /// SHA-256 of the set's `scenes.jsonl`; `None` accepts any.
+    pub digest: Option<Sha256>,
+    /// What is demanded of them.
+    pub demand: Demand,
+    /// Sentinels that are let off, each with its reason.
+    pub exempt: Vec<Exempt>,
+}
+
+/// What is demanded of sentinels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Demand {
+    /// Every one is summarised without an error.
+    All,
+    /// None is lost that the baseline holds.
+    Kept,
+}
+
+/// A sentinel that is let off.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exempt {
+    /// Scene id.
+    pub scene: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One thing that is checked.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Check {
     /// Metric id.
@@ -114,12 +217,26 @@ pub struct Check {
     pub lane: Option<Lane>,
     /// Largest loss accepted; `None` where the rule has none, or the check is only watched.
     pub margin: Option<Margin>,
+    /// Bound of the candidate alone; `None` where there is none.
+    pub limit: Option<Limit>,
+    /// Bounds of this check; `None` takes those of the policy.
+    pub method: Option<Method>,
     /// Whether it decides; otherwise it is watched: printed, never deciding.
     pub required: bool,
 }
 
+/// A bound of the candidate's own value, in the metric's unit.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Limit {
+    /// The value must reach it.
+    AtLeast(f64),
+    /// The value must not exceed it.
+    AtMost(f64),
+}
+
 /// How token ids were chosen while the clock ran.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Lane {
     /// The same token ids in both roles.
@@ -129,7 +246,7 @@ pub enum Lane {
 }
 
 /// Largest loss accepted; always > 0 and finite.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Margin {
     /// In the metric's unit.
@@ -146,7 +263,7 @@ pub enum Margin {
 }
 
 /// Where a policy came from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Origin {
     /// Compiled in.
@@ -182,47 +299,64 @@ fn place(file: &str, line: Option<usize>) -> String {
 impl Policy {
     /// The policy in force without a `gate.toml`.
     pub fn built_in() -> Self {
-        let watch = |metric| check(metric, None, false);
-        let memory = Margin::Memory {
-            relative: 0.02,
-            floor_bytes: MEMORY_FLOOR,
-        };
+        Self::built_in_for(Mode::Smoke)
+    }
+
+    /// The built-in policy of a mode, to which a `gate.toml` of that mode adds.
+    pub fn built_in_for(mode: Mode) -> Self {
+        let is_promotion = mode == Mode::Promotion;
+        let pick = |smoke: f64, promotion: f64| if is_promotion { promotion } else { smoke };
         Self {
             schema_version: SCHEMA_VERSION,
-            mode: Mode::Smoke,
+            mode,
             scenes: ScenesPolicy {
                 set: Some("cenas-pt".to_owned()),
                 version: None,
                 digest: None,
-                min_scenes: MIN_SCENES,
+                min_scenes: if is_promotion { 300 } else { MIN_SCENES },
+                cluster_by: None,
             },
             confidence: Confidence {
                 false_pass: 0.05,
                 false_fail: 0.01,
+                slice_fail: 0.005,
+                method: if is_promotion {
+                    Method::Guaranteed
+                } else {
+                    Method::PlugIn
+                },
             },
             effort: Effort {
-                launches: 10,
+                launches: if is_promotion { 20 } else { 10 },
                 pairs: 20,
                 threads: 1,
                 max_new_tokens: 160,
                 scene_timeout_s: 300,
+                batch: 8,
+                timed_scenes: 20,
+                memory_runs: 3,
+                looks: if is_promotion {
+                    vec![6, 10, 15, 20]
+                } else {
+                    Vec::new()
+                },
+                shares: if is_promotion {
+                    vec![0.08, 0.17, 0.25, 0.50]
+                } else {
+                    Vec::new()
+                },
             },
-            checks: vec![
-                check("fact_ok", Some(Margin::Absolute(0.10)), true),
-                check("hallucination_rate", Some(Margin::Absolute(0.05)), true),
-                check("object_recall", Some(Margin::Absolute(0.05)), true),
-                check("collapse_rate", Some(Margin::Absolute(0.05)), true),
-                check("valid", None, true),
-                check("chrf_pp", Some(Margin::Absolute(0.05)), true),
-                check("output_tokens", Some(Margin::Relative(0.10)), true),
-                check("cpu_ms_per_token", Some(Margin::Relative(0.10)), true),
-                check("wall_ms_per_token", Some(Margin::Relative(0.15)), true),
-                check("peak_bytes", Some(memory), true),
-                watch("object_precision"),
-                watch("ttft_ms"),
-                watch("prefill_cpu_ms_per_token"),
-                watch("load_ms"),
-            ],
+            collapse: Collapse {
+                drop: 0.25,
+                severe: 0.50,
+                normal: 0.005,
+            },
+            checks: match mode {
+                Mode::Smoke | Mode::Promotion => compared(pick),
+                Mode::Bootstrap => limited(),
+            },
+            slices: Vec::new(),
+            sentinels: None,
             waivers: Vec::new(),
             sources: SourcesPolicy::default(),
             archive: ArchivePolicy::default(),
@@ -244,154 +378,32 @@ impl Policy {
 
     /// Required checks that rest on a sample: they share the false-fail rate.
     pub fn n_statistical(&self) -> usize {
-        let shares = |check: &&Check| {
-            check.required && rule(&check.metric).is_some_and(Rule::is_statistical)
-        };
+        let shares = |check: &&Check| self.is_statistical(check);
         self.checks.iter().filter(shares).count()
     }
 
-    /// Refuses a policy that contradicts itself or could never be met.
-    ///
-    /// # Errors
-    /// [`PolicyError`] with the key and no file or line; [`Policy::parse`] adds those.
-    pub fn check(&self) -> Result<(), PolicyError> {
-        if self.schema_version != SCHEMA_VERSION {
-            let found = self.schema_version;
-            let problem = format!("version {found} is not known, this program reads 1");
-            return Err(refuse("schema_version", problem));
-        }
-        for (key, rate) in [
-            ("confidence.false_pass", self.confidence.false_pass),
-            ("confidence.false_fail", self.confidence.false_fail),
-        ] {
-            if !(rate > 0.0 && rate < 0.5) {
-                return Err(refuse(key, format!("{rate} is not between 0 and 0.5")));
-            }
-        }
-        if let Some((key, problem)) = self.sources.problem() {
-            return Err(refuse(&format!("sources.{key}"), problem));
-        }
-        if let Some((key, problem)) = self.archive.problem() {
-            return Err(refuse(&format!("archive.{key}"), problem));
-        }
-        self.check_effort()?;
-        if self.checks.is_empty() {
-            return Err(refuse(
-                "check",
-                "the list is empty; leave it out for the built-in checks",
-            ));
-        }
-        for (i, check) in self.checks.iter().enumerate() {
-            self.check_one(i, check)?;
-        }
-        if !self.checks.iter().any(|check| check.required) {
-            return Err(refuse(
-                "check",
-                "no check is required, so nothing could fail",
-            ));
-        }
-        self.check_waivers()
+    /// Whether a check rests on a sample and may fail by it.
+    pub(crate) fn is_statistical(&self, check: &Check) -> bool {
+        let rests_on_sample = rule(&check.metric).is_some_and(Rule::is_statistical);
+        self.mode != Mode::Bootstrap && check.required && check.margin.is_some() && rests_on_sample
     }
 
-    fn check_effort(&self) -> Result<(), PolicyError> {
-        if self.scenes.min_scenes < MIN_SCENES {
-            let problem = format!("fewer than {MIN_SCENES} scenes never decide quality");
-            return Err(refuse("scenes.min_scenes", problem));
-        }
-        let effort = &self.effort;
-        let seconds = usize::try_from(effort.scene_timeout_s).unwrap_or(usize::MAX);
-        for (key, value) in [
-            ("effort.pairs", effort.pairs),
-            ("effort.threads", effort.threads),
-            ("effort.max_new_tokens", effort.max_new_tokens),
-            ("effort.scene_timeout_s", seconds),
-        ] {
-            if value == 0 {
-                return Err(refuse(key, "must be at least 1"));
-            }
-        }
-        let times = |check: &Check| matches!(rule(&check.metric), Some(Rule::Launches(_)));
-        let decides_times = self
-            .checks
-            .iter()
-            .any(|check| check.required && times(check));
-        if decides_times && effort.launches < MIN_LAUNCHES {
-            let problem = format!("fewer than {MIN_LAUNCHES} launches never decide a time");
-            return Err(refuse("effort.launches", problem));
-        }
-        Ok(())
+    /// Bounds by which a check is decided.
+    pub fn method_of(&self, check: &Check) -> Method {
+        check.method.unwrap_or(self.confidence.method)
     }
+}
 
-    fn check_one(&self, i: usize, check: &Check) -> Result<(), PolicyError> {
-        let refuse = |key: &str, problem: String| refuse(&format!("check[{i}].{key}"), problem);
-        let id = &check.metric;
-        let Some(rule) = rule(id) else {
-            let known = metric::METRICS.iter().map(|metric| metric.id);
-            let advice = did_you_mean(id, known)
-                .map_or(String::new(), |near| format!("; did you mean `{near}`?"));
-            return Err(refuse("metric", format!("`{id}` is not a metric{advice}")));
-        };
-        if self.checks[..i].iter().any(|earlier| earlier.metric == *id) {
-            return Err(refuse("metric", format!("`{id}` is checked twice")));
+impl Effort {
+    /// When times are looked at, and with which share of the error rates; `None` when the looks
+    /// contradict each other, which [`Policy::check`] refuses.
+    pub fn looks_plan(&self) -> Option<Looks> {
+        if self.looks.is_empty() {
+            return Some(Looks::once(self.launches));
         }
-        if check.required && !rule.decides() {
-            let problem = format!("`{id}` has no decision rule, it can only be watched");
-            return Err(refuse("required", problem));
-        }
-        if let Some(lane) = check.lane.filter(|lane| rule.lane() != Some(*lane)) {
-            let problem = format!("`{id}` is not measured on the {} lane", lane.name());
-            return Err(refuse("lane", problem));
-        }
-        self.check_margin(check, rule)
-            .map_err(|problem| refuse("margin", problem))
-    }
-
-    fn check_margin(&self, check: &Check, rule: Rule) -> Result<(), String> {
-        let id = &check.metric;
-        let wanted = match rule {
-            Rule::SceneMean | Rule::Tripwire | Rule::Collapse => "{ absolute = … }",
-            Rule::Launches(_) | Rule::SceneRatio => "{ relative = … }",
-            Rule::Peak => "{ relative = …, floor_bytes = … }",
-            _ if check.margin.is_some() => return Err(format!("`{id}` takes no margin")),
-            _ => return Ok(()),
-        };
-        let share = match (rule, check.margin) {
-            (_, None) if !check.required => return Ok(()),
-            (Rule::SceneMean | Rule::Tripwire | Rule::Collapse, Some(Margin::Absolute(share)))
-            | (Rule::Launches(_) | Rule::SceneRatio, Some(Margin::Relative(share)))
-            | (
-                Rule::Peak,
-                Some(Margin::Memory {
-                    relative: share, ..
-                }),
-            ) => share,
-            (_, None) => return Err(format!("is missing; `{id}` takes {wanted}")),
-            (_, Some(_)) => return Err(format!("`{id}` takes {wanted}")),
-        };
-        if !share.is_finite() || share <= 0.0 {
-            return Err(format!("{share} is not a finite number above 0"));
-        }
-        match rule {
-            Rule::SceneMean | Rule::Collapse => self.check_reachable(share)?,
-            Rule::Tripwire if share >= 1.0 => return Err(any_loss(share)),
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// A candidate that never loses a scene must be able to pass.
-    fn check_reachable(&self, margin: f64) -> Result<(), String> {
-        if margin >= 1.0 {
-            return Err(any_loss(margin));
-        }
-        let needed = draws_needed(margin, self.confidence.false_pass);
-        if self.scenes.min_scenes < needed {
-            return Err(format!(
-                "{margin} needs scenes.min_scenes of at least {needed}: with fewer, even a \
-                 candidate that never loses could not be shown to stay within it"
-            ));
-        }
-        Ok(())
+        let looks = self.looks.iter().zip(&self.shares);
+        let looks = looks.map(|(&units, &share)| Look { units, share });
+        Looks::new(looks.collect()).ok()
     }
 }
 
@@ -405,8 +417,68 @@ impl Lane {
     }
 }
 
-fn any_loss(margin: f64) -> String {
-    format!("{margin} accepts any loss, scores lie between 0 and 1")
+impl Mode {
+    /// The mode's name in files and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Smoke => "smoke",
+            Self::Promotion => "promotion",
+            Self::Bootstrap => "bootstrap",
+        }
+    }
+}
+
+/// The built-in checks of a comparison; `pick` takes the allowance of a smoke run and of a
+/// promotion.
+fn compared(pick: impl Fn(f64, f64) -> f64) -> Vec<Check> {
+    let absolute = |metric, share| check(metric, Some(Margin::Absolute(share)), true);
+    let relative = |metric, share| check(metric, Some(Margin::Relative(share)), true);
+    let watch = |metric| check(metric, None, false);
+    let memory = Margin::Memory {
+        relative: 0.02,
+        floor_bytes: MEMORY_FLOOR,
+    };
+    vec![
+        absolute("fact_ok", pick(0.10, 0.05)),
+        absolute("hallucination_rate", pick(0.05, 0.03)),
+        absolute("object_recall", pick(0.05, 0.03)),
+        absolute("collapse_rate", 0.05),
+        valid(),
+        absolute("chrf_pp", 0.05),
+        relative("output_tokens", 0.10),
+        relative("cpu_ms_per_token", pick(0.10, 0.03)),
+        relative("wall_ms_per_token", pick(0.15, 0.05)),
+        check("peak_bytes", Some(memory), true),
+        watch("object_precision"),
+        watch("ttft_ms"),
+        watch("prefill_cpu_ms_per_token"),
+        watch("load_ms"),
+    ]
+}
+
+/// The built-in checks of a first model: nothing to compare with.
+fn limited() -> Vec<Check> {
+    let least = |metric, share| Check {
+        limit: Some(Limit::AtLeast(share)),
+        ..check(metric, None, true)
+    };
+    let watch = |metric| check(metric, None, false);
+    vec![
+        valid(),
+        least("fact_ok", 0.5),
+        least("object_recall", 0.5),
+        watch("hallucination_rate"),
+        watch("chrf_pp"),
+        watch("peak_bytes"),
+        watch("load_ms"),
+    ]
+}
+
+fn valid() -> Check {
+    Check {
+        limit: Some(Limit::AtLeast(VALID_AT_LEAST)),
+        ..check("valid", None, true)
+    }
 }
 
 fn check(metric: &str, margin: Option<Margin>, required: bool) -> Check {
@@ -415,15 +487,8 @@ fn check(metric: &str, margin: Option<Margin>, required: bool) -> Check {
         metric: metric.to_owned(),
         lane,
         margin,
+        limit: None,
+        method: None,
         required,
-    }
-}
-
-fn refuse(key: &str, problem: impl Into<String>) -> PolicyError {
-    PolicyError {
-        file: String::new(),
-        line: None,
-        key: key.to_owned(),
-        problem: problem.into(),
     }
 }

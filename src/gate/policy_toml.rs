@@ -5,86 +5,190 @@ use std::ops::Range;
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue};
 
-use super::policy::{Check, Confidence, Effort, Lane, MEMORY_FLOOR, Margin, Mode};
-use super::policy::{Origin, Policy, PolicyError, ScenesPolicy};
-use super::rule::{Rule, rule};
+use super::policy::{
+    Check, ClusterBy, Collapse, Confidence, Demand, Effort, Exempt, Lane, Limit, MEMORY_FLOOR,
+    Margin, Method, Mode, Origin, Policy, PolicyError, ScenesPolicy, SentinelsPolicy, SlicePolicy,
+};
+use super::rule::{Rule, VALID_AT_LEAST, rule};
 use super::sources::{ArchivePolicy, SourcesPolicy};
 use super::waiver::Waiver;
 use crate::hint::did_you_mean;
 use crate::units::{Bytes, Sha256};
 
-#[derive(Deserialize)]
+/// Scenes of a slice below which it is not worth declaring.
+const SLICE_SCENES: usize = 30;
+
+/// What a candidate model must show before it may replace the one in use.
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct GateToml {
+#[schemars(title = "gate.toml")]
+pub(super) struct GateToml {
+    /// Version of this form: 1.
     schema_version: u32,
+    /// What the verdict is for; it picks the built-in values of every key left out.
     mode: Mode,
+    /// On which scenes.
     #[serde(default)]
     scenes: ScenesToml,
+    /// Error rates, and by which bounds they are kept.
     #[serde(default)]
     confidence: ConfidenceToml,
+    /// How much work a comparison is worth.
     #[serde(default)]
     effort: EffortToml,
+    /// Where artifacts may come from.
     #[serde(default)]
     sources: SourcesPolicy,
+    /// What an archive may unpack to.
     #[serde(default)]
     archive: ArchivePolicy,
+    /// When a scene counts as fallen apart, by its loss of `fact_score`.
+    #[serde(default)]
+    collapse: CollapseToml,
+    /// What is checked; a list here replaces the built-in one.
     check: Option<Vec<CheckToml>>,
+    /// Subsets of scenes that may veto and never approve.
+    #[serde(default)]
+    slice: Vec<SliceToml>,
+    /// Scenes that must hold one by one.
+    sentinels: Option<SentinelsToml>,
+    /// Losses that are accepted for a while.
     #[serde(default)]
     waiver: Vec<WaiverToml>,
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct WaiverToml {
+    /// Metric id of a required check with a margin.
     check: String,
+    /// Judged against this instead of the margin; the same kind of margin, and larger.
     ceiling: MarginToml,
+    /// Last day it holds, `YYYY-MM-DD` in UTC.
     expires: String,
+    /// Where the loss is being worked on.
     issue: Option<String>,
+    /// Why it is accepted.
     reason: String,
+    /// Who accepted it.
     approved_by: String,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ScenesToml {
+    /// Name of the set: eval-sets/<set>/<version>.
     set: Option<String>,
+    /// Version of the set; the highest where none is named.
     version: Option<String>,
+    /// `sha256:` and the digest of the set's scenes.jsonl.
     digest: Option<String>,
+    /// Fewest scenes with a value in both models, at least 60.
     min_scenes: Option<usize>,
+    /// What makes scenes dependent; every scene must name it.
+    cluster_by: Option<ClusterBy>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct ConfidenceToml {
+    /// Chance that one required check passes at its margin, in (0, 0.5).
     false_pass: Option<f64>,
+    /// Chance that any required check fails an equal model, in (0, 0.5).
     false_fail: Option<f64>,
+    /// Chance that any slice vetoes an equal model, in (0, 0.5).
+    slice_fail: Option<f64>,
+    /// Bounds of scores over scenes; a check may name another.
+    method: Option<Method>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct EffortToml {
+    /// Launches of the latency pass: fresh pairs of processes.
     launches: Option<usize>,
+    /// Timed segments of each model in a launch.
     pairs: Option<usize>,
+    /// Worker threads of each model.
     threads: Option<usize>,
+    /// Limit of new tokens per output.
     max_new_tokens: Option<usize>,
+    /// Seconds after which a scene counts as hung.
     scene_timeout_s: Option<u64>,
+    /// Most outputs in progress at the same time.
+    batch: Option<usize>,
+    /// Scenes written again alone, for their times and to see that outputs repeat.
+    timed_scenes: Option<usize>,
+    /// Runs of the memory pass per model.
+    memory_runs: Option<usize>,
+    /// Launches after which times are looked at; the last is `launches`.
+    looks: Option<Vec<usize>>,
+    /// Share of the error rates spent at each look, together at most 1.
+    shares: Option<Vec<f64>>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct CollapseToml {
+    /// Loss from which on a scene collapsed, in (0, 1].
+    drop: Option<f64>,
+    /// Loss from which on one scene blocks a pass by plug-in statistics.
+    severe: Option<f64>,
+    /// Share of collapsed scenes regarded as normal, in (0, 0.5).
+    normal: Option<f64>,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct CheckToml {
+    /// Metric id; direction and unit belong to the metric.
     metric: String,
+    /// Lane of a time; the metric's own where none is named.
     lane: Option<Lane>,
+    /// Largest loss accepted.
     margin: Option<MarginToml>,
+    /// Bound of the candidate's own value.
+    limit: Option<Limit>,
+    /// Bounds of this check; the policy's where none are named.
+    method: Option<Method>,
+    /// Whether it decides; `false` for a check that is only printed.
     required: Option<bool>,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+#[derive(Clone, Copy, Deserialize, schemars::JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct MarginToml {
+    /// In the metric's unit, above 0.
     absolute: Option<f64>,
+    /// As a share of the baseline, above 0.
     relative: Option<f64>,
+    /// Bytes always accepted; goes with relative, for `peak_bytes` only.
     floor_bytes: Option<u64>,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SliceToml {
+    /// Name of the slice, as in the scene set.
+    name: String,
+    /// Fewest scenes of it; a run with fewer is invalid.
+    min_scenes: Option<usize>,
+}
+
+#[derive(Deserialize, schemars::JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct SentinelsToml {
+    /// Name of their set: eval-sets/<set>/<version>.
+    set: String,
+    /// Version of it; the highest where none is named.
+    version: Option<String>,
+    /// `sha256:` and the digest of the set's scenes.jsonl.
+    digest: Option<String>,
+    /// What is demanded: every one held, or none lost that the baseline holds.
+    demand: Demand,
+    /// Sentinels that are let off, each with its reason.
+    #[serde(default)]
+    exempt: Vec<Exempt>,
 }
 
 /// Keys of each table, for the suggestion after an unknown one.
@@ -97,14 +201,23 @@ const KEYS: &[(&str, &[&str])] = &[
             "scenes",
             "confidence",
             "effort",
+            "collapse",
             "sources",
             "archive",
             "check",
+            "slice",
+            "sentinels",
             "waiver",
         ],
     ),
-    ("scenes", &["set", "version", "digest", "min_scenes"]),
-    ("confidence", &["false_pass", "false_fail"]),
+    (
+        "scenes",
+        &["set", "version", "digest", "min_scenes", "cluster_by"],
+    ),
+    (
+        "confidence",
+        &["false_pass", "false_fail", "slice_fail", "method"],
+    ),
     (
         "effort",
         &[
@@ -113,12 +226,28 @@ const KEYS: &[(&str, &[&str])] = &[
             "threads",
             "max_new_tokens",
             "scene_timeout_s",
+            "batch",
+            "timed_scenes",
+            "memory_runs",
+            "looks",
+            "shares",
         ],
     ),
+    ("collapse", &["drop", "severe", "normal"]),
     ("sources", SourcesPolicy::KEYS),
     ("archive", ArchivePolicy::KEYS),
-    ("check", &["metric", "lane", "margin", "required"]),
+    (
+        "check",
+        &["metric", "lane", "margin", "limit", "method", "required"],
+    ),
     ("check.margin", &["absolute", "relative", "floor_bytes"]),
+    ("check.limit", &["at_least", "at_most"]),
+    ("slice", &["name", "min_scenes"]),
+    (
+        "sentinels",
+        &["set", "version", "digest", "demand", "exempt"],
+    ),
+    ("sentinels.exempt", &["scene", "reason"]),
     ("waiver", Waiver::KEYS),
     ("waiver.ceiling", &["absolute", "relative", "floor_bytes"]),
 ];
@@ -134,6 +263,14 @@ impl Policy {
     /// [`PolicyError`] with file, line and key: bad syntax, an unknown key (with a suggestion), a
     /// wrong type, or anything [`Policy::check`] refuses.
     pub fn parse(text: &str, file: &str) -> Result<Self, PolicyError> {
+        Self::parse_as(text, file, None)
+    }
+
+    /// The same for another mode than the file's: what the file leaves out is that mode's.
+    ///
+    /// # Errors
+    /// Those of [`Policy::parse`].
+    pub fn parse_as(text: &str, file: &str, mode: Option<Mode>) -> Result<Self, PolicyError> {
         let fault = |key: &str, span: Option<Range<usize>>, problem: String| PolicyError {
             file: file.to_owned(),
             line: span.map(|span| line_of(text, span.start)),
@@ -156,6 +293,10 @@ impl Policy {
             let span = locate(document.get_ref(), &error.key);
             fault(&error.key, span, error.problem)
         };
+        let read = GateToml {
+            mode: mode.unwrap_or(read.mode),
+            ..read
+        };
         let policy = read.into_policy(file).map_err(located)?;
         policy.check().map_err(located)?;
         Ok(policy)
@@ -164,7 +305,7 @@ impl Policy {
 
 impl GateToml {
     fn into_policy(self, file: &str) -> Result<Policy, PolicyError> {
-        let base = Policy::built_in();
+        let base = Policy::built_in_for(self.mode);
         let checks = self.check.map(|list| {
             list.into_iter()
                 .enumerate()
@@ -175,37 +316,45 @@ impl GateToml {
         let waivers = waivers
             .map(|(i, waiver)| waiver.into_waiver(i))
             .collect::<Result<_, _>>()?;
-        let digest = self
-            .scenes
+        let scenes = self.scenes;
+        let digest = scenes
             .digest
-            .map(|text| read_digest(&text))
+            .map(|text| read_digest("scenes.digest", &text))
             .transpose()?;
-        // A named set is not also bound to the built-in one's version, and the other way round.
-        let set = self.scenes.set.or(base.scenes.set);
+        let confidence = self.confidence;
         Ok(Policy {
             schema_version: self.schema_version,
             mode: self.mode,
             scenes: ScenesPolicy {
-                set,
-                version: self.scenes.version,
+                // A named set is not also bound to the built-in one's version, and the other way
+                // round.
+                set: scenes.set.or(base.scenes.set),
+                version: scenes.version,
                 digest,
-                min_scenes: self.scenes.min_scenes.unwrap_or(base.scenes.min_scenes),
+                min_scenes: scenes.min_scenes.unwrap_or(base.scenes.min_scenes),
+                cluster_by: scenes.cluster_by,
             },
             confidence: Confidence {
-                false_pass: self
-                    .confidence
-                    .false_pass
-                    .unwrap_or(base.confidence.false_pass),
-                false_fail: self
-                    .confidence
-                    .false_fail
-                    .unwrap_or(base.confidence.false_fail),
+                false_pass: confidence.false_pass.unwrap_or(base.confidence.false_pass),
+                false_fail: confidence.false_fail.unwrap_or(base.confidence.false_fail),
+                slice_fail: confidence.slice_fail.unwrap_or(base.confidence.slice_fail),
+                method: confidence.method.unwrap_or(base.confidence.method),
             },
             effort: self.effort.over(base.effort),
+            collapse: Collapse {
+                drop: self.collapse.drop.unwrap_or(base.collapse.drop),
+                severe: self.collapse.severe.unwrap_or(base.collapse.severe),
+                normal: self.collapse.normal.unwrap_or(base.collapse.normal),
+            },
             waivers,
             sources: self.sources,
             archive: self.archive,
             checks: checks.transpose()?.unwrap_or(base.checks),
+            slices: self.slice.into_iter().map(SliceToml::into_slice).collect(),
+            sentinels: self
+                .sentinels
+                .map(SentinelsToml::into_sentinels)
+                .transpose()?,
             origin: Origin::File(file.to_owned()),
         })
     }
@@ -213,12 +362,26 @@ impl GateToml {
 
 impl EffortToml {
     fn over(self, base: Effort) -> Effort {
+        // Looks of the built-in plan end at its own number of launches.
+        let keeps_looks = self
+            .launches
+            .is_none_or(|launches| launches == base.launches);
+        let (looks, shares) = if keeps_looks {
+            (base.looks, base.shares)
+        } else {
+            (Vec::new(), Vec::new())
+        };
         Effort {
             launches: self.launches.unwrap_or(base.launches),
             pairs: self.pairs.unwrap_or(base.pairs),
             threads: self.threads.unwrap_or(base.threads),
             max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens),
             scene_timeout_s: self.scene_timeout_s.unwrap_or(base.scene_timeout_s),
+            batch: self.batch.unwrap_or(base.batch),
+            timed_scenes: self.timed_scenes.unwrap_or(base.timed_scenes),
+            memory_runs: self.memory_runs.unwrap_or(base.memory_runs),
+            looks: self.looks.unwrap_or(looks),
+            shares: self.shares.unwrap_or(shares),
         }
     }
 }
@@ -231,11 +394,39 @@ impl CheckToml {
             .map(|margin| margin.into_margin(rule))
             .transpose();
         let margin = margin.map_err(|problem| refusal(&format!("check[{i}].margin"), problem))?;
+        let usual = (rule == Some(Rule::ValidRate)).then_some(Limit::AtLeast(VALID_AT_LEAST));
         Ok(Check {
             lane: self.lane.or(rule.and_then(Rule::lane)),
             metric: self.metric,
             margin,
+            limit: self.limit.or(usual),
+            method: self.method,
             required: self.required.unwrap_or(true),
+        })
+    }
+}
+
+impl SliceToml {
+    fn into_slice(self) -> SlicePolicy {
+        SlicePolicy {
+            name: self.name,
+            min_scenes: self.min_scenes.unwrap_or(SLICE_SCENES),
+        }
+    }
+}
+
+impl SentinelsToml {
+    fn into_sentinels(self) -> Result<SentinelsPolicy, PolicyError> {
+        let digest = self
+            .digest
+            .map(|text| read_digest("sentinels.digest", &text))
+            .transpose()?;
+        Ok(SentinelsPolicy {
+            set: self.set,
+            version: self.version,
+            digest,
+            demand: self.demand,
+            exempt: self.exempt,
         })
     }
 }
@@ -274,11 +465,11 @@ impl MarginToml {
     }
 }
 
-fn read_digest(text: &str) -> Result<Sha256, PolicyError> {
+fn read_digest(key: &str, text: &str) -> Result<Sha256, PolicyError> {
     let digits = text.strip_prefix("sha256:").unwrap_or(text);
     digits
         .parse()
-        .map_err(|error| refusal("scenes.digest", format!("{error}").as_str()))
+        .map_err(|error| refusal(key, format!("{error}").as_str()))
 }
 
 fn refusal(key: &str, problem: &str) -> PolicyError {
@@ -334,7 +525,7 @@ fn unknown_key(
 }
 
 /// Place of the key at a dotted path, or of the nearest table above it.
-fn locate(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
+pub(super) fn locate(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
     let mut table = document;
     let mut place = None;
     for part in path.split('.') {
@@ -363,304 +554,11 @@ fn locate(document: &DeTable<'_>, path: &str) -> Option<Range<usize>> {
 }
 
 /// Line of a byte offset, from 1.
-fn line_of(text: &str, offset: usize) -> usize {
+pub(super) fn line_of(text: &str, offset: usize) -> usize {
     let before = &text.as_bytes()[..offset.min(text.len())];
     before.split(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const HEAD: &str = "schema_version = 1\nmode = \"smoke\"\n";
-
-    #[test]
-    fn waivers_are_read_whole_or_refused() {
-        let waiver = |edit: &dyn Fn(String) -> String| {
-            let text = "[[waiver]]\ncheck = \"peak_bytes\"\nceiling = { relative = 0.06 }\n\
-                expires = \"2027-01-31\"\nreason = \"wider vocabulary\"\napproved_by = \"ana\"\n";
-            Policy::parse(&format!("{HEAD}{}", edit(text.to_owned())), "gate.toml")
-        };
-        let policy = waiver(&|text| text).expect("good");
-        assert_eq!(policy.waivers.len(), 1);
-        assert!(policy.check_expiry("2027-01-31").is_ok());
-        let error = policy.check_expiry("2027-02-01").expect_err("expired");
-        assert!(
-            error.to_string().contains("expired on 2027-01-31"),
-            "{error}"
-        );
-        assert_ne!(policy.digest(), Policy::built_in().digest());
-        for (from, to, key) in [
-            ("peak_bytes", "peak_byte", "waiver[0].check"),
-            ("peak_bytes", "valid", "waiver[0].check"),
-            ("peak_bytes", "ttft_ms", "waiver[0].check"),
-            ("0.06", "0.02", "waiver[0].ceiling"),
-            ("0.06", "inf", "waiver[0].ceiling"),
-            ("relative", "absolute", "waiver[0].ceiling"),
-            ("0.06", "0.06, floor_bytes = 1", "waiver[0].ceiling"),
-            ("2027-01-31", "31.01.2027", "waiver[0].expires"),
-            ("2027-01-31", "2027-13-01", "waiver[0].expires"),
-            ("wider vocabulary", " ", "waiver[0].reason"),
-            ("\"ana\"", "\"\"", "waiver[0].approved_by"),
-            ("reason", "reasons", "waiver[0].reasons"),
-        ] {
-            let error = waiver(&|text| text.replace(from, to)).expect_err(to);
-            assert_eq!(error.key, key, "{error}");
-            assert!(error.line.is_some(), "{error}");
-        }
-        assert!(
-            waiver(&|text| text.clone() + &text).is_err(),
-            "the same check twice"
-        );
-        assert!(
-            waiver(&|text| text.replace("approved_by", "# ")).is_err(),
-            "nobody approved it"
-        );
-    }
-
-    #[test]
-    fn sources_and_archives_are_bounded_by_the_policy() {
-        let text = "[sources]\nallow_hosts = [\"models.acme.dev\"]\nmax_artifact_bytes = 1000\n\
-            [archive]\nmax_ratio = 10\n";
-        let policy = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").expect("good");
-        assert_eq!(policy.sources.allow_hosts, ["models.acme.dev"]);
-        assert_eq!(policy.sources.max_artifact_bytes, Bytes(1000));
-        assert_eq!(policy.archive.max_ratio, 10);
-        assert_eq!(policy.archive.max_entries, 4096);
-        assert_ne!(policy.digest(), Policy::built_in().digest());
-        let plain = Policy::parse(HEAD, "gate.toml").expect("good");
-        assert!(plain.sources.is_default() && plain.archive.is_default());
-        for (text, key) in [
-            ("[sources]\nallow_host = []\n", "sources.allow_host"),
-            (
-                "[sources]\nmax_artifact_bytes = 0\n",
-                "sources.max_artifact_bytes",
-            ),
-            (
-                "[sources]\nmax_total_bytes = 1\n",
-                "sources.max_total_bytes",
-            ),
-            ("[archive]\nmax_ratios = 1\n", "archive.max_ratios"),
-            ("[archive]\nmax_ratio = 0\n", "archive.max_ratio"),
-            ("[archive]\nmax_entries = -1\n", "archive.max_entries"),
-        ] {
-            let error = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").expect_err(text);
-            assert_eq!(error.key, key, "{error}");
-            assert!(error.line.is_some(), "{error}");
-        }
-    }
-
-    #[track_caller]
-    fn refused(rest: &str, expected: &str) {
-        let error = Policy::parse(&format!("{HEAD}{rest}"), "gate.toml").unwrap_err();
-        assert_eq!(error.to_string(), expected);
-    }
-
-    fn one_check(body: &str) -> String {
-        format!("[[check]]\n{body}\n")
-    }
-
-    #[test]
-    fn a_short_file_keeps_the_built_in_rules() {
-        let found = Policy::parse(HEAD, "gate.toml").unwrap();
-        assert_eq!(found.origin, Origin::File("gate.toml".into()));
-        assert_eq!(found.digest(), Policy::built_in().digest());
-    }
-
-    #[test]
-    fn the_built_in_policy_holds() {
-        assert_eq!(Policy::built_in().check(), Ok(()));
-        assert_eq!(Policy::built_in().n_statistical(), 6);
-    }
-
-    #[test]
-    fn a_list_of_checks_replaces_the_built_in_one() {
-        let text = "[scenes]\nset = \"x\"\nversion = \"1\"\nmin_scenes = 100\n\
-            [effort]\nlaunches = 8\n\
-            [[check]]\nmetric = \"object_recall\"\nmargin = { absolute = 0.03 }\n\
-            [[check]]\nmetric = \"peak_bytes\"\nmargin = { relative = 0.02 }\n\
-            [[check]]\nmetric = \"ttft_ms\"\nrequired = false\n";
-        let found = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").unwrap();
-        assert_eq!(found.checks.len(), 3);
-        assert_eq!(found.effort.launches, 8);
-        let memory = Margin::Memory {
-            relative: 0.02,
-            floor_bytes: MEMORY_FLOOR,
-        };
-        assert_eq!(found.checks[1].margin, Some(memory));
-        assert_eq!(found.checks[2].lane, Some(Lane::Natural));
-        assert_ne!(found.digest(), Policy::built_in().digest());
-    }
-
-    #[test]
-    fn unknown_keys_are_refused_with_a_suggestion() {
-        refused(
-            "modus = 1\n",
-            "gate.toml:3: `modus`: unknown key; did you mean `mode`?",
-        );
-        refused(
-            "[efort]\n",
-            "gate.toml:3: `efort`: unknown key; did you mean `effort`?",
-        );
-        refused(
-            "[effort]\nlaunch = 3\n",
-            "gate.toml:4: `effort.launch`: unknown key; did you mean `launches`?",
-        );
-        refused(
-            &one_check("metric = \"valid\"\nrequire = true"),
-            "gate.toml:5: `check[0].require`: unknown key; did you mean `required`?",
-        );
-        refused(
-            &one_check("metric = \"object_recall\"\nmargin = { absolut = 1 }"),
-            "gate.toml:5: `check[0].margin.absolut`: unknown key; did you mean `absolute`?",
-        );
-        refused(
-            "[scenes]\nteam = 1\n",
-            "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, min_scenes",
-        );
-    }
-
-    #[test]
-    fn wrong_types_and_modes_name_key_and_line() {
-        refused(
-            "[effort]\nlaunches = \"six\"\n",
-            "gate.toml:4: `effort.launches`: invalid type: string \"six\", expected usize",
-        );
-        let error = Policy::parse("schema_version = 1\nmode = \"fast\"\n", "g").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "g:2: `mode`: unknown variant `fast`, expected `smoke`"
-        );
-        let error = Policy::parse("mode = \"smoke\"\n", "g").unwrap_err();
-        assert!(
-            error.to_string().contains("missing field `schema_version`"),
-            "{error}"
-        );
-        let error = Policy::parse("schema_version = 2\nmode = \"smoke\"\n", "g").unwrap_err();
-        assert!(
-            error
-                .to_string()
-                .starts_with("g:1: `schema_version`: version 2"),
-            "{error}"
-        );
-        let error = Policy::parse("a = = 1", "g").unwrap_err();
-        assert!(error.to_string().starts_with("g:1: `syntax`: "), "{error}");
-    }
-
-    #[test]
-    fn an_unknown_metric_is_refused_with_a_suggestion() {
-        refused(
-            &one_check("metric = \"object_recal\"\nmargin = { absolute = 0.05 }"),
-            "gate.toml:4: `check[0].metric`: `object_recal` is not a metric; did you mean \
-             `object_recall`?",
-        );
-    }
-
-    #[test]
-    fn margins_must_be_positive_and_finite() {
-        for bad in ["0", "0.0", "-0.0", "-0.05", "nan", "inf", "-inf"] {
-            let body = format!("metric = \"cpu_ms_per_token\"\nmargin = {{ relative = {bad} }}");
-            let error = Policy::parse(&format!("{HEAD}{}", one_check(&body)), "g").unwrap_err();
-            let message = error.to_string();
-            assert!(message.starts_with("g:5: `check[0].margin`: "), "{message}");
-            assert!(
-                message.ends_with("is not a finite number above 0"),
-                "{message}"
-            );
-        }
-    }
-
-    #[test]
-    fn margins_must_suit_the_metric() {
-        let check = |body: &str, problem: &str| {
-            let error = Policy::parse(&format!("{HEAD}{}", one_check(body)), "g").unwrap_err();
-            assert_eq!(
-                (error.key.as_str(), error.problem.as_str()),
-                ("check[0].margin", problem)
-            );
-        };
-        check(
-            "metric = \"object_recall\"",
-            "is missing; `object_recall` takes { absolute = … }",
-        );
-        check(
-            "metric = \"object_recall\"\nmargin = { relative = 0.1 }",
-            "`object_recall` takes { absolute = … }",
-        );
-        check(
-            "metric = \"cpu_ms_per_token\"\nmargin = { absolute = 0.1 }",
-            "`cpu_ms_per_token` takes { relative = … }",
-        );
-        check(
-            "metric = \"valid\"\nmargin = { absolute = 0.1 }",
-            "`valid` takes no margin",
-        );
-        check(
-            "metric = \"object_recall\"\nmargin = { absolute = 0.1, relative = 0.1 }",
-            "is either absolute or relative, not both",
-        );
-        check(
-            "metric = \"object_recall\"\nmargin = {}",
-            "needs absolute or relative",
-        );
-        check(
-            "metric = \"object_recall\"\nmargin = { absolute = 1.5 }",
-            "1.5 accepts any loss, scores lie between 0 and 1",
-        );
-        check(
-            "metric = \"object_recall\"\nmargin = { absolute = 0.03 }",
-            "0.03 needs scenes.min_scenes of at least 99: with fewer, even a candidate that never \
-             loses could not be shown to stay within it",
-        );
-    }
-
-    #[test]
-    fn lists_that_demand_nothing_are_refused() {
-        refused(
-            "check = []\n",
-            "gate.toml:3: `check`: the list is empty; leave it out for the built-in checks",
-        );
-        refused(
-            &one_check("metric = \"chrf_pp\"\nrequired = false"),
-            "gate.toml:3: `check`: no check is required, so nothing could fail",
-        );
-    }
-
-    #[test]
-    fn duplicates_and_rules_that_do_not_exist_are_refused() {
-        refused(
-            &one_check("metric = \"valid\"").repeat(2),
-            "gate.toml:6: `check[1].metric`: `valid` is checked twice",
-        );
-        refused(
-            &one_check("metric = \"ttft_ms\""),
-            "gate.toml:3: `check[0].required`: `ttft_ms` has no decision rule, it can only be \
-             watched",
-        );
-        refused(
-            &one_check("metric = \"ttft_ms\"\nlane = \"forced\"\nrequired = false"),
-            "gate.toml:5: `check[0].lane`: `ttft_ms` is not measured on the forced lane",
-        );
-    }
-
-    #[test]
-    fn efforts_and_rates_that_decide_nothing_are_refused() {
-        let key = |rest: &str| {
-            Policy::parse(&format!("{HEAD}{rest}"), "g")
-                .unwrap_err()
-                .key
-        };
-        assert_eq!(key("[scenes]\nmin_scenes = 59\n"), "scenes.min_scenes");
-        assert_eq!(key("[scenes]\ndigest = \"abc\"\n"), "scenes.digest");
-        assert_eq!(key("[effort]\nlaunches = 3\n"), "effort.launches");
-        assert_eq!(key("[effort]\nthreads = 0\n"), "effort.threads");
-        assert_eq!(
-            key("[confidence]\nfalse_pass = 0\n"),
-            "confidence.false_pass"
-        );
-        assert_eq!(
-            key("[confidence]\nfalse_fail = nan\n"),
-            "confidence.false_fail"
-        );
-    }
-}
+#[path = "policy_tests.rs"]
+mod tests;

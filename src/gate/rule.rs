@@ -7,8 +7,10 @@ use super::policy::Lane;
 /// The procedure behind a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rule {
-    /// Mean difference over scenes against an absolute margin.
+    /// Mean difference over scenes of a graded score against an absolute margin.
     SceneMean,
+    /// The same of a score that is 0 or 1: the difference of two rates.
+    SceneRate,
     /// Mean difference over the scenes at hand against an absolute margin, without statistics: a
     /// score that says little about single scenes, and much when it falls deep.
     Tripwire,
@@ -18,7 +20,7 @@ pub(crate) enum Rule {
     SceneRatio,
     /// Share of scenes that fell apart against an absolute margin.
     Collapse,
-    /// The rate of valid outputs: not below the baseline's and not below [`VALID_AT_LEAST`].
+    /// The rate of valid outputs: not below the baseline's and not below its limit.
     ValidRate,
     /// Mean log ratio over launches against a relative margin.
     Launches(ForcedCost),
@@ -38,23 +40,19 @@ pub(crate) enum NaturalTime {
     EndToEnd,
 }
 
-/// Smallest share of valid outputs the candidate may have, whatever the baseline's.
+/// Smallest share of valid outputs the candidate may have where the policy names none.
 pub(crate) const VALID_AT_LEAST: f64 = 0.98;
-
-/// Loss of `fact_score` from which on a scene counts as collapsed: single errors cost at most 0.2.
-pub(crate) const COLLAPSE_DROP: f64 = 0.25;
-
-/// Share of collapsed scenes regarded as normal: a fail needs more for certain.
-pub(crate) const COLLAPSE_NORMAL: f64 = 0.005;
 
 /// The rule of a metric; `None` for an unknown id.
 pub(crate) fn rule(metric: &str) -> Option<Rule> {
     Some(match metric {
-        "fact_ok" | "hallucination_rate" | "object_recall" | "object_precision" | "fact_score"
-        | "count_accuracy" | "time_accuracy" | "order_accuracy" | "empty" | "encoding"
-        | "too_long" | "truncated" | "loop" | "echo" | "portuguese" | "contract" | "rouge1"
-        | "rouge2" | "rougeL" | "rougeLsum" | "chrf2" | "bleu" | "keyword_f1" | "distinct_1"
-        | "distinct_2" | "rep_4" => Rule::SceneMean,
+        "fact_ok" | "hallucination_rate" | "empty" | "encoding" | "too_long" | "truncated"
+        | "loop" | "echo" | "portuguese" | "contract" => Rule::SceneRate,
+        "object_recall" | "object_precision" | "fact_score" | "count_accuracy"
+        | "time_accuracy" | "order_accuracy" | "rouge1" | "rouge2" | "rougeL" | "rougeLsum"
+        | "chrf2" | "bleu" | "keyword_f1" | "distinct_1" | "distinct_2" | "rep_4" => {
+            Rule::SceneMean
+        }
         "chrf_pp" => Rule::Tripwire,
         "collapse_rate" => Rule::Collapse,
         "slot_error_rate" | "accent_errors" | "unverifiable" | "weak_unsupported"
@@ -78,6 +76,7 @@ impl Rule {
     pub(crate) fn decides(self) -> bool {
         match self {
             Self::SceneMean
+            | Self::SceneRate
             | Self::Tripwire
             | Self::SceneRatio
             | Self::Collapse
@@ -90,7 +89,10 @@ impl Rule {
 
     /// Whether it rests on a sample, so that it takes its share of the false-fail rate.
     pub(crate) fn is_statistical(self) -> bool {
-        matches!(self, Self::SceneMean | Self::Collapse | Self::Launches(_))
+        matches!(
+            self,
+            Self::SceneMean | Self::SceneRate | Self::Collapse | Self::Launches(_)
+        )
     }
 
     /// The lane its values come from; `None` where lanes mean nothing.
@@ -99,6 +101,7 @@ impl Rule {
             Self::Launches(_) => Some(Lane::Forced),
             Self::NaturalShown(_) | Self::SceneRatio => Some(Lane::Natural),
             Self::SceneMean
+            | Self::SceneRate
             | Self::Tripwire
             | Self::Collapse
             | Self::SceneUnboundedShown

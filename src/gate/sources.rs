@@ -2,12 +2,13 @@
 //!
 //! Only read and bounded here; the stage that fetches turns them into its rules.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
 /// Where artifacts may come from.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourcesPolicy {
     /// Hosts that may be asked; empty allows any public one, and none at all in a gate.
@@ -35,7 +36,7 @@ impl Default for SourcesPolicy {
 }
 
 /// What one archive may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ArchivePolicy {
     /// Most files and directories.

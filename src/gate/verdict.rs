@@ -71,13 +71,21 @@ pub struct CheckResult {
     pub change: Option<f64>,
     /// The change with one-sided bounds at the false-pass rate; the pass side of the decision.
     pub estimate: Option<Estimate>,
-    /// Bound of the change towards no loss, at the check's share of the false-fail rate; the fail
-    /// side of the decision.
+    /// Bound of the change towards no loss, at `fail_level`.
     pub fail_bound: Option<f64>,
+    /// p-value of "the candidate is no worse"; the fail side of the decision.
+    pub p_worse: Option<f64>,
+    /// Level of `p_worse` at or below which a loss is shown: by Holm over all required checks.
+    pub fail_level: Option<f64>,
+    /// Largest loss that cannot be ruled out whatever the distribution, as a change; `None` where
+    /// no such bound is computed.
+    pub certified: Option<f64>,
     /// Largest change for the worse that is accepted, with the sign of the harm.
     pub allowed: Option<f64>,
     /// Limit the candidate must reach by itself, in `unit`.
     pub at_least: Option<f64>,
+    /// Limit the candidate must not exceed by itself, in `unit`.
+    pub at_most: Option<f64>,
     /// Units of inference behind the numbers.
     pub n: usize,
     /// What `n` counts: `scenes`, `launches` or `runs`.
@@ -88,6 +96,55 @@ pub struct CheckResult {
     pub reason: Option<String>,
     /// What would settle an inconclusive check.
     pub needed: Option<String>,
+}
+
+/// What one check says of one slice: a veto, or nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SliceResult {
+    /// Name of the slice.
+    pub slice: String,
+    /// Metric id.
+    pub metric: String,
+    /// Scenes of the slice with a value in both roles.
+    pub n: usize,
+    /// The change with one-sided bounds at the false-pass rate; `None` for too few scenes.
+    pub estimate: Option<Estimate>,
+    /// As [`CheckResult::certified`], on the slice.
+    pub certified: Option<f64>,
+    /// p-value of "the candidate is no worse" on the slice.
+    pub p_worse: Option<f64>,
+    /// Level of `p_worse` at or below which a loss is shown: by Holm over all slices and checks.
+    pub fail_level: Option<f64>,
+    /// Change for the worse from which on a slice vetoes.
+    pub veto_from: f64,
+    /// Whether the slice vetoes.
+    pub vetoes: bool,
+}
+
+/// What became of the sentinels.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SentinelsResult {
+    /// Pass or fail; invalid when they were not run.
+    pub outcome: Outcome,
+    /// Sentinels judged, the exempt ones left out.
+    pub n: usize,
+    /// Of them, those the candidate holds.
+    pub n_held: usize,
+    /// Sentinels that are not held and count, with the errors of the candidate's text.
+    pub violations: Vec<Violation>,
+    /// Exempt sentinels that the candidate does not hold.
+    pub exempt: Vec<String>,
+}
+
+/// A sentinel that is not held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Violation {
+    /// Scene id.
+    pub scene: String,
+    /// What is wrong with the candidate's text, one line each.
+    pub notes: Vec<String>,
+    /// Whether the baseline holds it.
+    pub baseline_holds: bool,
 }
 
 /// The outcome for the promotion, with everything it rests on.
@@ -101,6 +158,10 @@ pub struct Verdict {
     pub identical_artifacts: bool,
     /// One entry per check of the policy, in its order.
     pub checks: Vec<CheckResult>,
+    /// One entry per slice and check it may veto, in the order of the policy.
+    pub slices: Vec<SliceResult>,
+    /// The sentinels; `None` when the policy demands none.
+    pub sentinels: Option<SentinelsResult>,
     /// Sentences behind the outcome: the run's first, then those of undecided or failed checks.
     pub reasons: Vec<String>,
 }
@@ -115,6 +176,8 @@ pub fn identical_verdict(baseline: &ModelIdentity, candidate: &ModelIdentity) ->
         counts: true,
         identical_artifacts: true,
         checks: Vec::new(),
+        slices: Vec::new(),
+        sentinels: None,
         reasons: vec!["identical artifacts: both roles have the same files, byte for byte".into()],
     })
 }

@@ -4,15 +4,16 @@
 //! allowance of one check and nothing else: an invalid run, a failed model, a digest that does not
 //! match and checks without a margin cannot be waived.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::checks::judge_check;
+use super::checks::judge_checks;
 use super::comparison::Comparison;
 use super::policy::{Check, Margin, Policy, PolicyError};
 use super::verdict::{CheckResult, Outcome};
 
 /// An accepted loss of one check; field names are the keys of `[[waiver]]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Waiver {
     /// Metric id of the check.
@@ -121,21 +122,42 @@ impl Policy {
     }
 }
 
-/// Judges a check by its margin and, where that is not met and a waiver holds, by its ceiling.
+/// Judges every check by its margin and, where that is not met and a waiver holds, by its ceiling.
 ///
 /// The day is that of the candidate's record, so a saved record is judged the same way tomorrow.
-pub(super) fn judge_waived(comparison: &Comparison, policy: &Policy, check: &Check) -> CheckResult {
-    let strict = judge_check(comparison, policy, check);
+pub(super) fn judge_waived(comparison: &Comparison, policy: &Policy) -> Vec<CheckResult> {
+    let strict = judge_checks(comparison, policy);
     let day = &comparison.candidate().started_at;
-    let is_open = matches!(strict.outcome, Some(Outcome::Fail | Outcome::Inconclusive));
-    let Some(waiver) = policy.waiver_of(check, day).filter(|_| is_open) else {
+    let holding: Vec<Option<&Waiver>> = policy
+        .checks
+        .iter()
+        .map(|check| policy.waiver_of(check, day))
+        .collect();
+    if holding.iter().all(Option::is_none) {
         return strict;
-    };
-    let eased = Check {
-        margin: Some(waiver.ceiling),
-        ..check.clone()
-    };
-    let mut result = judge_check(comparison, policy, &eased);
+    }
+    let mut eased = policy.clone();
+    for (check, waiver) in eased.checks.iter_mut().zip(&holding) {
+        if let Some(waiver) = waiver {
+            check.margin = Some(waiver.ceiling);
+        }
+    }
+    let eased = judge_checks(comparison, &eased);
+    let results = strict.into_iter().zip(eased).zip(holding);
+    results
+        .map(|((strict, eased), waiver)| match waiver {
+            Some(waiver) if is_open(&strict) => waived(eased, waiver),
+            _ => strict,
+        })
+        .collect()
+}
+
+fn is_open(result: &CheckResult) -> bool {
+    matches!(result.outcome, Some(Outcome::Fail | Outcome::Inconclusive))
+}
+
+/// What was judged by a ceiling says so.
+fn waived(mut result: CheckResult, waiver: &Waiver) -> CheckResult {
     let note = format!(
         "waived until {} up to {}",
         waiver.expires,
@@ -150,19 +172,19 @@ pub(super) fn judge_waived(comparison: &Comparison, policy: &Policy, check: &Che
 
 /// One sentence for each waiver, and whether it was needed; they stand above everything else.
 pub fn notices(comparison: &Comparison, policy: &Policy) -> Vec<String> {
+    if policy.waivers.is_empty() {
+        return Vec::new();
+    }
     let day = &comparison.candidate().started_at;
+    let strict = judge_checks(comparison, policy);
     let of = |waiver: &Waiver| {
-        let check = policy
-            .checks
-            .iter()
-            .find(|check| check.metric == waiver.check)?;
+        let strict = strict.iter().find(|result| result.metric == waiver.check)?;
         let use_of_it = if waiver.has_expired(day) {
             "expired, so it does not count"
+        } else if is_open(strict) {
+            "in use"
         } else {
-            match judge_check(comparison, policy, check).outcome {
-                Some(Outcome::Fail | Outcome::Inconclusive) => "in use",
-                _ => "not needed: remove it",
-            }
+            "not needed: remove it"
         };
         let issue = waiver
             .issue

@@ -143,6 +143,15 @@ pub(crate) fn collapsed(result: &CheckResult, k: u64, margin: f64) -> String {
     )
 }
 
+/// Why one scene blocks a pass.
+pub(crate) fn severe(scene: &str, metric: &str, loss: f64) -> String {
+    format!(
+        "scene {scene} lost {:.0} points of {metric}, and plug-in bounds do not see how often that \
+         happens",
+        loss * 100.0
+    )
+}
+
 /// Why a check with an interval is undecided.
 pub(crate) fn undecided(result: &CheckResult, estimate: &Estimate, allowed: f64) -> String {
     let decimals = decimals(estimate.low, estimate.high);

@@ -1,6 +1,7 @@
 //! The scenes to look at first.
 
 use std::cmp::Ordering;
+use std::collections::HashMap;
 
 use super::comparison::Comparison;
 use crate::metric::SceneScores;
@@ -34,6 +35,8 @@ pub fn worst_scenes(comparison: &Comparison) -> Vec<WorstScene> {
         .baseline_scores()
         .iter()
         .zip(comparison.candidate_scores());
+    let [baseline_texts, candidate_texts] =
+        [comparison.baseline(), comparison.candidate()].map(texts);
     let mut scenes: Vec<WorstScene> = pairs
         .filter(|(base, cand)| base.scene == cand.scene)
         .map(|(base, cand)| WorstScene {
@@ -41,8 +44,8 @@ pub fn worst_scenes(comparison: &Comparison) -> Vec<WorstScene> {
             changes: RANKED_BY.map(|metric| change(metric, base, cand)),
             baseline_notes: base.notes.clone(),
             candidate_notes: cand.notes.clone(),
-            baseline_text: text(comparison.baseline(), &base.scene),
-            candidate_text: text(comparison.candidate(), &base.scene),
+            baseline_text: text(&baseline_texts, &base.scene),
+            candidate_text: text(&candidate_texts, &base.scene),
         })
         .filter(|scene| scene.changes.iter().flatten().any(|change| *change < 0.0))
         .collect();
@@ -60,12 +63,16 @@ fn change(metric: &str, base: &SceneScores, cand: &SceneScores) -> Option<f64> {
     Some(of(cand)? - of(base)?)
 }
 
-fn text(record: &RunRecord, scene: &str) -> Option<String> {
-    record
-        .outputs
-        .iter()
-        .find(|output| output.scene == scene)
-        .map(|output| output.text.clone())
+/// Texts by scene.
+fn texts(record: &RunRecord) -> HashMap<&str, &str> {
+    let outputs = record.outputs.iter();
+    outputs
+        .map(|output| (output.scene.as_str(), output.text.as_str()))
+        .collect()
+}
+
+fn text(of: &HashMap<&str, &str>, scene: &str) -> Option<String> {
+    of.get(scene).map(|&text| text.to_owned())
 }
 
 fn severity(a: &WorstScene, b: &WorstScene) -> Ordering {

@@ -4,7 +4,7 @@
 //! pair and grouped by launch: the launch is the unit of inference, so pairs are never pooled.
 //! Natural-lane times describe one output each.
 
-use crate::record::{MemoryRun, OutputObservation, Role, RunRecord, Segment};
+use crate::record::{Launch, MemoryRun, OutputObservation, Role, RunRecord, Segment};
 
 const NS_PER_MS: f64 = 1e6;
 
@@ -86,10 +86,17 @@ impl ForcedCost {
 
     /// Segments of every launch of `record`, launch by launch.
     pub fn segments(self, record: &RunRecord) -> impl Iterator<Item = &[Segment]> {
-        record.launches.iter().map(move |launch| match self {
-            Self::CpuPerToken | Self::WallPerToken => launch.decode.as_slice(),
-            Self::PrefillCpuPerToken => launch.prefill.as_slice(),
-        })
+        record
+            .launches
+            .iter()
+            .map(move |launch| self.of_launch(launch))
+    }
+
+    fn of_launch(self, launch: &Launch) -> &[Segment] {
+        match self {
+            Self::CpuPerToken | Self::WallPerToken => &launch.decode,
+            Self::PrefillCpuPerToken => &launch.prefill,
+        }
     }
 
     /// Segments the plan promises for every launch; prefill segments are as many as were taken.
@@ -133,6 +140,24 @@ pub fn log_ratios(
                 });
             }
             launch_log_ratios(cost, base.index, cost.planned(baseline), segments)
+        })
+        .collect()
+}
+
+/// The same of the control launches, in which both workers hold the baseline's files.
+///
+/// # Errors
+/// [`CostError`] when segments do not pair or a time is zero.
+pub fn control_log_ratios(
+    cost: ForcedCost,
+    baseline: &RunRecord,
+    candidate: &RunRecord,
+) -> Result<Vec<Vec<f64>>, CostError> {
+    let controls = baseline.controls.iter().zip(&candidate.controls);
+    controls
+        .map(|(base, cand)| {
+            let sides = (cost.of_launch(base), cost.of_launch(cand));
+            launch_log_ratios(cost, base.index, cost.planned(baseline), sides)
         })
         .collect()
 }
@@ -224,6 +249,7 @@ mod tests {
             wall_ns,
             cpu_ns,
             went_first,
+            health: None,
         }
     }
 

@@ -9,13 +9,14 @@
     reason = "memory from the system with an alignment and an advice no safe interface gives"
 )]
 
+use std::collections::BTreeMap;
 use std::ffi::c_void;
 use std::fmt;
 use std::marker::PhantomData;
-use std::ops::{Deref, DerefMut};
+use std::ops::{Deref, DerefMut, Range};
 use std::ptr::{self, NonNull};
 use std::slice;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
 
@@ -30,6 +31,18 @@ const TOO_LONG: &str = "a slab fits the address space";
 
 fn bytes_of<T>(len: usize) -> usize {
     len.checked_mul(size_of::<T>()).expect(TOO_LONG)
+}
+
+/// Start and length in bytes of every mapping of this process that is large enough for a huge page.
+static LARGE: Mutex<BTreeMap<usize, usize>> = Mutex::new(BTreeMap::new());
+
+/// Address ranges of this process's arenas of at least [`HUGE_PAGE`] bytes, in order of address.
+pub fn large_regions() -> Vec<Range<usize>> {
+    let regions = LARGE.lock().unwrap_or_else(PoisonError::into_inner);
+    regions
+        .iter()
+        .map(|(start, len)| *start..start + len)
+        .collect()
 }
 
 /// Types whose values may be any bits, zeros included.
@@ -89,6 +102,10 @@ impl Mapping {
             // A kernel without huge pages refuses; the memory is as good, only slower.
             // SAFETY: the range lies inside the fresh mapping; the advice changes no content.
             let _ = unsafe { madvise(start.as_ptr().cast(), len, Advice::LinuxHugepage) };
+            LARGE
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(start.as_ptr().addr(), len);
         }
         Self {
             base,
@@ -101,6 +118,12 @@ impl Mapping {
 
 impl Drop for Mapping {
     fn drop(&mut self) {
+        if self.len >= HUGE_PAGE {
+            LARGE
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .remove(&self.start.as_ptr().addr());
+        }
         // SAFETY: the range was mapped by `new` and no slab refers to it any more.
         let _ = unsafe { munmap(self.base.as_ptr(), self.mapped) };
     }
@@ -255,6 +278,19 @@ mod tests {
         let slab = Slab::<u8>::zeroed(3 * HUGE_PAGE + 5);
         assert!(slab.as_ptr().addr().is_multiple_of(HUGE_PAGE));
         assert_eq!(slab.len(), 3 * HUGE_PAGE + 5);
+    }
+
+    #[test]
+    fn large_arenas_are_listed_while_they_live() {
+        let small = Slab::<u8>::zeroed(HUGE_PAGE - 1);
+        let large = Slab::<u8>::zeroed(HUGE_PAGE + 1);
+        let start = |slab: &Slab<u8>| slab.as_ptr().addr();
+        let listed = |start| large_regions().iter().any(|region| region.start == start);
+        assert!(listed(start(&large)) && !listed(start(&small)));
+        let region = large_regions()
+            .into_iter()
+            .find(|region| region.start == start(&large));
+        assert_eq!(region.map(|region| region.len()), Some(HUGE_PAGE + 1));
     }
 
     #[test]

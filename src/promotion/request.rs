@@ -292,14 +292,40 @@ impl Request {
     pub fn export_scenes(&self, repository: &Repository, into: &Path) -> Result<PathBuf, Error> {
         let scenes = &self.policy.scenes;
         let set = scenes.set.as_deref().unwrap_or_default();
+        self.export_set(repository, set, scenes.version.as_deref(), into)
+    }
+
+    /// Writes the sentinels the base's policy demands below `into`, as they stand at the base; gives
+    /// their directory, or `None` when it demands none.
+    ///
+    /// # Errors
+    /// As [`Request::export_scenes`].
+    pub fn export_sentinels(
+        &self,
+        repository: &Repository,
+        into: &Path,
+    ) -> Result<Option<PathBuf>, Error> {
+        let demanded = self.policy.sentinels.as_ref();
+        demanded
+            .map(|it| self.export_set(repository, &it.set, it.version.as_deref(), into))
+            .transpose()
+    }
+
+    fn export_set(
+        &self,
+        repository: &Repository,
+        set: &str,
+        version: Option<&str>,
+        into: &Path,
+    ) -> Result<PathBuf, Error> {
         let missing = |set: &str| Error::NoScenes {
             set: set.escape_debug().to_string(),
             base: self.base.short().to_owned(),
         };
         let folder = format!("{EVAL_SETS}/{set}");
         inside(&folder).map_err(|_| missing(&folder))?;
-        let version = match &scenes.version {
-            Some(version) => version.clone(),
+        let version = match version {
+            Some(version) => version.to_owned(),
             None => newest(repository, &self.base, &folder)?.ok_or_else(|| missing(&folder))?,
         };
         let directory = format!("{folder}/{version}");

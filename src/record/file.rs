@@ -40,6 +40,22 @@ pub enum Error {
         /// What is wrong, with line and column.
         reason: String,
     },
+    /// A journal that cannot be gone on from.
+    #[error("line {line} of the journal {} cannot be used: {reason}", .path.display())]
+    Journal {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Another process writes this journal.
+    #[error("the journal {} is in use by another run", .path.display())]
+    JournalInUse {
+        /// The file.
+        path: PathBuf,
+    },
     /// The record was written in another version of the form.
     #[error(
         "run record {} has schema_version {found}, this program reads {SCHEMA_VERSION}",
@@ -58,6 +74,13 @@ impl Hint for Error {
         match self {
             Self::SchemaVersion { .. } => {
                 Some("make the record again with `vv-eval compare`".to_owned())
+            }
+            Self::Journal { .. } => Some(
+                "the file was changed after it was written; run without --resume to begin again"
+                    .to_owned(),
+            ),
+            Self::JournalInUse { .. } => {
+                Some("wait for it, or name another directory with --out DIR".to_owned())
             }
             Self::Read { .. } | Self::Write { .. } | Self::Save(_) | Self::Malformed { .. } => None,
         }

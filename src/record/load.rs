@@ -1,11 +1,12 @@
 //! How a model was loaded: what was asked for, and what each worker then was.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
 /// What a model's files do not say, or what the user decided.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LoadSettings {
     /// How the output head is kept in memory: `int8`, `f16` or `exact`; equal in both roles.
@@ -34,7 +35,7 @@ impl Default for LoadSettings {
 }
 
 /// One worker that loaded the model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerFacts {
     /// What it was started for: `load`, `memory`, `outputs`, `latency`.

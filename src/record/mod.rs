@@ -3,15 +3,20 @@
 //! Upstream (`run`) writes it, downstream (`metric`, `gate`, `report`) are pure functions of it.
 //! All times are integers in nanoseconds or floats named by unit; unknown is `None`.
 
+pub mod environment;
 pub mod file;
+pub mod health;
 pub mod host;
 pub mod journal;
 pub mod load;
 pub mod observation;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use environment::{Environment, comparability_key};
 pub use file::Error;
+pub use health::{ArenaPages, MachineRecord, MemoryPhase, SegmentHealth};
 pub use host::HostKey;
 pub use load::{LoadSettings, WorkerFacts};
 pub use observation::{
@@ -24,7 +29,9 @@ use crate::units::{Bytes, Sha256};
 pub const SCHEMA_VERSION: u32 = 2;
 
 /// Which model of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
     /// The model now pinned.
@@ -34,7 +41,7 @@ pub enum Role {
 }
 
 /// What one model was seen to do.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RunRecord {
     /// [`SCHEMA_VERSION`].
@@ -49,6 +56,9 @@ pub struct RunRecord {
     pub model: ModelIdentity,
     /// On which scenes.
     pub scenes: SceneSetIdentity,
+    /// Sentinels run along with them; absent when none were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentinels: Option<Sentinels>,
     /// Where.
     pub host: HostKey,
     /// How: order, sizes, limits.
@@ -69,10 +79,39 @@ pub struct RunRecord {
     pub failure: Option<Failure>,
     /// One sentence each: why a promised pass is missing, or which work had to be repeated.
     pub notes: Vec<String>,
+    /// What surrounded the run; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
+    /// Launches with the baseline's files in both workers, this role's half: what the design shows
+    /// where nothing differs.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<Launch>,
+    /// Launches that had to be repeated because a worker crashed or hung.
+    #[serde(default)]
+    pub n_repeated_launches: usize,
+    /// Times the run was taken up again after it had been killed.
+    #[serde(default)]
+    pub n_resumed: usize,
+    /// Outputs that were taken over from an earlier run of the same model, scene, prompt, program
+    /// and limits. Times and memory never are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reused_outputs: Vec<ReusedOutput>,
+}
+
+/// An output of an earlier run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReusedOutput {
+    /// Scene id.
+    pub scene: String,
+    /// Run that wrote it.
+    pub run_id: String,
+    /// RFC 3339 UTC, when that run began.
+    pub run_at: String,
 }
 
 /// Identity of a model: digests decide, labels inform.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ModelIdentity {
     /// Label from the manifest, or the directory's name.
@@ -97,7 +136,7 @@ pub struct ModelIdentity {
 }
 
 /// One file of a model.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FileIdentity {
     /// File name without directories.
@@ -109,7 +148,7 @@ pub struct FileIdentity {
 }
 
 /// Identity of the scene set and of everything that shapes the prompt.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SceneSetIdentity {
     /// Name from `set.toml`.
@@ -126,8 +165,18 @@ pub struct SceneSetIdentity {
     pub lexicon_sha256: Sha256,
 }
 
+/// Scenes that must hold one by one, run along with the scene set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Sentinels {
+    /// The set they come from.
+    pub set: SceneSetIdentity,
+    /// Their ids, which stand among the scenes of the plan.
+    pub ids: Vec<String>,
+}
+
 /// The plan the run followed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PlanSummary {
     /// Hex seed from which every order was drawn; derived from the digests of the inputs.
@@ -139,8 +188,15 @@ pub struct PlanSummary {
     /// Scenes written again alone, the first of `scene_ids`: their natural-lane times are known,
     /// and both texts were equal.
     pub n_timed: usize,
-    /// Launches of the latency pass.
+    /// Launches of the latency pass: those that were taken, once the pass is over.
     pub n_launches: usize,
+    /// When the launches are looked at, and which share of each level every look may spend. Without
+    /// any there is one look, after the last launch.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub looks: Vec<PlannedLook>,
+    /// Why the latency pass ended before its last planned launch; absent when it did not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<String>,
     /// Decode pairs in each launch.
     pub pairs_per_launch: usize,
     /// Forced tokens in each decode segment; `None` when the latency pass did not run.
@@ -151,6 +207,16 @@ pub struct PlanSummary {
     pub threads: usize,
     /// Version of the measurement protocol; times under different versions are not compared.
     pub protocol_version: u32,
+}
+
+/// One look of the group-sequential plan.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PlannedLook {
+    /// Launches that must be there.
+    pub launches: usize,
+    /// Share of each level spent here, in (0, 1].
+    pub share: f64,
 }
 
 #[cfg(test)]
@@ -166,6 +232,10 @@ mod tests {
             wall_ns: 10,
             cpu_ns: 9,
             went_first: true,
+            health: Some(SegmentHealth {
+                idle_cpu_ns: 3,
+                ..SegmentHealth::default()
+            }),
         };
         RunRecord {
             schema_version: SCHEMA_VERSION,
@@ -194,6 +264,7 @@ mod tests {
                 renderer: "scene-text/1".to_owned(),
                 lexicon_sha256: digest,
             },
+            sentinels: None,
             host: HostKey {
                 cpu: "unknown".to_owned(),
                 usable_cpus: 2,
@@ -210,6 +281,11 @@ mod tests {
                 batch: 8,
                 n_timed: 1,
                 n_launches: 1,
+                looks: vec![PlannedLook {
+                    launches: 1,
+                    share: 1.0,
+                }],
+                stopped: None,
                 pairs_per_launch: 1,
                 segment_tokens: Some(4),
                 max_new_tokens: 8,
@@ -227,10 +303,12 @@ mod tests {
             planted: None,
             memory: vec![MemoryRun {
                 load_ns: 1,
+                load_cpu_ns: Some(1),
                 load_peak_bytes: Bytes(2),
                 peak_bytes: Bytes(3),
                 anon_bytes: Bytes(4),
                 file_bytes: Bytes(5),
+                phases: Vec::new(),
             }],
             outputs: vec![OutputObservation {
                 scene: "s1".to_owned(),
@@ -248,6 +326,8 @@ mod tests {
                 index: 0,
                 decode: vec![segment.clone()],
                 prefill: vec![segment],
+                machine: Some(MachineRecord::default()),
+                pages: None,
             }],
             failure: Some(Failure {
                 kind: FailureKind::Crashed,
@@ -257,6 +337,11 @@ mod tests {
                 stderr_tail: String::new(),
             }),
             notes: vec!["one".to_owned()],
+            environment: Some(Environment::default()),
+            controls: Vec::new(),
+            n_repeated_launches: 1,
+            n_resumed: 2,
+            reused_outputs: Vec::new(),
         }
     }
 }

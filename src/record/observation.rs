@@ -1,11 +1,13 @@
 //! What was seen: outputs, timed segments, memory snapshots, failures.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::health::{ArenaPages, MachineRecord, MemoryPhase, SegmentHealth};
 use crate::units::Bytes;
 
 /// Why an output ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StopReason {
     /// A stop token was chosen.
@@ -17,7 +19,7 @@ pub enum StopReason {
 }
 
 /// The natural output of one model on one scene.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct OutputObservation {
     /// Scene id.
@@ -36,7 +38,7 @@ pub struct OutputObservation {
 }
 
 /// Times of one output written alone.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NaturalTimes {
     /// Request accepted → first token chosen: tokenisation, prefill, selection.
@@ -48,7 +50,7 @@ pub struct NaturalTimes {
 }
 
 /// One timed stretch of forced decoding.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Segment {
     /// Scene whose prompt and reference were fed.
@@ -61,10 +63,13 @@ pub struct Segment {
     pub cpu_ns: u64,
     /// Whether this role went first in its pair.
     pub went_first: bool,
+    /// What disturbed it; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<SegmentHealth>,
 }
 
 /// One launch of the latency pass, this role's half.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
     /// Number of the launch, from 0.
@@ -73,14 +78,23 @@ pub struct Launch {
     pub decode: Vec<Segment>,
     /// Prefill segments, paired likewise.
     pub prefill: Vec<Segment>,
+    /// The machine over the launch, equal in both roles; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine: Option<MachineRecord>,
+    /// Huge pages of this role's worker at the end; `None` where the system does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pages: Option<ArenaPages>,
 }
 
 /// One run of the memory pass: the model alone in a fresh worker.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemoryRun {
     /// Accepting the load request → ready to prefill; digest checks excluded.
     pub load_ns: u64,
+    /// The same, CPU time; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load_cpu_ns: Option<u64>,
     /// `VmHWM` of the worker after loading.
     pub load_peak_bytes: Bytes,
     /// `VmHWM` of the worker after the longest prompt and output: the gated figure.
@@ -89,10 +103,13 @@ pub struct MemoryRun {
     pub anon_bytes: Bytes,
     /// File-backed resident memory at the end.
     pub file_bytes: Bytes,
+    /// Memory phase by phase: load, inference; empty in older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<MemoryPhase>,
 }
 
 /// What ended a model's run early. Evidence against a candidate; a baseline's makes the run invalid.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Failure {
     /// What happened.
@@ -108,7 +125,7 @@ pub struct Failure {
 }
 
 /// Kinds of [`Failure`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The model's files were refused when loading.

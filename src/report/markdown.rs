@@ -1,128 +1,252 @@
-//! The comment on a pull request: verdict first, at most [`MOST_CHARS`] characters.
+//! The comment on a pull request and the summary of a job step: verdict first, within a size.
+//!
+//! Untrusted text stands in code or fences only, and no HTML is written besides [`MARKER`].
 
 use super::escape::{cut, lines, markdown_block, markdown_code, markdown_text};
-use super::{Report, WorstView, wording};
+use super::wording::Lang;
+use super::{Report, WorstView};
 
-/// Length of a report; platforms cut or refuse comments above 65,536 characters.
+/// Characters of a comment; platforms cut or refuse comments above 65,536.
 pub const MOST_CHARS: usize = 60_000;
-/// Scenes shown; the rest are counted.
-const MOST_SCENES: usize = 10;
-/// Characters of a model's text.
-const MOST_TEXT: usize = 2_000;
+/// Bytes of a step summary; platforms drop one above 1 MiB without a word.
+pub const MOST_BYTES: usize = 1_000_000;
+/// The last line, by which the comment of an earlier run is found and replaced.
+pub const MARKER: &str = "<!-- vv-eval report -->";
+
 /// Characters of one sentence or label.
 const MOST_LINE: usize = 1_000;
 /// Reasons shown; there are rarely more than checks.
 const MOST_REASONS: usize = 20;
 
-/// The report as Markdown. When it is too long, the mildest scenes go first; verdict, reasons,
-/// table and origins stay.
-pub fn render(report: &Report) -> String {
-    let mut n_scenes = report.worst.len().min(MOST_SCENES);
-    loop {
-        let text = render_with(report, n_scenes);
-        if n_scenes == 0 || text.chars().count() <= MOST_CHARS {
-            return text;
+/// Where the text will stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// A comment on a pull request: at most [`MOST_CHARS`] characters.
+    Comment,
+    /// The summary of a job step: at most [`MOST_BYTES`] bytes.
+    Summary,
+}
+
+impl Place {
+    /// Scenes shown; the rest are counted.
+    fn most_scenes(self) -> usize {
+        match self {
+            Self::Comment => 10,
+            Self::Summary => 50,
         }
-        n_scenes -= 1;
+    }
+
+    /// Characters of a model's text.
+    fn most_text(self) -> usize {
+        match self {
+            Self::Comment => 2_000,
+            Self::Summary => 8_000,
+        }
+    }
+
+    fn holds(self, text: &str) -> bool {
+        match self {
+            Self::Comment => text.chars().count() <= MOST_CHARS,
+            Self::Summary => text.len() <= MOST_BYTES,
+        }
     }
 }
 
-fn render_with(report: &Report, n_scenes: usize) -> String {
-    let (mark, word) = wording::outcome(report.outcome);
+/// What may be left out, the mildest first.
+#[derive(Clone, Copy)]
+struct Shown {
+    n_scenes: usize,
+    n_slices: usize,
+    costs: bool,
+    place: Place,
+}
+
+/// The report as Markdown. When it is too long, the mildest scenes go first, then the slices, then
+/// the distributions; verdict, reasons, table and origins stay.
+pub fn render(report: &Report, place: Place) -> String {
+    let mut shown = Shown {
+        n_scenes: report.worst.len().min(place.most_scenes()),
+        n_slices: report.slices.len(),
+        costs: true,
+        place,
+    };
+    loop {
+        let text = render_with(report, shown);
+        if place.holds(&text) {
+            return text;
+        }
+        if shown.n_scenes > 0 {
+            shown.n_scenes -= 1;
+        } else if shown.n_slices > 0 {
+            shown.n_slices /= 2;
+        } else if shown.costs {
+            shown.costs = false;
+        } else {
+            return text;
+        }
+    }
+}
+
+fn render_with(report: &Report, shown: Shown) -> String {
+    let words = report.lang.words();
+    let (mark, word) = report.lang.outcome(report.outcome);
     let exit = report.exit.iter().map(|exit| format!(" · {exit}"));
     let headline = text(&report.headline);
     let mut parts = vec![format!(
         "## {mark} {word} — {headline}{}",
         exit.collect::<String>()
     )];
-    parts.extend(
-        report
-            .warnings
-            .iter()
-            .map(|warning| format!("**{}**", text(warning))),
-    );
-    parts.extend([title(wording::WHY), reasons(&report.why)]);
-    if let Some(words) = &report.last_words {
-        parts.extend([
-            format!("{}:", wording::LAST_WORDS),
-            markdown_block(&tail(words)),
-        ]);
+    let warnings = report.warnings.iter();
+    parts.extend(warnings.map(|warning| format!("**{}**", text(warning))));
+    parts.extend([title(words.why), reasons(report)]);
+    if let Some(last) = &report.last_words {
+        let tail = tail(last, shown.place.most_text());
+        parts.extend([format!("{}:", words.last_words), markdown_block(&tail)]);
     }
     if !report.rows.is_empty() {
-        parts.extend([title(wording::CHECKS), table(report)]);
+        let rows = report.rows.iter().map(|row| row.cells.as_slice());
+        parts.extend([title(words.checks), table(&report.columns, rows, &[1, 2])]);
         parts.extend(report.footnotes.iter().map(|note| text(note)));
     }
-    if report.n_scenes_worse > 0 {
-        parts.push(title(wording::LOOK_FIRST));
-        parts.extend(report.worst[..n_scenes].iter().map(worst));
-        let hidden = report.n_scenes_worse.saturating_sub(n_scenes);
-        parts.extend((hidden > 0).then(|| wording::more_scenes(hidden)));
-    }
+    parts.extend(look_first(report, shown));
+    parts.extend(details(report, shown));
     for (name, lines) in [
-        (wording::TRUST, &report.trust),
-        (wording::TESTED, &report.tested),
-        (wording::HOW_TO_READ, &report.how_to_read),
+        (words.trust, &report.trust),
+        (words.tested, &report.tested),
+        (words.how_to_read, &report.how_to_read),
     ] {
         parts.extend([title(name), bullets(lines)]);
     }
+    parts.push(MARKER.to_owned());
     parts.join("\n\n") + "\n"
+}
+
+/// The scenes that lost most.
+fn look_first(report: &Report, shown: Shown) -> Vec<String> {
+    if report.n_scenes_worse == 0 {
+        return Vec::new();
+    }
+    let lang = report.lang;
+    let mut parts = vec![title(lang.words().look_first)];
+    parts.extend(report.flips.iter().map(|flips| text(flips)));
+    let scenes = report.worst[..shown.n_scenes].iter();
+    parts.extend(scenes.map(|scene| worst(lang, scene, shown.place)));
+    let hidden = report.n_scenes_worse.saturating_sub(shown.n_scenes);
+    if hidden > 0 {
+        let rest = lang.words().rest;
+        parts.push(format!("{}; {rest}", lang.more_scenes(hidden)));
+    }
+    parts
+}
+
+/// Slices and distributions.
+fn details(report: &Report, shown: Shown) -> Vec<String> {
+    let words = report.lang.words();
+    let mut parts = Vec::new();
+    if !report.slices.is_empty() {
+        parts.push(title(words.slices));
+        let rows = report.slices[..shown.n_slices].iter();
+        if shown.n_slices > 0 {
+            let rows = rows.map(<[String; 6]>::as_slice);
+            parts.push(table(&report.slice_columns, rows, &[2, 3, 5]));
+        }
+        let hidden = report.slices.len() - shown.n_slices;
+        if hidden > 0 {
+            parts.push(format!("{}; {}", report.lang.more(hidden), words.rest));
+        }
+    }
+    if !report.costs.is_empty() {
+        parts.push(title(words.costs));
+        if shown.costs {
+            let titles = words.cost_columns.map(str::to_owned);
+            let rows = report.costs.iter().map(<[String; 4]>::as_slice);
+            parts.extend([table(&titles, rows, &[1, 2, 3]), text(words.cost_note)]);
+        } else {
+            parts.push(text(words.rest));
+        }
+    }
+    parts
 }
 
 fn title(name: &str) -> String {
     format!("### {name}")
 }
 
-fn reasons(why: &[String]) -> String {
+fn reasons(report: &Report) -> String {
+    let why = &report.why;
     let list = bullets(&why[..why.len().min(MOST_REASONS)]);
     match why.len().saturating_sub(MOST_REASONS) {
         0 => list,
-        hidden => format!("{list}\n- … {hidden} more"),
+        hidden => format!("{list}\n- {}", report.lang.more(hidden)),
     }
 }
 
 fn bullets(lines: &[String]) -> String {
-    let items: Vec<String> = lines
-        .iter()
-        .map(|line| format!("- {}", text(line)))
-        .collect();
-    items.join("\n")
+    let items = lines.iter().map(|line| format!("- {}", text(line)));
+    items.collect::<Vec<_>>().join("\n")
 }
 
 fn text(line: &str) -> String {
     markdown_text(&cut(line, MOST_LINE))
 }
 
-fn table(report: &Report) -> String {
-    let line = |cells: &[String; 7]| {
-        let cells = cells.clone().map(|cell| text(&cell));
+/// * `right`: columns of numbers
+fn table<'a>(
+    titles: &[String],
+    rows: impl Iterator<Item = &'a [String]>,
+    right: &[usize],
+) -> String {
+    let line = |cells: &[String]| {
+        let cells: Vec<String> = cells.iter().map(|cell| text(cell)).collect();
         format!("| {} |", cells.join(" | "))
     };
-    let rule = "| --- | ---: | ---: | --- | --- | --- | --- |".to_owned();
-    let rows = report.rows.iter().map(|row| line(&row.cells));
-    let lines: Vec<String> = [line(&report.columns), rule]
-        .into_iter()
-        .chain(rows)
-        .collect();
-    lines.join("\n")
+    let rule = (0..titles.len()).map(|i| if right.contains(&i) { "---:" } else { "---" });
+    let rule = format!("| {} |", rule.collect::<Vec<_>>().join(" | "));
+    let lines = [line(titles), rule].into_iter().chain(rows.map(line));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
-/// A text in full, or cut after escaping, which may lengthen it eightfold.
-fn block(text: &str) -> String {
-    markdown_block(&cut(&lines(text), MOST_TEXT))
+/// One scene by itself, with its references.
+pub fn render_scene(scene: &WorstView, lang: Lang) -> String {
+    let mut parts = vec![worst(lang, scene, Place::Summary)];
+    if !scene.references.is_empty() {
+        parts.push(format!("{}:", lang.words().references));
+        let references = scene.references.iter();
+        parts.extend(references.map(|text| markdown_block(&cut(text, 2_000))));
+    }
+    parts.join("\n\n") + "\n"
 }
 
-fn worst(scene: &WorstView) -> String {
-    format!(
-        "{} {}\n\nbaseline:\n\n{}\n\ncandidate:\n\n{}",
+fn worst(lang: Lang, scene: &WorstView, place: Place) -> String {
+    let words = lang.words();
+    let mut head = format!(
+        "{} {}",
         markdown_code(&cut(&scene.scene, MOST_LINE)),
-        text(&scene.cause),
-        block(&scene.baseline_text),
-        block(&scene.candidate_text),
+        text(&scene.cause)
+    );
+    if let Some(detections) = &scene.detections {
+        head += &format!("\n{}: {}", words.detections, text(detections));
+    }
+    // Cut after escaping, which may lengthen a text eightfold.
+    let side = |mark: char, side: &str| {
+        let side = lang.cut(&lines(side), place.most_text());
+        let marked = side.split('\n').map(|line| format!("{mark} {line}"));
+        marked.collect::<Vec<_>>().join("\n")
+    };
+    let body = [
+        side('-', &scene.baseline_text),
+        side('+', &scene.candidate_text),
+    ]
+    .join("\n");
+    let block = markdown_block(&body).replacen("text\n", "diff\n", 1);
+    format!(
+        "{head}\n\n− {} · + {}\n\n{block}",
+        words.baseline, words.candidate
     )
 }
 
 /// The end of a long log: the last words tell most.
-fn tail(words: &str) -> String {
-    let skipped = words.chars().count().saturating_sub(MOST_TEXT);
+fn tail(words: &str, most: usize) -> String {
+    let skipped = words.chars().count().saturating_sub(most);
     words.chars().skip(skipped).collect()
 }

@@ -1,27 +1,46 @@
 //! Renders a verdict for people and machines.
 //!
-//! In: a [`ReportFile`]. Out: text. [`Report`] holds formatted strings only, so every format says
+//! In: a [`ReportFile`]. Out: bytes. [`Report`] holds formatted strings only, so every format says
 //! the same; nothing here decides. Strings may hold untrusted text: each renderer escapes it.
 
+mod certificate;
+pub mod costs;
+pub mod csv;
+pub mod diff;
 pub mod escape;
+pub mod github;
+pub mod history;
+pub mod html;
 pub mod json;
+pub mod junit;
+mod machine;
 pub mod markdown;
+pub mod plot;
 pub mod scores;
+mod table;
 pub mod terminal;
+mod trust;
 pub mod wording;
 
-use crate::gate::file::{
-    AgreementFile, CheckFile, EstimateFile, EvidenceFile, ReportFile, WorstSceneFile,
-};
-use crate::gate::words::{self, decimals, signed, unit_of};
-use crate::gate::{Outcome, Scale};
+use std::collections::BTreeMap;
+
+use crate::gate::Outcome;
+use crate::gate::file::{EvidenceFile, ReportFile, WorstSceneFile};
+use crate::gate::scene_file::{DetectionFile, SceneFile};
+use crate::gate::words::signed;
 use crate::metric::Better;
-use crate::record::{ModelIdentity, RunRecord, WorkerFacts};
+use crate::record::ModelIdentity;
 use crate::units::Sha256;
+use wording::Lang;
+
+/// Characters of a model's text that any human format shows; the canonical report has all.
+const MOST_TEXT: usize = 10_000;
 
 /// What every human format shows, in the order it is shown.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Report {
+    /// The language of the texts below.
+    pub lang: Lang,
     /// The outcome, for colour and marks.
     pub outcome: Outcome,
     /// From → to and what follows, e.g. `tiny 1.0.0 → 1.1.0 must not be promoted`.
@@ -40,14 +59,24 @@ pub struct Report {
     pub rows: Vec<Row>,
     /// Why numbers of the table are missing.
     pub footnotes: Vec<String>,
+    /// How many scenes flipped in each direction; absent when nothing was run.
+    pub flips: Option<String>,
     /// Worst scenes, the worst first.
     pub worst: Vec<WorstView>,
     /// Scenes that lost something, in all.
     pub n_scenes_worse: usize,
+    /// Titles of the table of slices.
+    pub slice_columns: [String; 6],
+    /// One row per slice and metric.
+    pub slices: Vec<[String; 6]>,
+    /// One row per time or memory figure.
+    pub costs: Vec<[String; 4]>,
     /// What the verdict rests on.
     pub trust: Vec<String>,
     /// Digests of everything that was tested.
     pub tested: Vec<String>,
+    /// The command that measures the same again; absent when nothing was run.
+    pub again: Option<String>,
     /// What the bounds claim, then what the outcomes do.
     pub how_to_read: Vec<String>,
 }
@@ -66,47 +95,116 @@ pub struct Row {
 pub struct WorstView {
     /// Scene id.
     pub scene: String,
-    /// What went wrong and by how much.
+    /// Kind of fault, what went wrong, and by how much.
     pub cause: String,
     /// The baseline's text.
     pub baseline_text: String,
     /// The candidate's text.
     pub candidate_text: String,
+    /// What was seen in the scene, in one line; absent when the report does not know.
+    pub detections: Option<String>,
+    /// Summaries a person agreed to.
+    pub references: Vec<String>,
 }
 
 impl Report {
+    /// The view of a saved report in English; see [`Report::in_language`].
+    pub fn of(file: &ReportFile, exit_code: Option<u8>) -> Self {
+        Self::in_language(file, exit_code, Lang::En)
+    }
+
     /// The view of a saved report.
     ///
     /// * `exit_code`: the code the command will end with, if it ends with this verdict
-    pub fn of(file: &ReportFile, exit_code: Option<u8>) -> Self {
+    pub fn in_language(file: &ReportFile, exit_code: Option<u8>, lang: Lang) -> Self {
         let verdict = &file.verdict;
+        let words = lang.words();
         let outcome = Outcome::from(verdict.outcome);
         let alpha = file.policy.confidence.false_pass;
         let names = from_to(&file.baseline, &file.candidate);
-        let mut why = verdict.reasons.clone();
+        let reasons = verdict.reasons.iter();
+        let mut why: Vec<String> = reasons.map(|reason| lang.sentence(reason)).collect();
         if why.is_empty() && outcome == Outcome::Pass {
-            why.push(wording::ALL_WITHIN.to_owned());
+            why.push(words.all_within.to_owned());
         }
-        let not_counting = (!verdict.counts).then(|| wording::DOES_NOT_COUNT.to_owned());
+        let not_counting = (!verdict.counts).then(|| words.does_not_count.to_owned());
+        let details: BTreeMap<&str, &SceneFile> = file
+            .scene_details
+            .iter()
+            .map(|details| (details.scene.as_str(), details))
+            .collect();
+        let worst = file.worst_scenes.iter();
+        let worst = worst.map(|scene| worst_view(lang, scene, details.get(&*scene.scene).copied()));
         Self {
+            lang,
             outcome,
-            headline: format!("{names} {}", wording::consequence(outcome)),
-            exit: exit_code.map(|code| format!("exit {code}")),
+            headline: format!("{names} {}", lang.consequence(outcome)),
+            exit: exit_code.map(|code| format!("{} {code}", words.exit)),
             warnings: not_counting
                 .into_iter()
                 .chain(file.notices.iter().cloned())
                 .collect(),
             why,
             last_words: file.evidence.as_ref().and_then(last_words),
-            columns: wording::columns(alpha),
-            rows: verdict.checks.iter().map(row).collect(),
-            footnotes: footnotes(&verdict.checks),
-            worst: file.worst_scenes.iter().map(worst_view).collect(),
+            columns: lang.columns(alpha),
+            rows: verdict
+                .checks
+                .iter()
+                .map(|check| table::row(lang, check))
+                .collect(),
+            footnotes: table::footnotes(lang, &verdict.checks),
+            flips: file.evidence.as_ref().map(|evidence| flips(lang, evidence)),
+            worst: worst.collect(),
             n_scenes_worse: file.n_scenes_worse,
-            trust: trust(file),
-            tested: tested(file),
-            how_to_read: wording::how_to_read(alpha),
+            slice_columns: lang.slice_columns(alpha),
+            slices: file
+                .slices
+                .iter()
+                .map(|slice| table::slice(lang, slice))
+                .collect(),
+            costs: table::costs(lang, &costs::of(file)),
+            trust: trust::trust(lang, file),
+            tested: trust::tested(lang, file),
+            again: trust::again(file),
+            how_to_read: lang.how_to_read(alpha),
         }
+    }
+
+    /// The view of one scene, whether or not it got worse; `None` when both roles have no text of
+    /// it.
+    pub fn scene(file: &ReportFile, id: &str, lang: Lang) -> Option<WorstView> {
+        let details = file.scene_details.iter().find(|it| it.scene == id);
+        if let Some(worst) = file.worst_scenes.iter().find(|it| it.scene == id) {
+            return Some(worst_view(lang, worst, details));
+        }
+        let evidence = file.evidence.as_ref()?;
+        let text = |role: usize| {
+            let record = [&evidence.baseline_record, &evidence.candidate_record][role];
+            let outputs = record.outputs.iter();
+            let mut texts = outputs.filter(|output| output.scene == id);
+            texts.next().map(|output| output.text.clone())
+        };
+        let notes = |role: usize| {
+            let scores = [&evidence.baseline_scores, &evidence.candidate_scores][role].iter();
+            let mut notes = scores.filter(|scores| scores.scene == id);
+            notes
+                .next()
+                .map(|scores| scores.notes.clone())
+                .unwrap_or_default()
+        };
+        let [baseline_text, candidate_text] = [0, 1].map(text);
+        if baseline_text.is_none() && candidate_text.is_none() {
+            return None;
+        }
+        let scene = WorstSceneFile {
+            scene: id.to_owned(),
+            changes: BTreeMap::new(),
+            baseline_notes: notes(0),
+            candidate_notes: notes(1),
+            baseline_text,
+            candidate_text,
+        };
+        Some(worst_view(lang, &scene, details))
     }
 }
 
@@ -131,104 +229,39 @@ fn from_to(baseline: &ModelIdentity, candidate: &ModelIdentity) -> String {
     }
 }
 
-fn row(check: &CheckFile) -> Row {
-    let value = |value: Option<f64>| match value {
-        Some(value) => words::value(value, &check.unit),
-        None => wording::NOT_AVAILABLE.to_owned(),
-    };
-    let outcome = check.outcome.map(Outcome::from);
-    let outcome_text = match outcome {
-        Some(outcome) => wording::check_outcome(outcome),
-        None if check.required => wording::NOT_AVAILABLE,
-        None => wording::NO_OUTCOME,
-    };
-    Row {
-        cells: [
-            check.metric.clone(),
-            value(check.baseline),
-            value(check.candidate),
-            change(check),
-            sample_size(check),
-            allowed(check),
-            outcome_text.to_owned(),
-        ],
-        outcome,
-    }
-}
-
-fn sample_size(check: &CheckFile) -> String {
-    match check.n {
-        0 => wording::NOT_AVAILABLE.to_owned(),
-        n => format!("{n} {}", check.n_unit),
-    }
-}
-
-/// `−0.7 pt [−3.2, +1.9]`; without an interval the change stands alone.
-fn change(check: &CheckFile) -> String {
-    let unit = unit_of(Scale::from(check.scale));
-    match (check.change, &check.estimate) {
-        (None, _) => wording::NOT_AVAILABLE.to_owned(),
-        (Some(change), None) => format!("{} {unit}", signed(change, 1)),
-        (
-            Some(_),
-            Some(EstimateFile {
-                point, low, high, ..
-            }),
-        ) => {
-            let digits = decimals(*low, *high);
-            let [point, low, high] = [point, low, high].map(|bound| signed(*bound, digits));
-            format!("{point} {unit} [{low}, {high}]")
-        }
-    }
-}
-
-fn allowed(check: &CheckFile) -> String {
-    let unit = unit_of(Scale::from(check.scale));
-    match (check.allowed, check.at_least) {
-        (_, Some(least)) => format!("no loss, ≥ {}", words::value(least, &check.unit)),
-        (Some(allowed), None) if check.required => format!("{} {unit}", signed(allowed, 1)),
-        (_, None) if check.required => wording::NOT_AVAILABLE.to_owned(),
-        (_, None) => wording::WATCHED.to_owned(),
-    }
-}
-
-/// Why rows have no interval, and why others have no value at all: at most one line each.
-fn footnotes(checks: &[CheckFile]) -> Vec<String> {
-    // The reasons of checks with an outcome stand above the table.
-    let open = checks
+/// Scenes that flipped by `fact_ok`, in both directions.
+fn flips(lang: Lang, evidence: &EvidenceFile) -> String {
+    const METRIC: &str = "fact_ok";
+    let baseline: BTreeMap<&str, Option<f64>> = evidence
+        .baseline_scores
         .iter()
-        .filter(|check| check.outcome.is_none() && check.estimate.is_none());
-    let (valued, bare): (Vec<_>, Vec<_>) = open.partition(|check| check.change.is_some());
-    [(wording::NO_INTERVAL, valued), (wording::NO_VALUE, bare)]
-        .into_iter()
-        .filter_map(|(what, checks)| Some(format!("{what}: {}", by_reason(&checks)?)))
-        .collect()
-}
-
-/// `ttft_ms, e2e_ms (one process per role); load_ms (too few loads)`; `None` without reasons.
-fn by_reason(checks: &[&CheckFile]) -> Option<String> {
-    let mut groups: Vec<(&str, Vec<&str>)> = Vec::new();
-    for check in checks {
-        let Some(reason) = check.reason.as_deref() else {
-            continue;
-        };
-        match groups.iter_mut().find(|(known, _)| *known == reason) {
-            Some((_, metrics)) => metrics.push(&check.metric),
-            None => groups.push((reason, vec![&check.metric])),
-        }
-    }
-    let texts: Vec<String> = groups
-        .iter()
-        .map(|(reason, metrics)| format!("{} ({reason})", metrics.join(", ")))
+        .map(|scores| {
+            (
+                scores.scene.as_str(),
+                scores.metrics.get(METRIC).copied().flatten(),
+            )
+        })
         .collect();
-    (!texts.is_empty()).then(|| texts.join("; "))
+    let changes: Vec<f64> = evidence
+        .candidate_scores
+        .iter()
+        .filter_map(|scores| {
+            let candidate = scores.metrics.get(METRIC).copied().flatten()?;
+            let baseline = baseline.get(scores.scene.as_str()).copied().flatten()?;
+            Some(candidate - baseline)
+        })
+        .collect();
+    let n_lost = changes.iter().filter(|change| **change < 0.0).count();
+    let n_won = changes.iter().filter(|change| **change > 0.0).count();
+    lang.flips(METRIC, n_lost, n_won)
 }
 
-fn worst_view(scene: &WorstSceneFile) -> WorstView {
-    let new = scene
+fn worst_view(lang: Lang, scene: &WorstSceneFile, details: Option<&SceneFile>) -> WorstView {
+    let new: Vec<&String> = scene
         .candidate_notes
         .iter()
-        .filter(|note| !scene.baseline_notes.contains(note));
+        .filter(|note| !scene.baseline_notes.contains(note))
+        .collect();
     let losses = scene.changes.iter().filter(|(metric, change)| {
         match crate::metric::find(metric).map(|row| row.better) {
             Some(Better::Higher) => **change < 0.0,
@@ -236,14 +269,45 @@ fn worst_view(scene: &WorstSceneFile) -> WorstView {
             Some(Better::Neither) | None => false,
         }
     });
-    let losses = losses.map(|(metric, change)| format!("{metric} {} pt", signed(*change, 1)));
-    let text = |text: &Option<String>| text.clone().unwrap_or_else(|| wording::NO_TEXT.to_owned());
+    let losses = losses.map(|(metric, change)| {
+        let change = lang.number(&signed(*change, 1));
+        format!("{metric} {change} pt")
+    });
+    let mut kinds: Vec<&str> = Vec::new();
+    for kind in new.iter().filter_map(|note| lang.cause(note)) {
+        if !kinds.contains(&kind) {
+            kinds.push(kind);
+        }
+    }
+    let kinds = (!kinds.is_empty()).then(|| kinds.join(", "));
+    let notes = new.iter().map(|note| lang.sentence(note));
+    let no_text = lang.words().no_text;
+    let text = |text: &Option<String>| lang.cut(text.as_deref().unwrap_or(no_text), MOST_TEXT);
     WorstView {
         scene: scene.scene.clone(),
-        cause: new.cloned().chain(losses).collect::<Vec<_>>().join(" · "),
+        cause: kinds
+            .into_iter()
+            .chain(notes)
+            .chain(losses)
+            .collect::<Vec<_>>()
+            .join(" · "),
         baseline_text: text(&scene.baseline_text),
         candidate_text: text(&scene.candidate_text),
+        detections: details.map(|details| detections(lang, &details.detections)),
+        references: details.map_or(Vec::new(), |details| details.references.clone()),
     }
+}
+
+/// `person ≤ 2, 10–40 s; car ≤ 1, 3–5 s`, or that there are none.
+fn detections(lang: Lang, seen: &[DetectionFile]) -> String {
+    if seen.is_empty() {
+        return lang.words().none.to_owned();
+    }
+    let one = |seen: &DetectionFile| {
+        let [first, last] = [seen.first_s, seen.last_s].map(|at| lang.number(&format!("{at:.1}")));
+        format!("{} ≤ {}, {first}–{last} s", seen.label, seen.most_at_once)
+    };
+    seen.iter().map(one).collect::<Vec<_>>().join("; ")
 }
 
 fn last_words(evidence: &EvidenceFile) -> Option<String> {
@@ -253,115 +317,7 @@ fn last_words(evidence: &EvidenceFile) -> Option<String> {
     (!tail.is_empty()).then(|| tail.to_owned())
 }
 
-fn trust(file: &ReportFile) -> Vec<String> {
-    let policy = &file.policy;
-    let evidence = file.evidence.iter();
-    let mut lines: Vec<String> = evidence
-        .map(|evidence| evidence_line(evidence, file.agreement.as_ref()))
-        .collect();
-    lines.extend(file.evidence.iter().map(machine_line));
-    lines.push(format!(
-        "{} {} · {}",
-        wording::origin(&policy.origin),
-        digest(&file.policy_sha256),
-        wording::error_rates(policy.confidence),
-    ));
-    lines
-}
-
-/// `60/60 scenes in both roles, 12 with equal tokens · 6 launches × 20 pairs · one host: …`.
-fn evidence_line(evidence: &EvidenceFile, agreement: Option<&AgreementFile>) -> String {
-    let equal = agreement.map_or(String::new(), |agreement| match agreement.absent {
-        Some(_) => ", other tokenizers".to_owned(),
-        None => format!(", {} with equal tokens", agreement.n_exact),
-    });
-    let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
-    let done = base.outputs.len().min(cand.outputs.len());
-    let n_launches = base.launches.len().min(cand.launches.len());
-    let host = &base.host;
-    format!(
-        "{done}/{} scenes in both roles{equal} · {} launches × {} · {}, kernel {} on {}",
-        base.plan.scene_ids.len(),
-        n_launches,
-        wording::count(base.plan.pairs_per_launch, "pair"),
-        wording::count(base.plan.threads, "thread"),
-        host.kernel,
-        host.cpu,
-    )
-}
-
-/// `20 scenes again alone, equal · head int8 · huge pages after load: baseline 96–97 %, …`.
-fn machine_line(evidence: &EvidenceFile) -> String {
-    let records = [&evidence.baseline_record, &evidence.candidate_record];
-    let n_repeated = |record: &RunRecord| {
-        let outputs = record.outputs.iter();
-        outputs.filter(|output| output.times.is_some()).count()
-    };
-    let n_repeated = records.map(n_repeated).into_iter().min().unwrap_or(0);
-    let [base, cand] = records.map(|record| {
-        let shares = record.workers.iter().map(WorkerFacts::huge_share);
-        wording::huge_pages(record.role.as_str(), shares)
-    });
-    format!(
-        "{} again alone, with equal tokens · head {} · huge pages after load: {base}, {cand}",
-        wording::count(n_repeated, "scene"),
-        records[0].load.head,
-    )
-}
-
-fn tested(file: &ReportFile) -> Vec<String> {
-    let model = |role: &str, model: &ModelIdentity| {
-        let card = model
-            .card
-            .as_deref()
-            .map_or(String::new(), |card| format!(" · {card}"));
-        let state = wording::pinned(model.is_pinned);
-        format!("{role} {} ({state}){card}", digest(&model.release_digest))
-    };
-    let mut lines = vec![
-        model("candidate", &file.candidate),
-        model("baseline", &file.baseline),
-    ];
-    lines.extend(same_layers(&file.baseline, &file.candidate));
-    if let Some(scenes) = &file.scenes {
-        lines.push(format!(
-            "scenes {}@{} {} · prompt {} · lexicon {} · {}",
-            scenes.name,
-            scenes.version,
-            digest(&scenes.scenes_sha256),
-            digest(&scenes.prompt_sha256),
-            digest(&scenes.lexicon_sha256),
-            scenes.renderer,
-        ));
-    }
-    if let Some(evidence) = &file.evidence {
-        let record = &evidence.baseline_record;
-        lines.push(format!(
-            "vv-eval {} · rustc {} · run {} at {}",
-            record.host.vv_eval_version, record.host.rustc, record.run_id, record.started_at
-        ));
-    }
-    lines
-}
-
-/// What equal digests of the layers prove of two models that are not the same files.
-fn same_layers(baseline: &ModelIdentity, candidate: &ModelIdentity) -> Option<String> {
-    let layers = baseline.layers_sha256.as_ref()?;
-    if candidate.layers_sha256.as_ref() != Some(layers)
-        || baseline.release_digest == candidate.release_digest
-    {
-        return None;
-    }
-    // The container is the second part of a card.
-    let container = |model: &ModelIdentity| {
-        let mut parts = model.card.as_deref()?.split(" · ");
-        parts.nth(1).map(str::to_owned)
-    };
-    let containers = container(baseline).zip(container(candidate));
-    let containers = containers.filter(|(a, b)| a != b);
-    Some(wording::same_layers(&digest(layers), containers.as_ref()))
-}
-
+/// A digest as people read it.
 fn digest(digest: &Sha256) -> String {
     format!("sha256:{}…", digest.short())
 }

@@ -1,7 +1,9 @@
 //! The first screen: at most [`MOST_LINES`] lines, readable without colour.
 
-use super::escape::{cut, one_line};
-use super::{Report, Row, wording};
+use super::diff;
+use super::escape::one_line;
+use super::wording::Lang;
+use super::{Report, Row, WorstView};
 use crate::gate::Outcome;
 
 /// Lines of the first screen.
@@ -23,44 +25,48 @@ const NUMBERS: [usize; 2] = [1, 2];
 
 /// The report as text; `color` adds terminal colours to the outcomes and nothing else.
 pub fn render(report: &Report, color: bool) -> String {
+    let lang = report.lang;
     let table = table(report, color);
     let width = table.iter().map(|line| line.width).max().unwrap_or(0);
     let mut lines = vec![verdict_line(report, width, color)];
-    lines.extend(report.warnings.iter().map(|warning| line(warning)));
+    lines.extend(report.warnings.iter().map(|warning| line(lang, warning)));
     lines.push(String::new());
-    lines.push(wording::WHY.to_owned());
-    lines.extend(reasons(&report.why));
+    lines.push(report.lang.words().why.to_owned());
+    lines.extend(reasons(report));
     lines.extend(last_words(report));
     if !report.rows.is_empty() {
         lines.push(String::new());
         lines.extend(table.into_iter().map(|line| line.text));
-        lines.extend(report.footnotes.iter().map(|note| line(note)));
+        lines.extend(report.footnotes.iter().map(|note| line(lang, note)));
     }
     if !report.worst.is_empty() {
         lines.push(String::new());
-        lines.push(wording::LOOK_FIRST.to_owned());
+        let title = report.lang.words().look_first;
+        let flips = report.flips.as_ref();
+        lines.push(flips.map_or(title.to_owned(), |flips| format!("{title} ({flips})")));
         // Many checks leave less room for scenes; those are in the other formats too.
         let room =
             MOST_LINES.saturating_sub(lines.len() + report.trust.len() + report.tested.len() + 4);
         lines.extend(worst(report, MOST_SCENES.min(room / 3)));
     }
     lines.push(String::new());
-    lines.push(wording::TRUST.to_owned());
-    lines.extend(report.trust.iter().map(|text| line(text)));
-    let tested = report.tested.iter().map(|text| cut(text, MOST_TESTED));
-    lines.extend(tested.map(|text| line(&text)));
+    lines.push(report.lang.words().trust.to_owned());
+    lines.extend(report.trust.iter().map(|text| line(lang, text)));
+    let tested = report.tested.iter().map(|text| lang.cut(text, MOST_TESTED));
+    lines.extend(tested.map(|text| line(lang, &text)));
     let bounds = report
         .how_to_read
         .first()
         .filter(|_| !report.rows.is_empty());
-    lines.extend(bounds.map(|text| line(text)));
+    lines.extend(bounds.map(|text| line(lang, text)));
     lines.join("\n") + "\n"
 }
 
 /// `✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted      exit 1`, the code at the table's edge.
 fn verdict_line(report: &Report, width: usize, color: bool) -> String {
-    let (mark, word) = wording::outcome(report.outcome);
-    let headline = cut(&one_line(&report.headline), 2 * MOST_TEXT);
+    let lang = report.lang;
+    let (mark, word) = report.lang.outcome(report.outcome);
+    let headline = lang.cut(&one_line(&report.headline), 2 * MOST_TEXT);
     let exit = report.exit.as_deref().unwrap_or("");
     let plain = format!("{mark} {word}   {headline}");
     let gap = width
@@ -72,18 +78,20 @@ fn verdict_line(report: &Report, width: usize, color: bool) -> String {
         .to_owned()
 }
 
-fn line(text: &str) -> String {
-    format!("  {}", cut(&one_line(text), MOST_LINE))
+fn line(lang: Lang, text: &str) -> String {
+    format!("  {}", lang.cut(&one_line(text), MOST_LINE))
 }
 
-fn reasons(why: &[String]) -> Vec<String> {
+fn reasons(report: &Report) -> Vec<String> {
+    let (lang, why) = (report.lang, &report.why);
     let mut lines: Vec<String> = why
         .iter()
         .take(MOST_REASONS)
-        .map(|reason| line(reason))
+        .map(|reason| line(lang, reason))
         .collect();
     if why.len() > MOST_REASONS {
-        lines.push(format!("  … {} more", why.len() - MOST_REASONS));
+        let more = report.lang.more(why.len() - MOST_REASONS);
+        lines.push(format!("  {more}"));
     }
     lines
 }
@@ -93,12 +101,13 @@ fn last_words(report: &Report) -> Vec<String> {
     let Some(words) = &report.last_words else {
         return Vec::new();
     };
+    let lang = report.lang;
     let all: Vec<&str> = words.lines().collect();
     let tail = &all[all.len().saturating_sub(MOST_STDERR)..];
     let tail = tail
         .iter()
-        .map(|text| format!("    {}", cut(&one_line(text), MOST_TEXT)));
-    [format!("  {}", wording::LAST_WORDS)]
+        .map(|text| format!("    {}", lang.cut(&one_line(text), MOST_TEXT)));
+    [format!("  {}", report.lang.words().last_words)]
         .into_iter()
         .chain(tail)
         .collect()
@@ -154,27 +163,57 @@ fn join(
 }
 
 fn worst(report: &Report, most: usize) -> Vec<String> {
+    let (lang, words) = (report.lang, report.lang.words());
+    let [base, cand] = [words.baseline, words.candidate];
     let mut lines = Vec::new();
     for scene in report.worst.iter().take(most) {
-        let cause = cut(&one_line(&scene.cause), MOST_TEXT);
+        let cause = lang.cut(&one_line(&scene.cause), MOST_TEXT);
         lines.push(format!(
             "  {}  {cause}",
-            cut(&one_line(&scene.scene), MOST_TEXT)
+            lang.cut(&one_line(&scene.scene), MOST_TEXT)
         ));
         lines.push(format!(
-            "    baseline   {}",
-            cut(&one_line(&scene.baseline_text), MOST_TEXT)
+            "    {base:<9}  {}",
+            lang.cut(&one_line(&scene.baseline_text), MOST_TEXT)
         ));
         lines.push(format!(
-            "    candidate  {}",
-            cut(&one_line(&scene.candidate_text), MOST_TEXT)
+            "    {cand:<9}  {}",
+            lang.cut(&one_line(&scene.candidate_text), MOST_TEXT)
         ));
     }
     let hidden = report.n_scenes_worse.saturating_sub(most);
     if hidden > 0 {
-        lines.push(format!("  {}", wording::more_scenes(hidden)));
+        lines.push(format!("  {}", report.lang.more_scenes(hidden)));
     }
     lines
+}
+
+/// One scene: cause, detections, both texts, the words they do not share, references.
+pub fn render_scene(scene: &WorstView, lang: Lang) -> String {
+    let words = lang.words();
+    let [base, cand] = [&scene.baseline_text, &scene.candidate_text].map(|text| one_line(text));
+    let diff = diff::marked(&base, &cand);
+    let mut rows = vec![
+        (words.baseline, base),
+        (words.candidate, cand),
+        ("diff", diff),
+    ];
+    let references = scene.references.iter();
+    rows.extend(references.map(|text| (words.references, one_line(text))));
+    let detections = scene.detections.iter();
+    rows.extend(detections.map(|text| (words.detections, one_line(text))));
+    let width = rows
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let head = [&scene.scene, &scene.cause].map(|text| lang.cut(&one_line(text), MOST_LINE));
+    let mut lines = vec![head.join("  ").trim_end().to_owned()];
+    lines.extend(
+        rows.iter()
+            .map(|(name, text)| format!("  {name:<width$}  {text}")),
+    );
+    lines.join("\n") + "\n"
 }
 
 fn paint(text: &str, outcome: Option<Outcome>, color: bool) -> String {

@@ -72,8 +72,26 @@ pub enum Error {
         /// The last lines the worker wrote to stderr.
         stderr_tail: String,
     },
+    /// The journal belongs to a run that was started with something else. Invalid input.
+    #[error("the run cannot be resumed: `{field}` was {before}, now it is {now}")]
+    ForeignJournal {
+        /// What differs.
+        field: &'static str,
+        /// Its value in the journal.
+        before: String,
+        /// Its value now.
+        now: String,
+    },
+    /// The journal holds a unit that cannot stand there. Invalid input.
+    #[error(
+        "the run cannot be resumed: line {line} of its journal is not the next step of the plan"
+    )]
+    JournalOrder {
+        /// The line, from 1.
+        line: usize,
+    },
     /// The journal could not be written.
-    #[error("cannot keep the run's journal")]
+    #[error("cannot use the run's journal")]
     Journal(#[from] record::Error),
 }
 
@@ -86,6 +104,8 @@ impl Error {
             | Self::PathNotUtf8 { .. }
             | Self::NotJudgeable { .. }
             | Self::NotDeterministic { .. }
+            | Self::ForeignJournal { .. }
+            | Self::JournalOrder { .. }
             | Self::Journal(_) => false,
         }
     }
@@ -99,7 +119,12 @@ impl Hint for Error {
             Self::Protocol { .. } => {
                 Some("this is a bug of vv-eval; please report it with the message above".to_owned())
             }
-            Self::Journal(_) => Some("check that the output folder is writable".to_owned()),
+            Self::Journal(error) => error
+                .hint()
+                .or_else(|| Some("check that the output folder is writable".to_owned())),
+            Self::ForeignJournal { .. } | Self::JournalOrder { .. } => {
+                Some("run without --resume to begin again".to_owned())
+            }
             Self::NoScenes
             | Self::ForeignPlan { .. }
             | Self::NotDeterministic { .. }

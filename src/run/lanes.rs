@@ -182,6 +182,7 @@ impl Forced {
             tokens: 0,
             wall_ns: 0,
             cpu_ns: 0,
+            health: None,
         };
         while total.tokens < tokens {
             let cursor = match self.cursor {

@@ -11,24 +11,34 @@
 //! A model that crashes, hangs or computes nonsense ends the run early with
 //! [`failure`](RunRecord::failure) set; that is a result, not an error.
 
+mod cache;
+mod cgroup;
+pub mod environment;
 mod error;
+pub mod fitness;
+mod health;
 pub mod host;
 mod lanes;
+mod machine;
 mod pair;
 mod passes;
 pub mod plan;
 pub mod probe;
 pub mod protocol;
+mod resume;
+mod smoke;
 mod subject;
 mod supervisor;
 pub mod worker;
 mod worker_process;
 
+use std::borrow::Cow;
 use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
+pub use smoke::{SmokeFailure, SmokeTest, smoke};
 pub use subject::load_options;
 pub use worker::worker_main;
 pub use worker_process::WorkerCommand;
@@ -37,10 +47,12 @@ use crate::artifact::ModelFiles;
 use crate::record::journal::{Entry, Journal};
 use crate::record::{
     FileIdentity, LoadSettings, ModelIdentity, Role, RunRecord, SCHEMA_VERSION, SceneSetIdentity,
-    WorkerFacts,
+    Sentinels, WorkerFacts,
 };
 use crate::units::Hasher;
+use cache::Cache;
 use pair::Pair;
+use passes::SegmentSizes;
 use protocol::{FileRequest, LoadRequest};
 use supervisor::{At, Fault, Session, is_worth_repeating, repetition};
 
@@ -87,10 +99,16 @@ pub struct PairInputs {
     pub scenes: Vec<SceneInput>,
     /// What the scenes and the prompt are.
     pub scene_set: SceneSetIdentity,
+    /// Which of the scenes are sentinels; `None` when none are.
+    pub sentinels: Option<Sentinels>,
     /// What to start as a worker.
     pub worker: WorkerCommand,
     /// Folder of the journal.
     pub journal_dir: PathBuf,
+    /// Whether to go on from the journal that is there, if one is.
+    pub resumes: bool,
+    /// Folder of outputs of earlier runs; `None` computes everything again and keeps nothing.
+    pub cache_dir: Option<PathBuf>,
 }
 
 impl PairInputs {
@@ -110,6 +128,14 @@ pub trait Progress {
     /// * `done`, `total`: steps of the phase
     /// * `detail`: a scene id or a role
     fn step(&mut self, phase: &str, done: usize, total: usize, detail: &str);
+
+    /// Asked at every look of the plan but the last, between launches: whether further launches
+    /// would change nothing any more, and why. Both records are as a whole run of so many launches
+    /// would leave them.
+    fn look(&mut self, baseline: &RunRecord, candidate: &RunRecord) -> Option<String> {
+        let _ = (baseline, candidate);
+        None
+    }
 }
 
 /// A run in progress.
@@ -123,6 +149,12 @@ struct Run<'a> {
     /// Whether a role's worker has crashed or hung before; the second time is a failure, wherever
     /// it happens.
     is_pardoned: Pair<bool>,
+    /// Whether a role's model has been loaded alone.
+    loads: Pair<bool>,
+    /// Sizes of the timed segments, once they are fixed.
+    sizes: Option<SegmentSizes>,
+    /// When this process began to work on the run.
+    begun: Instant,
 }
 
 /// Runs both models through the plan.
@@ -137,38 +169,20 @@ pub fn run_pair(
     progress: &mut dyn Progress,
 ) -> Result<(RunRecord, RunRecord), Error> {
     check(inputs, plan)?;
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |time| time.as_secs());
-    let started_at = host::rfc3339(seconds);
-    let records = empty_records(inputs, plan, &started_at)?;
-    let mut journal = Journal::create(&inputs.journal_dir)?;
-    journal.append(&Entry::Header {
-        schema_version: SCHEMA_VERSION,
-        run_id: &records.baseline.run_id,
-        plan: &records.baseline.plan,
-        baseline: &records.baseline.model,
-        candidate: &records.candidate.model,
-    })?;
-    let mut run = Run {
-        inputs,
-        plan,
-        progress,
-        journal,
-        records,
-        notes: Vec::new(),
-        is_pardoned: Pair::default(),
-    };
-    match run.passes() {
-        Ok(()) => {}
-        Err(Fault::Failed { role, failure }) => {
-            run.journal.append(&Entry::Failure {
-                role,
-                failure: &failure,
-            })?;
-            run.records.of_mut(role).failure = Some(*failure);
+    let mut run = Run::open(inputs, plan, progress)?;
+    // A model that failed before the run was killed has failed.
+    if !run.has_failed() {
+        match run.passes() {
+            Ok(()) => {}
+            Err(Fault::Failed { role, failure }) => {
+                run.journal.append(&Entry::Failure {
+                    role,
+                    failure: Cow::Borrowed(&failure),
+                })?;
+                run.records.of_mut(role).failure = Some(*failure);
+            }
+            Err(Fault::Broken(error)) => return Err(error),
         }
-        Err(Fault::Broken(error)) => return Err(error),
     }
     let Pair {
         mut baseline,
@@ -213,6 +227,7 @@ fn empty_records(
     let session = Session::start(Role::Baseline, &inputs.worker, &plan.effort)?;
     let host = host::collect(&session.hello().kernel);
     drop(session);
+    let environment = environment::collect();
     let mut run_id = Hasher::default();
     run_id.update(plan.seed.as_bytes());
     run_id.update(format!("{started_at} {}", std::process::id()).as_bytes());
@@ -230,6 +245,7 @@ fn empty_records(
             started_at: started_at.to_owned(),
             model: inputs.role(role).identity(),
             scenes: inputs.scene_set.clone(),
+            sentinels: inputs.sentinels.clone(),
             host: host.clone(),
             plan: plan.summary(&scene_ids, None),
             load: inputs.role(role).load.clone(),
@@ -240,6 +256,11 @@ fn empty_records(
             launches: Vec::new(),
             failure: None,
             notes: Vec::new(),
+            environment: Some(environment.clone()),
+            controls: Vec::new(),
+            n_repeated_launches: 0,
+            n_resumed: 0,
+            reused_outputs: Vec::new(),
         })
     })
 }
@@ -266,14 +287,77 @@ pub fn identity(files: &ModelFiles, name: &str, version: Option<&str>) -> ModelI
 }
 
 impl<'a> Run<'a> {
+    /// Begins the run, or goes on from its journal.
+    fn open(
+        inputs: &'a PairInputs,
+        plan: &'a RunPlan,
+        progress: &'a mut dyn Progress,
+    ) -> Result<Self, Error> {
+        let seconds = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |time| time.as_secs());
+        let mut records = empty_records(inputs, plan, &host::rfc3339(seconds))?;
+        let header = resume::header(inputs, &records.baseline);
+        let found = if inputs.resumes {
+            Journal::resume(&inputs.journal_dir)?
+        } else {
+            None
+        };
+        let (journal, entries) = match found {
+            Some((mut journal, mut entries)) => {
+                let Entry::Header(before) = entries.remove(0) else {
+                    return Err(Error::JournalOrder { line: 1 });
+                };
+                resume::check_same(&before, &header)?;
+                for role in pair::turns(Role::Baseline) {
+                    let record = records.of_mut(role);
+                    record.run_id.clone_from(&before.run_id);
+                    record.started_at.clone_from(&before.started_at);
+                }
+                journal.append(&Entry::Resumed)?;
+                entries.push(Entry::Resumed);
+                (journal, entries)
+            }
+            None => {
+                let mut journal = Journal::create(&inputs.journal_dir)?;
+                journal.append(&Entry::Header(Cow::Borrowed(&header)))?;
+                (journal, Vec::new())
+            }
+        };
+        let mut run = Self {
+            inputs,
+            plan,
+            progress,
+            journal,
+            records,
+            notes: Vec::new(),
+            is_pardoned: Pair::default(),
+            loads: Pair::default(),
+            sizes: None,
+            begun: Instant::now(),
+        };
+        run.replay(entries)?;
+        Ok(run)
+    }
+
     fn passes(&mut self) -> Result<(), Fault> {
         // The baseline first: whether it can be loaded does not depend on a coin.
         for role in pair::turns(Role::Baseline) {
-            self.repeating(|run| run.load_check(role))?;
+            if !*self.loads.of(role) {
+                self.repeating(|run| run.load_check(role))?;
+                self.append(&Entry::Loads { role })?;
+                *self.loads.of_mut(role) = true;
+            }
         }
         self.memory_pass()?;
         self.outputs_pass()?;
         self.latency_pass()
+    }
+
+    /// The outputs of earlier runs that serve a role, once its model was loaded.
+    fn cache(&self, role: Role) -> Option<Cache> {
+        let folder = self.inputs.cache_dir.as_ref()?;
+        Cache::of(folder, self.inputs.role(role), self.records.of(role))
     }
 
     /// Loads a model once in a worker of its own and lets it read the built-in paragraphs where its
@@ -306,20 +390,34 @@ impl<'a> Run<'a> {
         record.model.card = Some(answer.card.clone());
         record.model.tokenizer_sha256 = Some(answer.tokenizer_sha256);
         record.model.layers_sha256 = answer.layers_sha256;
-        record.workers.push(WorkerFacts {
+        let facts = WorkerFacts {
             pass: pass.to_owned(),
             kernel: session.hello().kernel.clone(),
             threads: answer.threads,
             anon_bytes: answer.anon_bytes,
             huge_bytes: answer.huge_bytes,
-        });
+        };
+        record.workers.push(facts.clone());
+        let model = record.model.clone();
+        self.append(&Entry::Worker {
+            role,
+            facts: Cow::Owned(facts),
+            model: Cow::Owned(model),
+        })?;
         Ok((session, answer))
     }
 
     /// A fresh pair of loaded workers, spawned and loaded one after the other.
-    fn loaded_pair(&mut self, first: Role, pass: &str) -> Result<Pair<Session>, Fault> {
-        Pair::try_new(first, |role| {
-            self.loaded(role, pass).map(|(session, _)| session)
+    ///
+    /// * `model`: whose model stands in the place of which role; its worker answers for it
+    fn loaded_pair(
+        &mut self,
+        first: Role,
+        pass: &str,
+        model: impl Fn(Role) -> Role,
+    ) -> Result<Pair<Session>, Fault> {
+        Pair::try_new(first, |place| {
+            self.loaded(model(place), pass).map(|(session, _)| session)
         })
     }
 
@@ -352,8 +450,10 @@ impl<'a> Run<'a> {
         if !is_worth_repeating(failure.kind) || *self.is_pardoned.of(role) {
             return Err(Fault::Failed { role, failure });
         }
-        *self.is_pardoned.of_mut(role) = true;
-        self.note(repetition(role, &failure))
+        // Only whole launches stand in the record: whatever fails in that pass is done again.
+        let repeats_launch = failure.pass == "latency";
+        let text = repetition(role, &failure);
+        self.note_that(text, Some(role), repeats_launch)
     }
 
     fn append(&mut self, unit: &Entry) -> Result<(), Fault> {
@@ -361,9 +461,45 @@ impl<'a> Run<'a> {
     }
 
     fn note(&mut self, text: String) -> Result<(), Fault> {
-        self.append(&Entry::Note { text: &text })?;
-        self.notes.push(text);
+        self.note_that(text, None, false)
+    }
+
+    fn note_that(
+        &mut self,
+        text: String,
+        pardons: Option<Role>,
+        repeats_launch: bool,
+    ) -> Result<(), Fault> {
+        self.append(&Entry::Note {
+            text: Cow::Borrowed(&text),
+            pardons,
+            repeats_launch,
+        })?;
+        self.take_note(text, pardons, repeats_launch);
         Ok(())
+    }
+
+    fn take_note(&mut self, text: String, pardons: Option<Role>, repeats_launch: bool) {
+        if let Some(role) = pardons {
+            *self.is_pardoned.of_mut(role) = true;
+        }
+        for role in pair::turns(Role::Baseline) {
+            self.records.of_mut(role).n_repeated_launches += usize::from(repeats_launch);
+        }
+        self.notes.push(text);
+    }
+
+    fn count_resumption(&mut self) {
+        for role in pair::turns(Role::Baseline) {
+            self.records.of_mut(role).n_resumed += 1;
+        }
+    }
+
+    fn set_sizes(&mut self, sizes: SegmentSizes) {
+        for role in pair::turns(Role::Baseline) {
+            self.records.of_mut(role).plan.segment_tokens = Some(sizes.decode);
+        }
+        self.sizes = Some(sizes);
     }
 }
 
@@ -393,5 +529,7 @@ fn end_pair(pair: Pair<Session>, at: At) -> Result<(), Fault> {
     pair.candidate.bye(at)
 }
 
+#[cfg(test)]
+mod resume_tests;
 #[cfg(test)]
 mod tests;

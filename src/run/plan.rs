@@ -8,7 +8,7 @@ use std::time::Duration;
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore as _, SeedableRng as _};
 
-use crate::record::{PlanSummary, Role};
+use crate::record::{PlanSummary, PlannedLook, Role};
 use crate::run::protocol;
 use crate::units::{Hasher, Sha256};
 
@@ -26,7 +26,7 @@ pub struct SeedInputs {
 }
 
 /// How much work a run may do, and how long each step may take.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Effort {
     /// Launches of the latency pass; 0 leaves the pass out.
     pub n_launches: usize,
@@ -42,6 +42,12 @@ pub struct Effort {
     pub timed_scenes: usize,
     /// Runs of the memory pass per role.
     pub memory_runs: usize,
+    /// When the launches are looked at, the last one after all of them; empty for that one only.
+    pub looks: Vec<PlannedLook>,
+    /// Launches with the baseline's files in both workers, at random places among the others.
+    pub controls: usize,
+    /// Time after which no further launch begins; `None` without a limit.
+    pub budget: Option<Duration>,
     /// Longest time one natural output may take; a batch may take as much for each of its scenes.
     pub scene_timeout: Duration,
     /// Longest time a model may take to load, digest checks included.
@@ -61,6 +67,9 @@ impl Default for Effort {
             batch: 8,
             timed_scenes: 20,
             memory_runs: 3,
+            looks: Vec::new(),
+            controls: 0,
+            budget: None,
             scene_timeout: Duration::from_secs(120),
             load_timeout: Duration::from_secs(300),
             segment_timeout: Duration::from_secs(30),
@@ -88,8 +97,17 @@ pub struct LaunchPlan {
     pub pairs: Vec<PairPlan>,
 }
 
-/// The order of all work of one run.
+/// One launch in which nothing differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ControlPlan {
+    /// Index of the launch it comes before.
+    pub before: usize,
+    /// What is done in it.
+    pub launch: LaunchPlan,
+}
+
+/// The order of all work of one run.
+#[derive(Debug, Clone, PartialEq)]
 pub struct RunPlan {
     /// Seed every order was drawn from.
     pub seed: Sha256,
@@ -103,6 +121,8 @@ pub struct RunPlan {
     pub memory_first: Role,
     /// Launches of the latency pass.
     pub launches: Vec<LaunchPlan>,
+    /// Control launches among them, in order.
+    pub controls: Vec<ControlPlan>,
 }
 
 impl SeedInputs {
@@ -130,18 +150,33 @@ impl RunPlan {
         let scene_order = shuffled(n_scenes, &mut inputs.stream("scene order"));
         let mut flips = inputs.stream("outputs order");
         let outputs_first = scene_order.iter().map(|_| flip(&mut flips)).collect();
-        let mut flips = inputs.stream("launches");
         let n_launches = if n_scenes == 0 { 0 } else { effort.n_launches };
+        let launch = |index: usize, flips: &mut ChaCha8Rng| LaunchPlan {
+            spawn_first: flip(flips),
+            pairs: (0..effort.pairs_per_launch)
+                .map(|pair| PairPlan {
+                    scene: scene_order[(index * effort.pairs_per_launch + pair) % n_scenes],
+                    prefill_first: flip(flips),
+                    decode_first: flip(flips),
+                })
+                .collect(),
+        };
+        let mut flips = inputs.stream("launches");
         let launches = (0..n_launches)
-            .map(|launch| LaunchPlan {
-                spawn_first: flip(&mut flips),
-                pairs: (0..effort.pairs_per_launch)
-                    .map(|pair| PairPlan {
-                        scene: scene_order[(launch * effort.pairs_per_launch + pair) % n_scenes],
-                        prefill_first: flip(&mut flips),
-                        decode_first: flip(&mut flips),
-                    })
-                    .collect(),
+            .map(|index| launch(index, &mut flips))
+            .collect();
+        let mut flips = inputs.stream("controls");
+        let n_controls = if n_launches == 0 { 0 } else { effort.controls };
+        let mut places: Vec<usize> = (0..n_controls)
+            .map(|_| below(n_launches, &mut flips))
+            .collect();
+        places.sort_unstable();
+        let controls = places
+            .into_iter()
+            .enumerate()
+            .map(|(index, before)| ControlPlan {
+                before,
+                launch: launch(index, &mut flips),
             })
             .collect();
         Self {
@@ -151,6 +186,7 @@ impl RunPlan {
             scene_order,
             outputs_first,
             launches,
+            controls,
         }
     }
 
@@ -174,6 +210,8 @@ impl RunPlan {
             batch: self.effort.batch,
             n_timed: self.n_timed(),
             n_launches: self.launches.len(),
+            looks: self.effort.looks.clone(),
+            stopped: None,
             pairs_per_launch: self.effort.pairs_per_launch,
             segment_tokens,
             max_new_tokens: self.effort.max_new_tokens,

@@ -65,6 +65,37 @@ fn field(text: &str, name: &'static str) -> Result<Bytes, Error> {
         .ok_or(Error::Field { field: name })
 }
 
+/// Figures of `/proc/self/smaps_rollup`, which costs a walk of the page tables.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Rollup {
+    /// `Pss`.
+    pub pss: Option<Bytes>,
+    /// `Pss_File`.
+    pub pss_file: Option<Bytes>,
+    /// `AnonHugePages`.
+    pub huge: Option<Bytes>,
+}
+
+/// Reads this process's rollup; what the kernel does not say is `None`.
+pub fn rollup() -> Rollup {
+    let text = std::fs::read_to_string("/proc/self/smaps_rollup").unwrap_or_default();
+    let of = |name| field(&text, name).ok();
+    Rollup {
+        pss: of("Pss"),
+        pss_file: of("Pss_File"),
+        huge: of("AnonHugePages"),
+    }
+}
+
+/// `RssShmem` of this process: shared resident memory now.
+pub fn shmem_bytes() -> Option<Bytes> {
+    field(
+        &std::fs::read_to_string("/proc/self/status").ok()?,
+        "RssShmem",
+    )
+    .ok()
+}
+
 /// `AnonHugePages` of this process: anonymous memory on huge pages now. `None` where the kernel does
 /// not say; it walks the page tables, so never call it inside a timed region.
 pub fn huge_bytes() -> Option<Bytes> {
@@ -116,6 +147,7 @@ impl Stopwatch {
             tokens,
             wall_ns: ns_between(self.wall, wall),
             cpu_ns: cpu.saturating_sub(self.cpu_ns),
+            health: None,
         }
     }
 }

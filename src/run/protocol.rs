@@ -1,4 +1,4 @@
-//! What the supervisor and a worker say to each other: JSON lines, version 2.
+//! What the supervisor and a worker say to each other: JSON lines, version 3.
 //!
 //! One object per line, UTF-8, at most [`MAX_LINE_BYTES`]. Every request carries an id and every
 //! reply repeats it. Unknown fields are refused. Times are integers in nanoseconds.
@@ -9,11 +9,11 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::record::{LoadSettings, StopReason};
+use crate::record::{ArenaPages, LoadSettings, SegmentHealth, StopReason};
 use crate::units::{Bytes, Sha256};
 
 /// Version of the protocol and of the measuring behind it.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// Longest line either side accepts, newline excluded.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -278,6 +278,9 @@ pub struct Timing {
     pub wall_ns: u64,
     /// CPU time of the process, user and system, all threads.
     pub cpu_ns: u64,
+    /// What disturbed it; absent where nobody looked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<SegmentHealth>,
 }
 
 /// A natural output.
@@ -344,6 +347,21 @@ pub struct MemoryAnswer {
     pub anon_bytes: Bytes,
     /// `RssFile`.
     pub file_bytes: Bytes,
+    /// `RssShmem`.
+    #[serde(default)]
+    pub shmem_bytes: Option<Bytes>,
+    /// `Pss`.
+    #[serde(default)]
+    pub pss_bytes: Option<Bytes>,
+    /// `Pss_File`.
+    #[serde(default)]
+    pub pss_file_bytes: Option<Bytes>,
+    /// `AnonHugePages`.
+    #[serde(default)]
+    pub huge_bytes: Option<Bytes>,
+    /// Huge pages under the arenas.
+    #[serde(default)]
+    pub pages: Option<ArenaPages>,
     /// Whether a new peak was started.
     pub is_reset: bool,
 }
@@ -508,8 +526,8 @@ mod tests {
     #[test]
     fn requests_round_trip() {
         check_round_trip(
-            Op::Hello { protocol: 2, label: "a".into() },
-            r#"{"id":7,"do":{"hello":{"protocol":2,"label":"a"}}}"#,
+            Op::Hello { protocol: 3, label: "a".into() },
+            r#"{"id":7,"do":{"hello":{"protocol":3,"label":"a"}}}"#,
         );
         check_round_trip(
             Op::GenerateBatch(BatchRequest {

@@ -22,7 +22,7 @@ fn start(script: &str, effort: &Effort) -> Result<Session, Error> {
     Session::start(Role::Candidate, &command, effort)
 }
 
-const HELLO: &str = r#"read -r line; echo '{"id":1,"ok":{"hello":{"protocol":2,"version":"0","pid":1,"kernel":"scalar"}}}';"#;
+const HELLO: &str = r#"read -r line; echo '{"id":1,"ok":{"hello":{"protocol":3,"version":"0","pid":1,"kernel":"scalar"}}}';"#;
 
 /// A worker that shakes hands, reads one request and then does as the script says.
 fn greeted(script: &str, effort: &Effort) -> Session {
@@ -179,9 +179,9 @@ fn a_line_nobody_asked_for_is_a_bug() {
 #[test]
 fn the_handshake_refuses_strangers() {
     check_no_handshake(
-        "read -r line; echo '{\"id\":1,\"ok\":{\"hello\":{\"protocol\":3,\"version\":\"0\",\
+        "read -r line; echo '{\"id\":1,\"ok\":{\"hello\":{\"protocol\":9,\"version\":\"0\",\
          \"pid\":1,\"kernel\":\"x\"}}}'; read -r line",
-        "worker speaks protocol 3, this program 2",
+        "worker speaks protocol 9, this program 3",
     );
     check_no_handshake("echo oh >&2; exit 1", "no handshake: exit status 1");
     check_no_handshake(

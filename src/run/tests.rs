@@ -18,7 +18,7 @@ while IFS= read -r line; do
   case "$op" in
     '{"hello"'*)
       case "$op" in *candidate*) role=candidate ;; *) role=baseline ;; esac
-      body='{"hello":{"protocol":2,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
+      body='{"hello":{"protocol":3,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
     '{"load"'*)
       body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"fake '$role'","tokenizer_sha256":"'$tok'","context_limit":64,"threads":1,"anon_bytes":2048,"huge_bytes":1024}}' ;;
     '{"warmup"'*) body='"warmup"' ;;
@@ -71,7 +71,7 @@ fn once(hook: &str) -> String {
 }
 
 #[derive(Default)]
-struct Steps(Vec<String>);
+pub(super) struct Steps(Vec<String>);
 
 impl Progress for Steps {
     fn step(&mut self, phase: &str, done: usize, total: usize, _: &str) {
@@ -94,7 +94,7 @@ fn role_input(name: &str) -> RoleInput {
     }
 }
 
-fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInputs {
+pub(super) fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInputs {
     let digest = Sha256::of(b"set");
     let script = SCRIPT.replace("HOOK", hook);
     PairInputs {
@@ -107,6 +107,7 @@ fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInputs {
                 forced_text: format!("reference {i}"),
             })
             .collect(),
+        sentinels: None,
         scene_set: SceneSetIdentity {
             name: "set".to_owned(),
             version: "1".to_owned(),
@@ -120,10 +121,12 @@ fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInputs {
             args: vec!["-c".into(), script.into(), "worker".into(), folder.into()],
         },
         journal_dir: folder.join("run"),
+        resumes: false,
+        cache_dir: None,
     }
 }
 
-fn plan(n_scenes: usize, timeout: Duration) -> RunPlan {
+pub(super) fn plan(n_scenes: usize, timeout: Duration) -> RunPlan {
     let digest = Sha256::of(b"x");
     let seeds = SeedInputs {
         baseline: digest,
@@ -212,7 +215,21 @@ fn a_whole_run_fills_both_records() {
     assert!(steps.contains(&"outputs 10/10".to_owned()));
     assert_eq!(steps.last().unwrap(), "latency 2/2");
     // Header, 4 memory runs, 10 outputs, the times of 10, 2 launches.
-    assert_eq!(journal.lines().count(), 27);
+    // One launch is calibration.
+    let units = |name: &str| journal.matches(&format!("\"unit\":{{\"{name}\"")).count();
+    let counted = [
+        "header",
+        "loads",
+        "worker",
+        "memory",
+        "output",
+        "times",
+        "calibration",
+        "launch",
+    ]
+    .map(units);
+    assert_eq!(counted, [1, 2, 16, 4, 10, 10, 1, 2]);
+    assert_eq!(journal.lines().count(), counted.iter().sum::<usize>());
 }
 
 #[test]

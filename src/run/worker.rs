@@ -9,10 +9,12 @@ use std::time::Instant;
 
 use rustix::process::{Resource, Rlimit, Signal};
 
+use super::health::{Sources, arena_pages};
 use super::lanes::{Forced, ForcedLimits, Natural, generate_batch, refused, warm_up};
 use super::protocol::{
     self, Answer, BatchAnswer, BatchRequest, HelloAnswer, Lane, LineRead, LoadAnswer, LoadRequest,
     Malformed, MemoryAnswer, Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request,
+    Timing,
 };
 use super::{probe, subject};
 use crate::engine::{Engine, kernels};
@@ -119,6 +121,11 @@ struct Worker<L> {
     subject: Option<Box<dyn Subject>>,
     open: Option<(u64, Generation)>,
     n_opened: u64,
+    sources: Sources,
+    /// CPU time of this process when the last reply was sent.
+    replied_cpu_ns: u64,
+    /// CPU time between the last reply and the request in work.
+    idle_cpu_ns: u64,
 }
 
 /// Answers requests from `input` on `output` until `bye` or the end of the input.
@@ -141,6 +148,9 @@ pub fn serve(
         subject: None,
         open: None,
         n_opened: 0,
+        sources: Sources::find(),
+        replied_cpu_ns: probe::cpu_ns(),
+        idle_cpu_ns: 0,
     };
     let mut line = Vec::new();
     loop {
@@ -154,6 +164,7 @@ pub fn serve(
                 .into());
             }
         }
+        worker.idle_cpu_ns = probe::cpu_ns().saturating_sub(worker.replied_cpu_ns);
         let Request { id, op } = protocol::from_line(&line)?;
         let accepted = Instant::now();
         let foreign = match &op {
@@ -181,6 +192,7 @@ pub fn serve(
         };
         output.write_all(&protocol::to_line(&reply))?;
         output.flush()?;
+        worker.replied_cpu_ns = probe::cpu_ns();
         if let Some(found) = foreign {
             return Err(Error::Version { found });
         }
@@ -213,14 +225,14 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
                 warm_up(self.subject()?.engine(), tokens).map(|()| Answer::Warmup)
             }
             Op::Open(request) => self.open(request).map(Answer::Open),
-            Op::Prefill { handle } => {
-                let (subject, forced) = self.forced(handle)?;
-                forced.prefill(subject.engine()).map(Answer::Prefill)
-            }
-            Op::Decode { handle, tokens } => {
-                let (subject, forced) = self.forced(handle)?;
-                forced.decode(subject.engine(), tokens).map(Answer::Decode)
-            }
+            Op::Prefill { handle } => self
+                .watched(handle, |subject, forced| forced.prefill(subject.engine()))
+                .map(Answer::Prefill),
+            Op::Decode { handle, tokens } => self
+                .watched(handle, |subject, forced| {
+                    forced.decode(subject.engine(), tokens)
+                })
+                .map(Answer::Decode),
             Op::Generate { handle } => match self.generation(handle)? {
                 (subject, Generation::Natural(natural)) => {
                     natural.generate(subject, accepted).map(Answer::Generate)
@@ -269,6 +281,22 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
             threads: subject.threads(),
             anon_bytes: memory.anon,
             huge_bytes: probe::huge_bytes(),
+        })
+    }
+
+    /// A timed segment with what disturbed it.
+    fn watched(
+        &mut self,
+        handle: u64,
+        segment: impl FnOnce(&mut dyn Subject, &mut Forced) -> Result<Timing, Refusal>,
+    ) -> Result<Timing, Refusal> {
+        let before = self.sources.read();
+        let (subject, forced) = self.forced(handle)?;
+        let timing = segment(subject, forced)?;
+        let health = before.until(self.sources.read(), self.idle_cpu_ns);
+        Ok(Timing {
+            health: Some(health),
+            ..timing
         })
     }
 
@@ -359,11 +387,18 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
 }
 
 fn snapshot(reset: bool) -> Result<MemoryAnswer, Refusal> {
+    // The peak first: reading the rest takes memory of its own.
     let memory = probe::memory().map_err(|error| internal(&error))?;
+    let rollup = probe::rollup();
     Ok(MemoryAnswer {
         peak_bytes: memory.peak,
         anon_bytes: memory.anon,
         file_bytes: memory.file,
+        shmem_bytes: probe::shmem_bytes(),
+        pss_bytes: rollup.pss,
+        pss_file_bytes: rollup.pss_file,
+        huge_bytes: rollup.huge,
+        pages: arena_pages(),
         is_reset: reset && probe::reset_peak(),
     })
 }

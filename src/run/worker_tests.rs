@@ -448,7 +448,7 @@ fn nothing_is_answered_before_the_handshake() {
 #[test]
 fn another_version_is_refused_and_ends_the_worker() {
     let op = Op::Hello {
-        protocol: 3,
+        protocol: 9,
         label: String::new(),
     };
     let mut input = to_line(&Request { id: 1, op });
@@ -457,7 +457,7 @@ fn another_version_is_refused_and_ends_the_worker() {
         op: load_op(),
     }));
     let (replies, end) = talk(&input, &counter());
-    assert!(matches!(end, Err(Error::Version { found: 3 })));
+    assert!(matches!(end, Err(Error::Version { found: 9 })));
     assert_eq!(replies.len(), 1);
     let refusal = replies[0].err.as_ref().unwrap();
     assert_eq!(refusal.kind, RefusalKind::Protocol);

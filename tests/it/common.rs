@@ -112,6 +112,8 @@ impl Lab {
         let output: Output = assert_cmd::Command::new(PROGRAM)
             .current_dir(self.directory.path())
             .env_remove("NO_COLOR")
+            // Outputs of other tests, and of whoever runs them, are not taken over.
+            .env("VV_EVAL_CACHE", self.path("cache"))
             .envs(environment.iter().copied())
             .args(arguments)
             .timeout(TIME_LIMIT)

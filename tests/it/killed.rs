@@ -35,6 +35,7 @@ fn workers_killed_from_outside_never_lead_to_a_pass() {
     let lab = Lab::new();
     let mut child = Command::new(PROGRAM)
         .args(lab.compare_arguments("1.0.0", "1.1.0"))
+        .arg("--no-cache")
         .current_dir(lab.path(""))
         .stdout(fs::File::create(lab.path("stdout")).unwrap())
         .stderr(Stdio::null())

@@ -2,6 +2,7 @@
 
 mod arena;
 mod bad_input;
+mod browser;
 mod common;
 mod compare;
 mod convert;
@@ -11,14 +12,22 @@ mod fuzz_cases;
 mod gate;
 mod gguf_files;
 mod inspect;
+mod judge;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
+mod memory;
 mod model_files;
+mod modes;
+mod noise;
 mod parity;
 mod plain;
+mod policy;
+mod reports;
+mod resume;
 mod scenes;
 mod score;
+mod store;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
 #[path = "../../src/artifact/tests/server.rs"]
 mod test_server;

@@ -1,79 +1,75 @@
 //! Checks on what the models wrote: the scene is the unit of inference.
 
 use super::super::comparison::Paired;
-use super::super::policy::Margin;
+use super::super::policy::{Limit, Margin};
 use super::super::rule::VALID_AT_LEAST;
 use super::super::sizing::{Units, more};
 use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
-use super::{Bounds, Case};
-use crate::stats::bounded::mean_loss;
-use crate::stats::{Estimate, PairedSample};
+use super::{Case, TooFew, harm_sign, oriented};
+use crate::stats::PairedSample;
 
 impl Case<'_> {
     /// Enters the means of both roles and gives the scene-wise values behind them.
-    fn means(&self, result: &mut CheckResult) -> Result<PairedSample, String> {
-        let Paired { sample, n_absent } = self.comparison.paired(&self.check.metric)?;
+    fn means(&self, result: &mut CheckResult) -> Result<Paired, String> {
+        let paired = self.comparison.paired(&self.check.metric)?;
+        let sample = &paired.sample;
         result.scale = Scale::Difference;
         result.n = sample.n();
-        result.n_absent = n_absent;
+        result.n_absent = paired.n_absent;
         result.baseline = sample.baseline_mean();
         result.candidate = sample.candidate_mean();
-        Ok(sample)
+        Ok(paired)
     }
 
     pub(super) fn scene_mean(&self, mut result: CheckResult) -> CheckResult {
-        let sample = match self.means(&mut result) {
-            Ok(sample) => sample,
+        let sampled = match self
+            .means(&mut result)
+            .and_then(|paired| self.of_scenes(&paired))
+        {
+            Ok(sampled) => sampled,
             Err(problem) => return result.settle(Outcome::Invalid, problem),
         };
-        let sign = self.harm_sign();
-        let losses: Vec<f64> = sample.differences().iter().map(|d| sign * d).collect();
-        let at = |alpha| mean_loss(&losses, alpha);
-        let (Ok(loss), Ok(strict)) = (at(self.levels.pass), at(self.levels.fail)) else {
+        if sampled.scenes.is_empty() {
             let reason = format!(
                 "{} has no value in both roles on any scene",
                 self.check.metric
             );
             return result.settle(Outcome::Invalid, reason);
-        };
-        result.show(oriented(loss, sign), sign * strict.low);
-        let Some(Margin::Absolute(margin)) = self.check.margin else {
-            return result;
-        };
-        result.allowed = Some(sign * margin);
-        if let Some((reason, more)) = self.too_few(sample.n()) {
-            return result.settle(Outcome::Inconclusive, reason).needing(more);
         }
-        self.decide(
-            result,
-            &losses,
-            &Bounds {
-                loss,
-                strict,
-                margin,
-                units: Units::Scenes,
-            },
-        )
+        let sign = harm_sign(&self.check.metric);
+        let change = |loss| oriented(loss, sign);
+        if let Some(Margin::Absolute(margin)) = self.check.margin {
+            result.allowed = Some(sign * margin);
+        }
+        let n = result.n;
+        let result = self.decide(result, &sampled, Units::Scenes, change);
+        match self.too_few(n) {
+            Some(few) if self.check.margin.is_some() => {
+                let settled = result.settle(Outcome::Inconclusive, few.reason);
+                settled.needing(few.more)
+            }
+            _ => result,
+        }
     }
 
     /// Why so few scenes decide nothing, and how many more would.
-    pub(super) fn too_few(&self, n: usize) -> Option<(String, String)> {
+    pub(super) fn too_few(&self, n: usize) -> Option<TooFew> {
         let least = self.policy.scenes.min_scenes;
-        (n < least).then(|| {
-            let reason = format!(
+        (n < least).then(|| TooFew {
+            reason: format!(
                 "{} has a value in both roles on {n} scenes, fewer than the {least} it takes to \
                  decide",
                 self.check.metric
-            );
-            (reason, more(least - n, Units::Scenes))
+            ),
+            more: more(least - n, Units::Scenes, super::Pace::of(self.comparison)),
         })
     }
 
     /// The change on the scenes at hand, exact for them.
     pub(super) fn tripwire(&self, mut result: CheckResult) -> CheckResult {
         let sample = match self.means(&mut result) {
-            Ok(sample) => sample,
+            Ok(Paired { sample, .. }) => sample,
             Err(problem) => return result.settle(Outcome::Invalid, problem),
         };
         let (Some(base), Some(cand)) = (sample.baseline_mean(), sample.candidate_mean()) else {
@@ -85,13 +81,14 @@ impl Case<'_> {
         };
         let change = cand - base;
         result.change = Some(change);
-        let sign = self.harm_sign();
+        let sign = harm_sign(&self.check.metric);
         let Some(Margin::Absolute(margin)) = self.check.margin else {
             return result;
         };
         result.allowed = Some(sign * margin);
-        if let Some((reason, more)) = self.too_few(sample.n()) {
-            return result.settle(Outcome::Inconclusive, reason).needing(more);
+        if let Some(few) = self.too_few(sample.n()) {
+            let settled = result.settle(Outcome::Inconclusive, few.reason);
+            return settled.needing(few.more);
         }
         Self::exact(result, change, sign * change <= margin)
     }
@@ -137,8 +134,9 @@ impl Case<'_> {
             return result;
         };
         result.allowed = Some(margin);
-        if let Some((reason, more)) = self.too_few(ratios.len()) {
-            return result.settle(Outcome::Inconclusive, reason).needing(more);
+        if let Some(few) = self.too_few(ratios.len()) {
+            let settled = result.settle(Outcome::Inconclusive, few.reason);
+            return settled.needing(few.more);
         }
         Self::exact(result, change, change <= margin)
     }
@@ -146,7 +144,11 @@ impl Case<'_> {
     pub(super) fn valid_rate(&self, mut result: CheckResult) -> CheckResult {
         result.scale = Scale::Difference;
         result.allowed = Some(0.0);
-        result.at_least = Some(VALID_AT_LEAST);
+        let least = match self.check.limit {
+            Some(Limit::AtLeast(least)) => least,
+            Some(Limit::AtMost(_)) | None => VALID_AT_LEAST,
+        };
+        result.at_least = Some(least);
         let id = &self.check.metric;
         let sample = match self.comparison.paired(id) {
             Ok(Paired {
@@ -166,8 +168,8 @@ impl Case<'_> {
         (result.baseline, result.candidate) = (Some(base), Some(cand));
         result.change = Some(cand - base);
         let shown = |rate| words::value(rate, "fraction");
-        if cand < VALID_AT_LEAST {
-            let (cand, least) = (shown(cand), shown(VALID_AT_LEAST));
+        if cand < least {
+            let (cand, least) = (shown(cand), shown(least));
             let reason = format!(
                 "{id}: {cand} of {} outputs are valid, at least {least} must be",
                 sample.n()
@@ -185,11 +187,6 @@ impl Case<'_> {
         }
         result.settle(Outcome::Pass, None)
     }
-}
-
-/// A loss as a change of the metric.
-fn oriented(loss: Estimate, sign: f64) -> Estimate {
-    if sign < 0.0 { loss.negated() } else { loss }
 }
 
 /// Logarithms of candidate ÷ baseline where both are above zero.

@@ -1,79 +1,82 @@
 //! Checks on times: the launch is the unit of inference, and pairs are never pooled across launches.
 
-use super::super::policy::{MIN_LAUNCHES, Margin};
-use super::super::rule::NaturalTime;
+use super::super::comparison::Comparison;
+use super::super::pace::Pace;
+use super::super::policy::{Check, MIN_LAUNCHES, Margin, Policy};
+use super::super::rule::{NaturalTime, Rule, rule};
+use super::super::sample::Levels;
 use super::super::sizing::{Units, more};
 use super::super::verdict::{CheckResult, Outcome};
-use super::{Bounds, Case};
+use super::Case;
+use super::sampled::statistical;
 use crate::metric::cost::{self, ForcedCost};
 use crate::record::{OutputObservation, RunRecord};
-use crate::stats::mean::t_estimate;
+use crate::stats::Estimate;
+use crate::stats::mean::moments;
 use crate::stats::quantile::type7;
 use crate::stats::rank::{hodges_lehmann, median};
 
 impl Case<'_> {
+    /// Centre of the log ratios of each launch; the error is a sentence without the metric.
+    pub(super) fn centres(&self, cost: ForcedCost) -> Result<Vec<f64>, String> {
+        let (base, cand) = (self.comparison.baseline(), self.comparison.candidate());
+        if base.model.tokenizer_sha256 != cand.model.tokenizer_sha256 {
+            return Err(
+                " cannot be compared: the tokenizers differ, so the roles cannot be fed the same \
+                 tokens"
+                    .to_owned(),
+            );
+        }
+        let ratios =
+            cost::log_ratios(cost, base, cand).map_err(|problem| format!(": {problem}"))?;
+        if ratios.is_empty() {
+            return Err(" was not measured: no launches".to_owned());
+        }
+        let centres = ratios.iter().map(|pairs| hodges_lehmann(pairs));
+        centres
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| ": a launch has no pairs".to_owned())
+    }
+
     pub(super) fn launches(&self, mut result: CheckResult, cost: ForcedCost) -> CheckResult {
         let (base, cand) = (self.comparison.baseline(), self.comparison.candidate());
         let id = &self.check.metric;
         result.n_unit = "launches";
         result.baseline = segment_median(cost, base);
         result.candidate = segment_median(cost, cand);
-        if base.model.tokenizer_sha256 != cand.model.tokenizer_sha256 {
-            let reason = format!(
-                "{id} cannot be compared: the tokenizers differ, so the roles cannot be fed the \
-                 same tokens"
-            );
-            return result.settle(Outcome::Invalid, reason);
-        }
-        let ratios = match cost::log_ratios(cost, base, cand) {
-            Ok(ratios) if ratios.is_empty() => {
-                return result.settle(
-                    Outcome::Invalid,
-                    format!("{id} was not measured: no launches"),
-                );
-            }
-            Ok(ratios) => ratios,
-            Err(problem) => return result.settle(Outcome::Invalid, format!("{id}: {problem}")),
-        };
-        let Ok(centres) = ratios
-            .iter()
-            .map(|pairs| hodges_lehmann(pairs))
-            .collect::<Result<Vec<_>, _>>()
-        else {
-            return result.settle(Outcome::Invalid, format!("{id}: a launch has no pairs"));
+        let centres = match self.centres(cost) {
+            Ok(centres) => centres,
+            Err(problem) => return result.settle(Outcome::Invalid, format!("{id}{problem}")),
         };
         result.n = centres.len();
         result.change = Some((centres.iter().sum::<f64>() / centres.len() as f64).exp_m1());
         if let Some(Margin::Relative(margin)) = self.check.margin {
             result.allowed = Some(margin);
         }
-        if centres.len() < MIN_LAUNCHES {
+        let looks = &self.policy.effort.looks;
+        let least = looks.first().copied().unwrap_or(MIN_LAUNCHES);
+        if centres.len() < least {
             let reason = format!(
-                "{id} has {} launches, fewer than the {MIN_LAUNCHES} it takes to decide",
+                "{id} has {} launches, fewer than the {least} it takes to decide",
                 centres.len()
             );
-            let more = more(MIN_LAUNCHES - centres.len(), Units::Launches);
+            let pace = Pace::of(self.comparison);
+            let more = more(least - centres.len(), Units::Launches, pace);
             return result.settle(Outcome::Inconclusive, reason).needing(more);
         }
-        let at = |alpha| t_estimate(&centres, alpha);
-        let (Ok(loss), Ok(strict)) = (at(self.levels.pass), at(self.levels.fail)) else {
+        if moments(&centres).is_err() {
             let reason = format!(
                 "{id} has no interval: all launches agree to the last digit, so the clock is too \
                  coarse or the times are not real"
             );
             return result.settle(Outcome::Inconclusive, reason);
-        };
-        result.show(loss.map(f64::exp_m1), strict.low.exp_m1());
-        let Some(Margin::Relative(margin)) = self.check.margin else {
-            return result;
-        };
-        let bounds = Bounds {
-            loss,
-            strict,
-            margin: margin.ln_1p(),
-            units: Units::Launches,
-        };
-        self.decide(result, &centres, &bounds)
+        }
+        let sampled = self.of_launches(centres);
+        let percent = |loss: Estimate| loss.map(f64::exp_m1);
+        let mut result = self.decide(result, &sampled, Units::Launches, percent);
+        // A look that decided early rests on fewer launches than there are.
+        result.n = result.estimate.map_or(result.n, |estimate| estimate.n);
+        result
     }
 
     /// Times of one process per role: its placement in memory is one draw, so there is no interval.
@@ -135,4 +138,33 @@ fn segment_median(cost: ForcedCost, record: &RunRecord) -> Option<f64> {
         .filter_map(|segment| cost.ms_per_token(segment))
         .collect();
     type7(&times, 0.5).ok()
+}
+
+/// Whether every required check on times is decided by the launches at hand, at one of the looks
+/// of the policy: a run may stop then.
+///
+/// Without looks nothing is settled before the last launch. Levels of the fail side are those of
+/// the time checks alone beside the others at their Bonferroni share, so that a run that stops early
+/// is never judged more mildly than one that went on.
+pub(in crate::gate) fn times_settled(comparison: &Comparison, policy: &Policy) -> bool {
+    if policy.effort.looks.is_empty() {
+        return false;
+    }
+    let family = statistical(comparison, policy);
+    let share = policy.confidence.false_fail / family.len().max(1) as f64;
+    let is_time = |check: &&Check| {
+        policy.is_statistical(check) && matches!(rule(&check.metric), Some(Rule::Launches(_)))
+    };
+    let levels = Levels {
+        pass: policy.confidence.false_pass,
+        fail: share,
+    };
+    let mut times = policy.checks.iter().filter(is_time).peekable();
+    times.peek().is_some()
+        && times.all(|check| {
+            let found = family.iter().find(|it| it.metric == check.metric);
+            found
+                .and_then(|it| it.sampled.as_ref())
+                .is_some_and(|it| it.sample.outcome(&it.rules, levels) != Outcome::Inconclusive)
+        })
 }

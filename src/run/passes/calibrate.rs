@@ -43,13 +43,13 @@ const MOST_GENERATIONS: usize = 4;
 
 /// Sizes of the timed segments in tokens, equal in both roles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct SegmentSizes {
+pub(in crate::run) struct SegmentSizes {
     /// Context used.
-    pub(super) context: usize,
+    pub(in crate::run) context: usize,
     /// Tokens of the prompt, at most.
-    pub(super) prompt: usize,
+    pub(in crate::run) prompt: usize,
     /// Tokens of a decode segment.
-    pub(super) decode: usize,
+    pub(in crate::run) decode: usize,
 }
 
 impl Run<'_> {
@@ -142,6 +142,7 @@ mod tests {
             tokens: 10,
             wall_ns: us * 10_000,
             cpu_ns: 0,
+            health: None,
         };
         let seen = Pair {
             baseline: timing(baseline_us),

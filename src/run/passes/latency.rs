@@ -1,9 +1,13 @@
 //! Latency pass: launches of coin-flipped pairs of timed segments, equal work in both roles.
 
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
 use super::calibrate::SegmentSizes;
 use crate::record::journal::Entry;
-use crate::record::{Launch, Role, Segment};
+use crate::record::{Launch, Role, RunRecord, Segment};
 use crate::run::error::Error;
+use crate::run::machine::Machine;
 use crate::run::pair::{Pair, turns};
 use crate::run::plan::LaunchPlan;
 use crate::run::protocol::{Lane, OpenAnswer, OpenRequest, Timing};
@@ -18,33 +22,111 @@ const BYTES_PER_TOKEN: usize = 8;
 const WARMUP_TOKENS: usize = 64;
 
 impl Run<'_> {
-    /// Times both roles in every launch of the plan, or notes why it cannot.
+    /// Times both roles in the launches of the plan, or notes why it cannot.
+    ///
+    /// Ends early when a look shows that further launches would change nothing, and when the budget
+    /// has no room for another launch.
     pub(in crate::run) fn latency_pass(&mut self) -> Result<(), Fault> {
         if let Some(reason) = self.reason_without_latency() {
             return self.note(format!("no latency was measured: {reason}"));
         }
         let total = self.plan.launches.len();
         self.progress.step("latency", 0, total, "calibration");
-        let sizes = self.repeating(Self::calibrate)?;
-        for role in turns(Role::Baseline) {
-            self.records.of_mut(role).plan.segment_tokens = Some(sizes.decode);
-        }
-        for (index, launch) in self.plan.launches.iter().enumerate() {
+        let sizes = match self.sizes {
+            Some(sizes) => sizes,
+            None => self.fix_sizes()?,
+        };
+        let mut pace = Pace::default();
+        let stopped = loop {
+            let index = self.records.baseline.launches.len();
+            if index >= total {
+                break None;
+            }
+            if let Some(reason) = self.reason_to_stop(index, &pace) {
+                break Some(reason);
+            }
             self.progress.step("latency", index, total, "launch");
+            let begun = Instant::now();
+            while self.is_control_due(index) {
+                self.control(sizes)?;
+            }
             // A launch counts whole or not at all.
-            let seen = self.repeating(|run| run.launch(index, launch, sizes))?;
-            let Pair {
-                baseline,
-                candidate,
-            } = &seen;
+            let plan = self.plan;
+            let launch = &plan.launches[index];
+            let seen = self.repeating(|run| run.launch(index, launch, sizes, |role| role))?;
             self.append(&Entry::Launch {
-                baseline,
-                candidate,
+                baseline: Cow::Borrowed(&seen.baseline),
+                candidate: Cow::Borrowed(&seen.candidate),
             })?;
             self.records.baseline.launches.push(seen.baseline);
             self.records.candidate.launches.push(seen.candidate);
+            pace.add(begun.elapsed());
+        };
+        let n_launches = self.records.baseline.launches.len();
+        for role in turns(Role::Baseline) {
+            let plan = &mut self.records.of_mut(role).plan;
+            plan.n_launches = n_launches;
+            plan.stopped.clone_from(&stopped);
         }
         self.progress.step("latency", total, total, "");
+        Ok(())
+    }
+
+    fn fix_sizes(&mut self) -> Result<SegmentSizes, Fault> {
+        let sizes = self.repeating(Self::calibrate)?;
+        self.append(&Entry::Calibration {
+            context: sizes.context,
+            prompt: sizes.prompt,
+            decode: sizes.decode,
+        })?;
+        self.set_sizes(sizes);
+        Ok(sizes)
+    }
+
+    /// Why no further launch is needed, or affordable, after `n` of them.
+    fn reason_to_stop(&mut self, n: usize, pace: &Pace) -> Option<String> {
+        if self.plan.effort.looks.iter().any(|look| look.launches == n) {
+            let whole = |record: &RunRecord| {
+                let mut record = record.clone();
+                record.plan.n_launches = n;
+                record
+            };
+            let (baseline, candidate) = (
+                whole(&self.records.baseline),
+                whole(&self.records.candidate),
+            );
+            if let Some(reason) = self.progress.look(&baseline, &candidate) {
+                return Some(format!("after {n} launches: {reason}"));
+            }
+        }
+        let budget = self.plan.effort.budget?;
+        let needed = self.begun.elapsed() + pace.mean();
+        (needed > budget).then(|| {
+            let minutes = budget.as_secs_f64() / 60.0;
+            format!("after {n} launches: the budget of {minutes:.1} minutes is used up")
+        })
+    }
+
+    fn is_control_due(&self, index: usize) -> bool {
+        let done = self.records.baseline.controls.len();
+        self.plan
+            .controls
+            .get(done)
+            .is_some_and(|control| control.before <= index)
+    }
+
+    /// One launch with the baseline's files in both workers.
+    fn control(&mut self, sizes: SegmentSizes) -> Result<(), Fault> {
+        let index = self.records.baseline.controls.len();
+        let plan = self.plan;
+        let launch = &plan.controls[index].launch;
+        let seen = self.repeating(|run| run.launch(index, launch, sizes, |_| Role::Baseline))?;
+        self.append(&Entry::Control {
+            baseline: Cow::Borrowed(&seen.baseline),
+            candidate: Cow::Borrowed(&seen.candidate),
+        })?;
+        self.records.baseline.controls.push(seen.baseline);
+        self.records.candidate.controls.push(seen.candidate);
         Ok(())
     }
 
@@ -71,8 +153,10 @@ impl Run<'_> {
         index: usize,
         plan: &LaunchPlan,
         sizes: SegmentSizes,
+        model: impl Fn(Role) -> Role,
     ) -> Result<Pair<Launch>, Fault> {
-        let mut pair = self.loaded_pair(plan.spawn_first, "latency")?;
+        let machine = Machine::read();
+        let mut pair = self.loaded_pair(plan.spawn_first, "latency", model)?;
         let at = At::pass("latency");
         for role in turns(plan.spawn_first) {
             pair.of_mut(role)
@@ -82,6 +166,8 @@ impl Run<'_> {
             index,
             decode: Vec::new(),
             prefill: Vec::new(),
+            machine: None,
+            pages: None,
         };
         let mut seen = Pair {
             baseline: empty(),
@@ -106,7 +192,14 @@ impl Run<'_> {
                 pair.of_mut(role).close(opened.of(role).handle, at)?;
             }
         }
+        for role in turns(Role::Baseline) {
+            seen.of_mut(role).pages = pair.of_mut(role).snapshot(false, at)?.pages;
+        }
         end_pair(pair, at)?;
+        let machine = machine.until_now();
+        for role in turns(Role::Baseline) {
+            seen.of_mut(role).machine = Some(machine.clone());
+        }
         Ok(seen)
     }
 
@@ -174,5 +267,25 @@ fn segment(scene: &str, timing: Timing, went_first: bool) -> Segment {
         wall_ns: timing.wall_ns,
         cpu_ns: timing.cpu_ns,
         went_first,
+        health: timing.health,
+    }
+}
+
+/// How long launches take.
+#[derive(Debug, Default)]
+struct Pace {
+    total: Duration,
+    n: u32,
+}
+
+impl Pace {
+    fn add(&mut self, elapsed: Duration) {
+        self.total += elapsed;
+        self.n += 1;
+    }
+
+    /// Mean so far; nothing before the first launch.
+    fn mean(&self) -> Duration {
+        self.total / self.n.max(1)
     }
 }

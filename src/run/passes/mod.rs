@@ -4,3 +4,5 @@ mod calibrate;
 mod latency;
 mod memory;
 mod outputs;
+
+pub(super) use calibrate::SegmentSizes;

@@ -4,23 +4,27 @@
 //! alone. Both are the same tokens, or the run is invalid: that the second writing agrees shows that
 //! outputs depend on neither the process nor the company they are written in.
 
-use std::ops::Range;
+use std::borrow::Cow;
 
 use crate::record::journal::Entry;
-use crate::record::{NaturalTimes, OutputObservation, Role};
+use crate::record::{NaturalTimes, OutputObservation, ReusedOutput, Role};
+use crate::run::cache::Cache;
 use crate::run::error::Error;
 use crate::run::pair::{Pair, turns};
 use crate::run::protocol::{
     BatchOutput, BatchRequest, BatchScene, GenerateAnswer, Lane, OpenRequest, Refusal,
 };
 use crate::run::supervisor::{At, Fault, Session};
-use crate::run::{Run, SceneInput, end_pair};
+use crate::run::{Run, SceneInput};
 
 /// Scenes a worker is asked for at once; the roles take turns between requests.
 const SCENES_PER_REQUEST: usize = 16;
 
 /// One entry per scene of a batch.
 type Written = Vec<Result<BatchOutput, Refusal>>;
+
+/// Workers that are started when they are first needed.
+type Workers = Pair<Option<Session>>;
 
 impl Run<'_> {
     /// Lets both models answer every scene, then the first scenes again in fresh workers.
@@ -29,44 +33,88 @@ impl Run<'_> {
         self.time_some()
     }
 
-    /// Writes every scene, in batches.
+    /// Writes every scene that was not written yet, in batches; takes over what earlier runs wrote.
     fn write_all(&mut self) -> Result<(), Fault> {
         let n_scenes = self.plan.scene_order.len();
         let total = n_scenes + self.plan.n_timed();
-        let mut pair = self.repeating(Self::fresh_pair)?;
+        let caches = Pair {
+            baseline: self.cache(Role::Baseline),
+            candidate: self.cache(Role::Candidate),
+        };
+        let mut workers = Workers::default();
         for start in (0..n_scenes).step_by(SCENES_PER_REQUEST) {
-            let batch = start..n_scenes.min(start + SCENES_PER_REQUEST);
+            let end = n_scenes.min(start + SCENES_PER_REQUEST);
             let scene = self.scene_at(start);
             self.progress.step("outputs", start, total, &scene.id);
             for role in turns(self.plan.outputs_first[start]) {
-                let written = self.batch_or_again(&mut pair, role, batch.clone())?;
-                for (position, output) in batch.clone().zip(written) {
-                    let scene = &self.scene_at(position).id;
-                    let output = output.map_err(|refusal| {
-                        let at = At::scene("outputs", scene);
-                        pair.of_mut(role).refused(refusal, at)
-                    })?;
-                    self.keep(role, scene, output)?;
-                }
+                let next = self.records.of(role).outputs.len().max(start);
+                let cache = caches.of(role).as_ref();
+                self.write_some(&mut workers, role, next..end, cache)?;
             }
         }
-        end_pair(pair, At::pass("outputs"))
+        end(workers)
     }
 
-    fn keep(&mut self, role: Role, scene: &str, output: BatchOutput) -> Result<(), Fault> {
-        let output = OutputObservation {
-            scene: scene.to_owned(),
-            n_prompt: output.n_prompt,
-            token_ids: output.token_ids,
-            text: output.text,
-            stop: output.stop,
-            times: None,
+    /// Writes the scenes of some positions, or takes them from the cache, and keeps them in order.
+    fn write_some(
+        &mut self,
+        workers: &mut Workers,
+        role: Role,
+        positions: std::ops::Range<usize>,
+        cache: Option<&Cache>,
+    ) -> Result<(), Fault> {
+        let found: Vec<_> = positions
+            .clone()
+            .map(|position| {
+                let scene = self.scene_at(position);
+                cache.and_then(|cache| cache.find(&scene.id, &scene.prompt_text))
+            })
+            .collect();
+        let missing = positions.clone().zip(&found);
+        let missing: Vec<usize> = missing
+            .filter_map(|(position, found)| found.is_none().then_some(position))
+            .collect();
+        let written = if missing.is_empty() {
+            Vec::new()
+        } else {
+            self.batch_or_again(workers, role, &missing)?
         };
+        let mut written = written.into_iter();
+        for (position, found) in positions.zip(found) {
+            let scene = self.scene_at(position);
+            if let Some((output, reused)) = found {
+                self.keep(role, output, Some(reused))?;
+                continue;
+            }
+            let output = written.next().expect("one entry per scene asked for");
+            let output = output.map_err(|refusal| {
+                let worker = workers.of_mut(role).as_mut();
+                let worker = worker.expect("the worker that refused");
+                worker.refused(refusal, At::scene("outputs", &scene.id))
+            })?;
+            let output = observed(&scene.id, output);
+            if let Some(cache) = cache {
+                cache.keep(self.records.of(role), &scene.prompt_text, &output);
+            }
+            self.keep(role, output, None)?;
+        }
+        Ok(())
+    }
+
+    fn keep(
+        &mut self,
+        role: Role,
+        output: OutputObservation,
+        reused: Option<ReusedOutput>,
+    ) -> Result<(), Fault> {
         self.append(&Entry::Output {
             role,
-            output: &output,
+            output: Cow::Borrowed(&output),
+            reused: reused.as_ref().map(Cow::Borrowed),
         })?;
-        self.records.of_mut(role).outputs.push(output);
+        let record = self.records.of_mut(role);
+        record.outputs.push(output);
+        record.reused_outputs.extend(reused);
         Ok(())
     }
 
@@ -74,13 +122,16 @@ impl Run<'_> {
     fn time_some(&mut self) -> Result<(), Fault> {
         let (n_scenes, n_timed) = (self.plan.scene_order.len(), self.plan.n_timed());
         let total = n_scenes + n_timed;
-        let mut pair = self.repeating(Self::fresh_pair)?;
+        let mut workers = Workers::default();
         for position in 0..n_timed {
             let scene = self.scene_at(position);
             self.progress
                 .step("outputs", n_scenes + position, total, &scene.id);
             for role in turns(self.plan.outputs_first[position]) {
-                let answer = self.output_or_again(&mut pair, role, scene)?;
+                if self.records.of(role).outputs[position].times.is_some() {
+                    continue;
+                }
+                let answer = self.output_or_again(&mut workers, role, scene)?;
                 let output = &mut self.records.of_mut(role).outputs[position];
                 check_same(role, output, &answer)?;
                 let times = output.times.insert(NaturalTimes {
@@ -91,35 +142,48 @@ impl Run<'_> {
                 let times = times.clone();
                 self.append(&Entry::Times {
                     role,
-                    scene: &scene.id,
-                    times: &times,
+                    scene: Cow::Borrowed(&scene.id),
+                    times: Cow::Owned(times),
                 })?;
             }
         }
-        end_pair(pair, At::pass("outputs"))?;
+        end(workers)?;
         self.progress.step("outputs", total, total, "");
         Ok(())
     }
 
-    fn fresh_pair(&mut self) -> Result<Pair<Session>, Fault> {
-        self.loaded_pair(self.plan.outputs_first[0], "outputs")
+    /// The worker of a role, started and loaded when there is none yet.
+    fn ready<'w>(
+        &mut self,
+        workers: &'w mut Workers,
+        role: Role,
+    ) -> Result<&'w mut Session, Fault> {
+        let slot = workers.of_mut(role);
+        if slot.is_none() {
+            *slot = Some(self.repeating(|run| run.loaded(role, "outputs"))?.0);
+        }
+        Ok(slot.as_mut().expect("just filled"))
     }
 
     /// One batch; once more in a fresh worker, as [`Run::repeating`] does. Then the scenes are asked
     /// for one by one, so that a second crash names its scene.
+    ///
+    /// * `positions`: of the planned order, at least one
     fn batch_or_again(
         &mut self,
-        pair: &mut Pair<Session>,
+        workers: &mut Workers,
         role: Role,
-        batch: Range<usize>,
+        positions: &[usize],
     ) -> Result<Written, Fault> {
-        match self.batch(pair.of_mut(role), batch.clone()) {
+        let worker = self.ready(workers, role)?;
+        match self.batch(worker, positions) {
             Err(fault) => {
                 self.pardon(fault)?;
-                *pair.of_mut(role) = self.loaded(role, "outputs")?.0;
+                *workers.of_mut(role) = None;
                 let mut written = Vec::new();
-                for position in batch {
-                    written.extend(self.batch(pair.of_mut(role), position..position + 1)?);
+                let worker = self.ready(workers, role)?;
+                for position in positions {
+                    written.extend(self.batch(worker, &[*position])?);
                 }
                 Ok(written)
             }
@@ -127,8 +191,9 @@ impl Run<'_> {
         }
     }
 
-    fn batch(&self, worker: &mut Session, batch: Range<usize>) -> Result<Written, Fault> {
-        let scenes: Vec<&SceneInput> = batch.map(|position| self.scene_at(position)).collect();
+    fn batch(&self, worker: &mut Session, positions: &[usize]) -> Result<Written, Fault> {
+        let scenes = positions.iter();
+        let scenes: Vec<&SceneInput> = scenes.map(|position| self.scene_at(*position)).collect();
         let request = BatchRequest {
             scenes: scenes
                 .iter()
@@ -160,15 +225,17 @@ impl Run<'_> {
     /// One output, alone; once more in a fresh worker, as [`Run::repeating`] does.
     fn output_or_again(
         &mut self,
-        pair: &mut Pair<Session>,
+        workers: &mut Workers,
         role: Role,
         scene: &SceneInput,
     ) -> Result<GenerateAnswer, Fault> {
-        match self.output(pair.of_mut(role), scene) {
+        let worker = self.ready(workers, role)?;
+        match self.output(worker, scene) {
             Err(fault) => {
                 self.pardon(fault)?;
-                *pair.of_mut(role) = self.loaded(role, "outputs")?.0;
-                self.output(pair.of_mut(role), scene)
+                *workers.of_mut(role) = None;
+                let worker = self.ready(workers, role)?;
+                self.output(worker, scene)
             }
             outcome => outcome,
         }
@@ -189,6 +256,25 @@ impl Run<'_> {
         let answer = worker.generate(handle, at)?;
         worker.close(handle, at)?;
         Ok(answer)
+    }
+}
+
+/// Ends the workers that were started and checks their exit statuses.
+fn end(workers: Workers) -> Result<(), Fault> {
+    for worker in [workers.baseline, workers.candidate].into_iter().flatten() {
+        worker.bye(At::pass("outputs"))?;
+    }
+    Ok(())
+}
+
+fn observed(scene: &str, output: BatchOutput) -> OutputObservation {
+    OutputObservation {
+        scene: scene.to_owned(),
+        n_prompt: output.n_prompt,
+        token_ids: output.token_ids,
+        text: output.text,
+        stop: output.stop,
+        times: None,
     }
 }
 

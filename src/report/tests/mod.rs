@@ -1,3 +1,9 @@
+//! The view of a report, and what each format makes of it.
+
+mod formats;
+mod sample;
+
+use super::markdown::Place;
 use super::*;
 use crate::gate::comparison::{Comparison, Evidence};
 use crate::gate::fixture::{N_SCENES, compare_edited, roles, scale_times, set_scores};
@@ -54,8 +60,8 @@ fn a_fail_shows_what_got_worse_and_where() {
       object_recall fell by 25.0 points (95 % bounds −30.4 to −19.6, 60 scenes); at most 5.0 points are allowed
 
     check                        baseline    candidate  change [95 % bounds]     n           allowed            outcome
-    fact_ok                       100.0 %       98.3 %  −1.7 pt [−4.5, +1.1]     60 scenes   −10.0 pt           pass
-    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]      60 scenes   +5.0 pt            pass
+    fact_ok                       100.0 %       98.3 %  −1.7 pt [−7.1, +2.7]     60 scenes   −10.0 pt           pass
+    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.3, +4.3]      60 scenes   +5.0 pt            pass
     object_recall                  80.0 %       55.0 %  −25.0 pt [−30.4, −19.6]  60 scenes   −5.0 pt            FAIL
     collapse_rate                     n/a        0.0 %  0.0 pt [0.0, +4.9]       60 scenes   +5.0 pt            pass
     valid                         100.0 %      100.0 %  0.0 pt                   60 scenes   no loss, ≥ 98.0 %  pass
@@ -70,8 +76,8 @@ fn a_fail_shows_what_got_worse_and_where() {
     load_ms                       20.0 ms      20.0 ms  0.0 %                    3 runs      watched            –
       no interval: ttft_ms (one process per role); load_ms (too few loads)
 
-    Look here first
-      scene-04  missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
+    Look here first (fact_ok: 1 ok → bad, 0 bad → ok)
+      scene-04  omission · missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
         baseline   Um carro passa em scene-04.
         candidate  Um \u{1b}[31mgato\u{202e} @team\n```
       scene-58  chrf_pp −7.8 pt · object_recall −50.0 pt
@@ -82,7 +88,7 @@ fn a_fail_shows_what_got_worse_and_where() {
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -123,7 +129,7 @@ fn a_crash_shows_its_cause() {
     Can this be trusted?
       7/60 scenes in both roles, 7 with equal tokens · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -142,8 +148,8 @@ fn a_pass_shows_what_it_rests_on() {
       every required check was shown to stay within its allowance
 
     check                        baseline    candidate  change [95 % bounds]    n           allowed            outcome
-    fact_ok                       100.0 %      100.0 %  0.0 pt [−4.9, +4.9]     60 scenes   −10.0 pt           pass
-    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.9, +4.9]     60 scenes   +5.0 pt            pass
+    fact_ok                       100.0 %      100.0 %  0.0 pt [−4.3, +4.3]     60 scenes   −10.0 pt           pass
+    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.3, +4.3]     60 scenes   +5.0 pt            pass
     object_recall                  80.0 %       80.0 %  0.0 pt [−4.9, +4.9]     60 scenes   −5.0 pt            pass
     collapse_rate                     n/a        0.0 %  0.0 pt [0.0, +4.9]      60 scenes   +5.0 pt            pass
     valid                         100.0 %      100.0 %  0.0 pt                  60 scenes   no loss, ≥ 98.0 %  pass
@@ -161,7 +167,7 @@ fn a_pass_shows_what_it_rests_on() {
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -178,7 +184,7 @@ fn a_planted_harm_is_announced_below_the_verdict() {
         text.lines().nth(1),
         Some("  This verdict does not count: a harm was planted on purpose to test the gate.")
     );
-    assert!(markdown::render(&report).contains("**This verdict does not count"));
+    assert!(markdown::render(&report, Place::Comment).contains("**This verdict does not count"));
 }
 
 /// What is said of the layers, where anything is.
@@ -189,7 +195,7 @@ fn layers_line(edit: impl FnOnce(&mut ModelIdentity, &mut ModelIdentity)) -> Opt
     base.record.model.card = Some("bitnet 1.2M · hf-packed · 4x192/512".into());
     cand.record.model.card = Some("bitnet 1.2M · gguf-q4_0 · 4x192/512".into());
     edit(&mut base.record.model, &mut cand.record.model);
-    same_layers(&base.record.model, &cand.record.model)
+    trust::same_layers(Lang::En, &base.record.model, &cand.record.model)
 }
 
 #[test]
@@ -232,7 +238,7 @@ fn identical_artifacts_need_no_run() {
       identical artifacts: both roles have the same files, byte for byte
 
     Can this be trusted?
-      built-in policy sha256:8dfbb9c009d3… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
     "#);
@@ -268,7 +274,7 @@ fn the_first_screen_fits_and_reads_without_colour() {
 #[test]
 fn markdown_starts_with_the_verdict_and_fences_texts() {
     let report = report_of(worse, 1);
-    let text = markdown::render(&report);
+    let text = markdown::render(&report, Place::Comment);
     insta::assert_snapshot!(text.lines().take(12).collect::<Vec<_>>().join("\n"), @r#"
     ## ✗ FAIL — tiny 1.0.0 → 1.1.0 must not be promoted · exit 1
 
@@ -280,17 +286,17 @@ fn markdown_starts_with_the_verdict_and_fences_texts() {
 
     | check | baseline | candidate | change \[95 % bounds\] | n | allowed | outcome |
     | --- | ---: | ---: | --- | --- | --- | --- |
-    | fact\_ok | 100.0 % | 98.3 % | −1.7 pt \[−4.5, +1.1\] | 60 scenes | −10.0 pt | pass |
-    | hallucination\_rate | 0.0 % | 0.0 % | 0.0 pt \[−4.9, +4.9\] | 60 scenes | +5.0 pt | pass |
+    | fact\_ok | 100.0 % | 98.3 % | −1.7 pt \[−7.1, +2.7\] | 60 scenes | −10.0 pt | pass |
+    | hallucination\_rate | 0.0 % | 0.0 % | 0.0 pt \[−4.3, +4.3\] | 60 scenes | +5.0 pt | pass |
     "#);
     assert!(
-        text.contains("````text\nUm \\u{1b}[31mgato\\u{202e} @team\n```\n````\n"),
+        text.contains("````diff\n- Um carro passa em scene-04.\n+ Um \\u{1b}[31mgato\\u{202e} @team\n+ ```\n````\n"),
         "{text}"
     );
     assert!(text.contains("… 50 more scenes lost something"));
     assert!(
         text.trim_end()
-            .ends_with("watched checks are printed and never decide")
+            .ends_with("watched checks are printed and never decide\n\n<!-- vv-eval report -->")
     );
 }
 
@@ -307,18 +313,14 @@ fn markdown_stays_within_its_budget_by_dropping_the_mildest_scenes() {
         },
         1,
     );
-    let text = markdown::render(&report);
+    let text = markdown::render(&report, Place::Comment);
     assert!(text.chars().count() <= markdown::MOST_CHARS);
-    assert!(
-        text.contains("… 56 more scenes lost something"),
-        "four scenes are left"
-    );
-    for title in [
-        wording::WHY,
-        wording::CHECKS,
-        wording::TRUST,
-        wording::TESTED,
-    ] {
+    let n_shown = text.matches("\n− baseline · + candidate\n").count();
+    assert!((1..10).contains(&n_shown), "{n_shown} scenes are left");
+    let hidden = format!("… {} more scenes lost something", N_SCENES - n_shown);
+    assert!(text.contains(&hidden), "{hidden}");
+    let words = Lang::En.words();
+    for title in [words.why, words.checks, words.trust, words.tested] {
         assert!(text.contains(&format!("### {title}\n")));
     }
 }
@@ -339,7 +341,7 @@ fn hostile_names_stay_inert() {
         terminal.starts_with("✓ PASS   x @team\\u{1b}[2J <img> 1.0.0 → 1.1.0"),
         "{terminal}"
     );
-    let markdown = markdown::render(&report);
+    let markdown = markdown::render(&report, Place::Comment);
     assert!(
         markdown.starts_with("## ✓ PASS — ` x @team\\u{1b}[2J <img> 1.0.0 → 1.1.0 may be"),
         "{markdown}"

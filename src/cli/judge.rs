@@ -1,0 +1,123 @@
+//! `vv-eval judge`: two saved records under a policy, without a model.
+
+use super::Failure;
+use super::args::{self, Color};
+use super::deliver::{Delivery, deliver};
+use super::evidence::{score_records, tags};
+use super::exit::Exit;
+use super::settings;
+use crate::durable;
+use crate::gate::certificate::{Certificate, REPLICATES};
+use crate::gate::file::ReportFile;
+use crate::gate::{Comparison, JudgeOptions, judge};
+use crate::record::{RunRecord, SceneSetIdentity};
+use crate::scene::SceneSet;
+
+/// Judges the records and gives the verdict's exit code.
+pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
+    let mut policy = settings::policy(args.policy.as_deref())?;
+    let baseline = RunRecord::load(&args.baseline).map_err(Failure::invalid)?;
+    let candidate = RunRecord::load(&args.candidate).map_err(Failure::invalid)?;
+    let set = scene_set(&baseline.scenes, args.scenes.as_deref())?;
+    if args.scenes.is_some() {
+        // As for `compare`: the flag wins over the policy's names, not over its digest.
+        policy.scenes.set = Some(set.name.clone());
+        policy.scenes.version = Some(set.version.clone());
+    }
+    let sentinels = baseline.sentinels.as_ref();
+    let sentinels = sentinels
+        .map(|sentinels| scene_set(&sentinels.set, args.sentinels.as_deref()))
+        .transpose()?;
+    if let Some(out) = &args.out {
+        durable::reserve_directory(out).map_err(Failure::invalid)?;
+    }
+    let [baseline, candidate] = score_records(&set, sentinels.as_ref(), [baseline, candidate]);
+    let comparison = Comparison::new(baseline, candidate)
+        .map_err(Failure::invalid)?
+        .with_tags(tags(&set));
+    let options = JudgeOptions {
+        judge_planted: args.judge_scripted,
+    };
+    let verdict = judge(&comparison, &policy, options);
+    let certificate = Certificate::of(&comparison, &policy, REPLICATES);
+    let file = ReportFile::of_comparison(&comparison, &policy, &verdict)
+        .with_scenes(&set)
+        .with_certificate(certificate);
+    let delivery = Delivery {
+        out: args.out.as_deref(),
+        format: args.format,
+        also: &[],
+        lang: args.lang.lang(),
+        uses_color: settings::uses_color(color),
+        is_quiet: false,
+    };
+    deliver(&delivery, &file)
+}
+
+/// The scene set a record was made with: the one named, else by its own name below eval-sets/.
+///
+/// Digests of scenes, prompt and lexicon must be those of the record; otherwise its outputs would be
+/// scored by other rules than they were written for.
+pub(super) fn scene_set(
+    recorded: &SceneSetIdentity,
+    named: Option<&str>,
+) -> Result<SceneSet, Failure> {
+    let directory = match named {
+        Some(named) => settings::set_directory(named)?,
+        None => settings::find_set(&recorded.name, Some(&recorded.version))?,
+    };
+    if !directory.is_dir() {
+        return Err(Failure::usage(
+            format!(
+                "the scene set {}@{} of the record is not at {}",
+                recorded.name,
+                recorded.version,
+                durable::shown(&directory)
+            ),
+            "run from the repository's root, or name it: --scenes NAME@VERSION or DIR",
+        ));
+    }
+    let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    match difference(recorded, &set) {
+        None => Ok(set),
+        Some((what, expected, found)) => Err(Failure::usage(
+            format!(
+                "{} is not the scene set of the record\n  field:     {what}\n  expected:  {expected}\n  \
+                 found:     {found}",
+                durable::shown(&directory)
+            ),
+            "name the scene set the record was made with: --scenes NAME@VERSION or DIR",
+        )),
+    }
+}
+
+/// The first digest in which a scene set differs from the recorded one.
+pub(super) fn difference(
+    recorded: &SceneSetIdentity,
+    set: &SceneSet,
+) -> Option<(&'static str, String, String)> {
+    let found = [
+        ("scenes_sha256", recorded.scenes_sha256, set.scenes_sha256),
+        (
+            "prompt_sha256",
+            recorded.prompt_sha256,
+            set.template.sha256(),
+        ),
+        (
+            "lexicon_sha256",
+            recorded.lexicon_sha256,
+            set.lexicon.sha256,
+        ),
+    ];
+    found
+        .into_iter()
+        .find(|(_, expected, found)| expected != found)
+        .map(|(what, expected, found)| (what, expected.to_string(), found.to_string()))
+}
+
+/// The scene set of a record below eval-sets/, where it is there and still the same.
+pub(super) fn set_if_there(recorded: &SceneSetIdentity) -> Option<SceneSet> {
+    let directory = settings::find_set(&recorded.name, Some(&recorded.version)).ok()?;
+    let set = SceneSet::load(&directory).ok()?;
+    difference(recorded, &set).is_none().then_some(set)
+}

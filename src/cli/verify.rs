@@ -1,0 +1,132 @@
+//! `vv-eval verify`: the verdict of a report, computed again.
+
+use std::fmt::Write as _;
+
+use super::Failure;
+use super::args;
+use super::evidence::score_records;
+use super::exit::Exit;
+use super::judge::{scene_set, set_if_there};
+use super::output::print;
+use crate::durable;
+use crate::gate::file::{EvidenceFile, ReportFile, SceneScoresFile};
+use crate::gate::verify::{Mismatch, first_difference, verify};
+use crate::report::{escape, json};
+use crate::scene::SceneSet;
+
+/// Fields shown; the rest are counted.
+const MOST_FIELDS: usize = 20;
+
+/// Says whether the report holds.
+pub(super) fn run(args: &args::Verify) -> Result<Exit, Failure> {
+    let shown = durable::shown(&args.report);
+    let bytes = std::fs::read(&args.report).map_err(|error| {
+        Failure::usage(
+            format!("cannot read {shown}: {error}"),
+            "name a report.json that `vv-eval compare` has written",
+        )
+    })?;
+    let file = ReportFile::from_json(&bytes).map_err(Failure::invalid)?;
+    let mut found = verify(&file).map_err(Failure::invalid)?;
+    let again = match &file.evidence {
+        Some(evidence) => rescored(evidence, args.scenes.as_deref())?,
+        None => Rescored::Nothing,
+    };
+    if let Rescored::Differs(mismatch) = &again {
+        found.push(mismatch.clone());
+    }
+    if found.is_empty() && json::render(&file) != bytes {
+        found.push(Mismatch {
+            field: ".".to_owned(),
+            written: "not in the form this program writes".to_owned(),
+            expected: "although it says the same".to_owned(),
+        });
+    }
+    print(told(&file, &shown, &found, &again).as_bytes())?;
+    Ok(if found.is_empty() {
+        Exit::Pass
+    } else {
+        Exit::Fail
+    })
+}
+
+/// What scoring the outputs again gave.
+enum Rescored {
+    /// Nothing was run, so there is nothing to score.
+    Nothing,
+    /// The scene set is not here: scores are taken as they stand.
+    NotHere,
+    /// The same scores.
+    Same(String),
+    /// Other scores.
+    Differs(Mismatch),
+}
+
+/// Scores the outputs of the report again, where their scene sets are at hand.
+fn rescored(evidence: &EvidenceFile, named: Option<&str>) -> Result<Rescored, Failure> {
+    let record = &evidence.baseline_record;
+    let set = match named {
+        Some(_) => Some(scene_set(&record.scenes, named)?),
+        None => set_if_there(&record.scenes),
+    };
+    let sentinels = record.sentinels.as_ref();
+    let found: Option<SceneSet> = sentinels.and_then(|it| set_if_there(&it.set));
+    let (Some(set), true) = (set, sentinels.is_some() == found.is_some()) else {
+        return Ok(Rescored::NotHere);
+    };
+    let records = [
+        evidence.baseline_record.clone(),
+        evidence.candidate_record.clone(),
+    ];
+    let written = [&evidence.baseline_scores, &evidence.candidate_scores];
+    let scored = score_records(&set, found.as_ref(), records);
+    for (role, (written, again)) in ["baseline", "candidate"]
+        .into_iter()
+        .zip(written.into_iter().zip(&scored))
+    {
+        let again: Vec<SceneScoresFile> = again.scores.iter().map(SceneScoresFile::from).collect();
+        let value = |scores: &[SceneScoresFile]| {
+            serde_json::to_value(scores).expect("scores are plain data")
+        };
+        let path = format!("evidence.{role}_scores");
+        if let Some(mismatch) = first_difference(&value(written), &value(&again), &path) {
+            return Ok(Rescored::Differs(mismatch));
+        }
+    }
+    Ok(Rescored::Same(format!("{}@{}", set.name, set.version)))
+}
+
+fn told(file: &ReportFile, name: &str, found: &[Mismatch], again: &Rescored) -> String {
+    let outcome = crate::gate::Outcome::from(file.verdict.outcome).name();
+    let mut text = String::new();
+    let mut line = |words: &str| {
+        let _ = writeln!(text, "{}", escape::one_line(words));
+    };
+    if found.is_empty() {
+        line(&format!("✓ {name} holds: verdict {outcome}"));
+    } else {
+        line(&format!("✗ {name} does not hold"));
+    }
+    for mismatch in found.iter().take(MOST_FIELDS) {
+        line(&format!("  {mismatch}"));
+    }
+    if found.len() > MOST_FIELDS {
+        line(&format!("  … {} more", found.len() - MOST_FIELDS));
+    }
+    if found.is_empty() {
+        line(&format!(
+            "  computed again from the raw samples under policy sha256:{}",
+            file.policy_sha256
+        ));
+    }
+    line(match again {
+        Rescored::Nothing => "  nothing was run: both models are the same files",
+        Rescored::NotHere => "  scores as they stand: their scene set is not below eval-sets/",
+        Rescored::Same(_) => "  scores: taken again from the outputs, and the same",
+        Rescored::Differs(_) => "  scores: taken again from the outputs, and not the same",
+    });
+    if let Rescored::Same(set) = again {
+        line(&format!("  scenes {set}"));
+    }
+    text
+}

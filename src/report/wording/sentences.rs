@@ -1,0 +1,452 @@
+//! Sentences of the gate in Portuguese.
+//!
+//! A report stores its reasons in English, because whoever recomputes a verdict compares them byte
+//! for byte. Here each form of a sentence stands beside its translation.
+
+/// Forms of sentences: English, Portuguese. `{}` is a number, whose decimal mark changes; `{w}` a
+/// word of [`WORDS`]; `{=}` anything, taken over as it is. The places keep their order.
+///
+/// A form that fits more than one sentence stands after those that fit fewer.
+const SENTENCES: &[[&str; 2]] = &[
+    [
+        "{=} {w} by {} ({} % bounds {} to {}, {} {w}); at most {} are allowed",
+        "{=} {w} {} (limites de {} %: {} a {}, {} {w}); o máximo permitido é {}",
+    ],
+    [
+        "{=} {w} by {} ({} % bounds {} to {}, {} {w}); it is worse for certain and not shown to \
+         stay within {}",
+        "{=} {w} {} (limites de {} %: {} a {}, {} {w}); é pior com certeza, e não se mostrou que \
+         fica dentro de {}",
+    ],
+    [
+        "{=} {w} by {} on these {} {w}; at most {} are allowed",
+        "{=} {w} {} nestas {} {w}; o máximo permitido é {}",
+    ],
+    [
+        "{} of {} scenes fell apart ({} % bounds {} to {}, {} {w}); at most {} % may",
+        "{} de {} cenas desmoronaram (limites de {} %: {} a {}, {} {w}); no máximo {} % podem",
+    ],
+    [
+        "{} of {} scenes fell apart; at most {} % may",
+        "{} de {} cenas desmoronaram; no máximo {} % podem",
+    ],
+    [
+        "{=}: the change lies between {} and {} ({} % bounds, {} {w}); {w} to {} is allowed",
+        "{=}: a mudança está entre {} e {} (limites de {} %, {} {w}); {w} até {} é permitido",
+    ],
+    [
+        "{=} is worse for certain ({} % bounds {} to {}, {} {w}), but within the allowance",
+        "{=} é pior com certeza (limites de {} %: {} a {}, {} {w}), mas dentro do permitido",
+    ],
+    [
+        "about {} more {w} would settle it",
+        "cerca de {} {w} a mais decidiriam",
+    ],
+    [
+        "the effect sits at the margin; no affordable sample decides it",
+        "o efeito está na margem; nenhuma amostra viável decide",
+    ],
+    [
+        "the share of collapsed scenes is too near the margin for any affordable sample",
+        "a parcela de cenas que desmoronaram está perto demais da margem para qualquer amostra \
+         viável",
+    ],
+    [
+        "{=} has a value in both roles on {} scenes, fewer than the {} it takes to decide",
+        "{=} tem valor nos dois modelos em {} cenas, menos que as {} necessárias para decidir",
+    ],
+    [
+        "{=} has no value in both roles on any scene",
+        "{=} não tem valor nos dois modelos em nenhuma cena",
+    ],
+    [
+        "{=} is above zero in both roles on no scene",
+        "{=} não fica acima de zero nos dois modelos em nenhuma cena",
+    ],
+    [
+        "{=} has no value on any scene",
+        "{=} não tem valor em nenhuma cena",
+    ],
+    [
+        "{=} has no value on {} scenes",
+        "{=} não tem valor em {} cenas",
+    ],
+    [
+        "{=}: {} of {} outputs are valid, at least {} must be",
+        "{=}: {} de {} saídas são válidas, o mínimo é {}",
+    ],
+    [
+        "{=} fell from {} to {} of {} outputs; no loss is allowed",
+        "{=} caiu de {} para {} em {} saídas; nenhuma perda é permitida",
+    ],
+    [
+        "{=} was not measured, or is 0",
+        "{=} não foi medido, ou é 0",
+    ],
+    [
+        "{=} was measured in {} runs, fewer than the {} it takes to decide",
+        "{=} foi medido em {} execuções, menos que as {} necessárias para decidir",
+    ],
+    [
+        "{=} of the {w} varies from {} to {} between runs, too much to decide",
+        "{=} do modelo {w} varia de {} a {} entre execuções, demais para decidir",
+    ],
+    [
+        "{=} rose from {} to {} ({} runs); at most {} are allowed",
+        "{=} subiu de {} para {} ({} execuções); o máximo permitido é {}",
+    ],
+    [
+        "{=}: {} to {} in {} runs, and {} are allowed: the runs straddle the limit",
+        "{=}: {} a {} em {} execuções, e o permitido é {}: as execuções ficam dos dois lados do \
+         limite",
+    ],
+    [
+        "{=} cannot be compared: the tokenizers differ, so the roles cannot be fed the same tokens",
+        "{=} não pode ser comparado: os tokenizadores diferem, e os modelos não podem receber os \
+         mesmos tokens",
+    ],
+    [
+        "{=} was not measured: no launches",
+        "{=} não foi medido: nenhum lançamento",
+    ],
+    [
+        "{=}: a launch has no pairs",
+        "{=}: um lançamento não tem pares",
+    ],
+    [
+        "{=} has {} launches, fewer than the {} it takes to decide",
+        "{=} tem {} lançamentos, menos que os {} necessários para decidir",
+    ],
+    [
+        "{=} has no interval: all launches agree to the last digit, so the clock is too coarse or \
+         the times are not real",
+        "{=} não tem intervalo: todos os lançamentos coincidem até o último dígito; o relógio é \
+         grosso demais ou os tempos não são reais",
+    ],
+    ["one process per role", "um só processo por modelo"],
+    ["too few loads", "cargas de menos"],
+    ["the {w} failed", "o modelo {w} falhou"],
+    [
+        "the {w} {w} in the {w} pass at scene {=}: {=}",
+        "o modelo {w} {w} na etapa {w}, na cena {=}: {=}",
+    ],
+    [
+        "the {w} {w} in the {w} pass: {=}",
+        "o modelo {w} {w} na etapa {w}: {=}",
+    ],
+    [
+        "identical artifacts: both roles have the same files, byte for byte",
+        "artefatos idênticos: os dois modelos têm os mesmos arquivos, byte a byte",
+    ],
+    [
+        "a harm was planted on purpose ({=}); no such run is judged",
+        "um defeito foi plantado de propósito ({=}); uma execução assim não é julgada",
+    ],
+    [
+        "the policy is not usable: {=}",
+        "a política não pode ser usada: {=}",
+    ],
+    [
+        "the scene {w} is {=}, the policy demands {=}",
+        "{w} das cenas é {=}, a política exige {=}",
+    ],
+    // Notes of a text.
+    [
+        "length: {} of the references",
+        "tamanho: {} das referências",
+    ],
+    ["form: {w}", "forma: {w}"],
+    ["contract: {=}", "contrato: {=}"],
+    [
+        "{w}: `{=}` says {}, the scene allows {}",
+        "{w}: `{=}` diz {}, a cena admite {}",
+    ],
+    ["{w}: `{=}` says {}", "{w}: `{=}` diz {}"],
+    ["{w}: `{=}` {=}", "{w}: `{=}` {=}"],
+    ["{w}: `{=}`", "{w}: `{=}`"],
+    ["{w}: {=}", "{w}: {=}"],
+    ["{w}:", "{w}"],
+];
+
+/// Words that stand inside sentences.
+const WORDS: &[[&str; 2]] = &[
+    ["fell", "caiu"],
+    ["rose", "subiu"],
+    ["up", "subir"],
+    ["down", "cair"],
+    ["scenes", "cenas"],
+    ["launches", "lançamentos"],
+    ["runs", "execuções"],
+    ["baseline", "base"],
+    ["candidate", "candidato"],
+    ["crashed", "caiu"],
+    ["hung and was killed", "travou e foi encerrado"],
+    [
+        "computed logits that are not finite",
+        "calculou logits que não são finitos",
+    ],
+    ["could not take the prompt", "não pôde receber o prompt"],
+    ["could not be loaded", "não pôde ser carregado"],
+    ["load", "de carga"],
+    ["memory", "de memória"],
+    ["outputs", "de saídas"],
+    ["latency", "de latência"],
+    ["set", "o nome do conjunto"],
+    ["version", "a versão do conjunto"],
+    ["digest", "o digest do conjunto"],
+    ["missing", "falta"],
+    ["hallucination", "inventado"],
+    ["contradiction", "negado"],
+    ["count", "contagem"],
+    ["time", "hora"],
+    ["order", "ordem"],
+    ["empty_not_stated", "cena vazia não declarada"],
+    ["loop", "repetição"],
+    ["truncated", "texto cortado"],
+    ["too_long", "longo demais"],
+    ["empty", "vazio"],
+    ["encoding", "codificação"],
+    ["echo", "eco da entrada"],
+    ["not portuguese", "não é português"],
+    ["contract", "contrato"],
+];
+
+/// The sentence in Portuguese; `None` when its form is not known.
+pub(super) fn portuguese(text: &str) -> Option<String> {
+    let known = SENTENCES
+        .iter()
+        .find_map(|[english, portuguese]| fill(portuguese, &captures(english, text)?));
+    // A reason is followed by what would settle it.
+    known.or_else(|| {
+        let mut places = text.rmatch_indices("; ");
+        places.find_map(|(at, mark)| {
+            let (reason, needed) = (&text[..at], &text[at + mark.len()..]);
+            Some(format!("{}; {}", whole(reason)?, whole(needed)?))
+        })
+    })
+}
+
+/// As [`portuguese`], for a sentence that is not two.
+fn whole(text: &str) -> Option<String> {
+    let mut forms = SENTENCES.iter();
+    forms.find_map(|[english, portuguese]| fill(portuguese, &captures(english, text)?))
+}
+
+/// A word in Portuguese.
+pub(super) fn word(english: &str) -> Option<&'static str> {
+    let mut words = WORDS.iter();
+    words.find_map(|[known, portuguese]| (*known == english).then_some(*portuguese))
+}
+
+/// Numbers with decimal commas; points of versions, which have two or stand in words, are kept.
+pub(super) fn decimal_commas(text: &str) -> String {
+    let chars: Vec<char> = text.chars().collect();
+    let mut out = String::with_capacity(text.len());
+    for (i, &c) in chars.iter().enumerate() {
+        let number = |range: &mut dyn Iterator<Item = usize>| {
+            // How far digits reach from the point, and what stands behind them.
+            let mut n = 0;
+            for at in range {
+                match chars.get(at) {
+                    Some(c) if c.is_ascii_digit() => n += 1,
+                    other => return (n, other.copied()),
+                }
+            }
+            (n, None)
+        };
+        let is_mark = c == '.' && {
+            let (before, left) = number(&mut (0..i).rev());
+            let (after, right) = number(&mut (i + 1..=chars.len()));
+            // A point behind the digits ends a sentence, or it is a version's.
+            let behind = chars.get(i + after + 2);
+            let is_version = right == Some('.') && behind.is_some_and(char::is_ascii_digit);
+            let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+            before > 0 && after > 0 && ends(left) && left != Some('.') && ends(right) && !is_version
+        };
+        out.push(if is_mark { ',' } else { c });
+    }
+    out
+}
+
+/// A part of a form.
+#[derive(Clone, Copy, PartialEq)]
+enum Part<'a> {
+    Text(&'a str),
+    Number,
+    Word,
+    Anything,
+}
+
+fn parts(form: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = form;
+    while !rest.is_empty() {
+        let marks = [
+            ("{}", Part::Number),
+            ("{w}", Part::Word),
+            ("{=}", Part::Anything),
+        ];
+        let next = marks
+            .into_iter()
+            .filter_map(|(mark, part)| Some((rest.find(mark)?, mark.len(), part)))
+            .min_by_key(|(at, ..)| *at);
+        let Some((at, length, part)) = next else {
+            parts.push(Part::Text(rest));
+            break;
+        };
+        if at > 0 {
+            parts.push(Part::Text(&rest[..at]));
+        }
+        parts.push(part);
+        rest = &rest[at + length..];
+    }
+    parts
+}
+
+/// What the places of `form` hold in `text`, translated; `None` when it has another form.
+fn captures(form: &str, text: &str) -> Option<Vec<String>> {
+    let parts = parts(form);
+    let mut found = Vec::new();
+    let mut rest = text;
+    for (i, part) in parts.iter().enumerate() {
+        if let Part::Text(literal) = part {
+            rest = rest.strip_prefix(literal)?;
+            continue;
+        }
+        let end = match parts.get(i + 1) {
+            // The last literal ends the text, wherever else it may stand.
+            Some(Part::Text(literal)) if i + 2 == parts.len() => rest.strip_suffix(literal)?.len(),
+            Some(Part::Text(literal)) => rest.find(literal)?,
+            _ => rest.len(),
+        };
+        let held = &rest[..end];
+        found.push(match part {
+            Part::Word => word(held)?.to_owned(),
+            Part::Number => number(held)?,
+            Part::Anything if held.is_empty() => return None,
+            Part::Anything | Part::Text(_) => held.to_owned(),
+        });
+        rest = &rest[end..];
+    }
+    rest.is_empty().then_some(found)
+}
+
+/// A number with its unit, or a claim of a text that begins like one; `None` for anything else.
+fn number(text: &str) -> Option<String> {
+    let begins = text.trim_start_matches(['−', '+', '-']);
+    let is_number = begins.starts_with(|c: char| c.is_ascii_digit());
+    let is_claim = !text.is_empty() && !text.contains(['`', ';']);
+    (is_number || is_claim).then(|| {
+        decimal_commas(text)
+            .replace(" points", " pontos")
+            .replace(" to ", " a ")
+            .replace(" or more", " ou mais")
+            .replace(" or ", " ou ")
+            .replace(" before ", " antes de ")
+    })
+}
+
+/// `form` with its places filled, in their order.
+fn fill(form: &str, held: &[String]) -> Option<String> {
+    let mut held = held.iter();
+    let mut out = String::new();
+    for part in parts(form) {
+        match part {
+            Part::Text(literal) => out.push_str(literal),
+            _ => out.push_str(held.next()?),
+        }
+    }
+    held.next().is_none().then_some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(english: &str, expected: &str) {
+        assert_eq!(portuguese(english).as_deref(), Some(expected));
+    }
+
+    #[test]
+    fn forms_and_their_translations_have_the_same_places() {
+        for [english, portuguese] in SENTENCES {
+            let places = |form| {
+                let parts = parts(form).into_iter();
+                parts
+                    .filter(|part| !matches!(part, Part::Text(_)))
+                    .collect::<Vec<_>>()
+            };
+            assert!(places(english) == places(portuguese), "{english}");
+        }
+    }
+
+    #[test]
+    fn reasons_of_the_gate_are_translated() {
+        check(
+            "object_recall fell by 25.0 points (95 % bounds −30.4 to −19.6, 60 scenes); at most \
+             5.0 points are allowed",
+            "object_recall caiu 25,0 pontos (limites de 95 %: −30,4 a −19,6, 60 cenas); o máximo \
+             permitido é 5,0 pontos",
+        );
+        check(
+            "fact_ok: the change lies between −6.1 and +2.0 points (95 % bounds, 60 scenes); down \
+             to −5.0 points is allowed; about 70 more scenes would settle it",
+            "fact_ok: a mudança está entre −6,1 e +2,0 pontos (limites de 95 %, 60 cenas); cair \
+             até −5,0 pontos é permitido; cerca de 70 cenas a mais decidiriam",
+        );
+        check(
+            "the candidate crashed in the outputs pass at scene scene-07: signal 11",
+            "o modelo candidato caiu na etapa de saídas, na cena scene-07: signal 11",
+        );
+        check(
+            "peak_bytes rose from 100.0 MiB to 120.0 MiB (3 runs); at most 104.0 MiB are allowed",
+            "peak_bytes subiu de 100,0 MiB para 120,0 MiB (3 execuções); o máximo permitido é \
+             104,0 MiB",
+        );
+        check(
+            "the scene version is 1.0.0, the policy demands 1.1",
+            "a versão do conjunto das cenas é 1.0.0, a política exige 1.1",
+        );
+    }
+
+    #[test]
+    fn notes_of_texts_are_translated() {
+        check("missing: truck", "falta: truck");
+        check("form: loop", "forma: repetição");
+        check(
+            "count: `três` says 3, the scene allows 2",
+            "contagem: `três` diz 3, a cena admite 2",
+        );
+        check(
+            "time: `às 00:50` says 50 s, the scene allows 8 to 42.5 s",
+            "hora: `às 00:50` diz 50 s, a cena admite 8 a 42,5 s",
+        );
+        check(
+            "count: `ônibus` says 2, the scene allows 3 or more",
+            "contagem: `ônibus` diz 2, a cena admite 3 ou mais",
+        );
+        check(
+            "order: `depois` says car before bus, the scene allows bus before car",
+            "ordem: `depois` diz car antes de bus, a cena admite bus antes de car",
+        );
+        check("empty_not_stated:", "cena vazia não declarada");
+    }
+
+    #[test]
+    fn what_is_not_known_is_left_alone() {
+        assert_eq!(portuguese("the moon is full"), None);
+        assert_eq!(portuguese(""), None);
+        assert_eq!(portuguese("the moon crashed in the outputs pass: x"), None);
+    }
+
+    #[test]
+    fn only_decimal_points_become_commas() {
+        assert_eq!(
+            decimal_commas("−25.0 pt [−30.4, −19.6]"),
+            "−25,0 pt [−30,4, −19,6]"
+        );
+        assert_eq!(decimal_commas("1.2.0 v1.2 12.5."), "1.2.0 v1.2 12,5.");
+        assert_eq!(decimal_commas("no points."), "no points.");
+    }
+}

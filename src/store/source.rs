@@ -1,0 +1,180 @@
+//! Gets the artifacts of a release and lays their files out: the seam to [`crate::artifact`].
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use super::layout::Layout;
+use super::record::{FileRecord, Target};
+use super::{Error, durable_failure};
+use crate::artifact::archive::{self, Destination, Limits};
+use crate::artifact::reach::Event;
+use crate::artifact::source::{Rules, Source};
+use crate::artifact::{self, Blob, Cache, Fetcher, Reach};
+use crate::manifest::{Artifact, Format, Release, Url};
+use crate::units::Bytes;
+
+/// Where artifacts may come from, and what archives may write.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    /// Which sources are allowed.
+    pub rules: Rules,
+    /// How servers are reached.
+    pub reach: Reach,
+    /// What one archive may write.
+    pub limits: Limits,
+}
+
+/// Hears of downloads, one line each.
+pub type Listener<'a> = &'a mut dyn FnMut(Event);
+
+impl Sources {
+    /// Refuses sources and sizes that are not allowed, and opens nothing.
+    ///
+    /// * `manifest`: the manifest's path
+    pub(super) fn check(
+        &self,
+        release: &Release,
+        manifest: &Path,
+    ) -> Result<Vec<Vec<Source>>, Error> {
+        let base = directory_of(manifest);
+        self.rules
+            .check_sizes(release)
+            .map_err(artifact::Error::from)?;
+        let of = |artifact: &Artifact| -> Result<Vec<Source>, Error> {
+            let urls = artifact.urls.iter();
+            let sources = urls
+                .map(|url| self.rules.source(url, base))
+                .collect::<Result<_, _>>();
+            Ok(sources.map_err(artifact::Error::from)?)
+        };
+        release.artifacts.iter().map(of).collect()
+    }
+
+    /// Every artifact of a release, verified; in written order. What has to be fetched goes to the
+    /// store's blobs, so that a later failure costs none of it.
+    pub(super) fn obtain(
+        &self,
+        layout: &Layout,
+        release: &Release,
+        manifest: &Path,
+        listener: Listener<'_>,
+    ) -> Result<Vec<Blob>, Error> {
+        let sources = self.check(release, manifest)?;
+        let cache = Cache::open(&layout.root())?;
+        let fetcher = Fetcher::new(self.rules.clone(), self.reach.clone(), cache)?;
+        let artifacts = release.artifacts.iter().enumerate().zip(&sources);
+        artifacts
+            .map(|(artifact, sources)| Ok(fetcher.obtain(artifact, sources, listener)?))
+            .collect()
+    }
+
+    /// Writes the files of all artifacts below a generation's directory, one directory a target.
+    ///
+    /// Gives the targets in written order, digested while they were written.
+    pub(super) fn lay_out(
+        &self,
+        release: &Release,
+        blobs: &[Blob],
+        generation: &Path,
+    ) -> Result<Vec<Target>, Error> {
+        let mut destinations: Vec<(&str, Destination)> = Vec::new();
+        for (artifact, blob) in release.artifacts.iter().zip(blobs) {
+            let known = destinations
+                .iter()
+                .position(|(name, _)| *name == artifact.target);
+            let at = known.unwrap_or(destinations.len());
+            if known.is_none() {
+                let path = generation.join(&artifact.target);
+                fs::create_dir(&path).map_err(durable_failure("make the directory", &path))?;
+                let opened = Destination::open(&path).map_err(|e| refused(artifact, e))?;
+                destinations.push((&artifact.target, opened));
+            }
+            archive::unpack(blob, artifact, &self.limits, &mut destinations[at].1)
+                .map_err(|error| refused(artifact, error))?;
+        }
+        let target = |(name, destination): &(&str, Destination)| {
+            let files = destination.files().iter().map(|(path, file)| FileRecord {
+                path: path.clone(),
+                size_bytes: file.size,
+                sha256: file.sha256,
+            });
+            Target::new(name, files.collect())
+        };
+        Ok(destinations.iter().map(target).collect())
+    }
+}
+
+/// Drops downloads, finished and unfinished: what they were for is installed.
+pub(super) fn drop_blobs(layout: &Layout) -> Result<(), Error> {
+    empty(&layout.blobs().join("sha256"))?;
+    drop_partials(layout)
+}
+
+/// Drops unfinished downloads.
+pub(super) fn drop_partials(layout: &Layout) -> Result<(), Error> {
+    empty(&layout.partial())
+}
+
+fn empty(directory: &Path) -> Result<(), Error> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::unreadable(directory, source)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|e| Error::unreadable(directory, e))?.path();
+        fs::remove_file(&path).map_err(|e| Error::unwritable(&path, e))?;
+    }
+    Ok(())
+}
+
+fn refused(artifact: &Artifact, error: archive::Error) -> Error {
+    artifact::Error::Archive {
+        name: crate::manifest::quoted(&artifact.filename),
+        source: Box::new(error),
+    }
+    .into()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Most bytes a release may take once it is laid out, as far as its manifest tells.
+pub(super) fn unpacked_bound(release: &Release) -> Bytes {
+    let bound = |artifact: &Artifact| {
+        let size = artifact.size.map_or(0, |Bytes(size)| size);
+        let unpacked = match artifact.format {
+            Format::File => size,
+            Format::Tar | Format::TarGz => size.saturating_mul(2),
+        };
+        artifact.unpacked.map_or(unpacked, |Bytes(stated)| stated)
+    };
+    Bytes(
+        release
+            .artifacts
+            .iter()
+            .map(bound)
+            .fold(0, u64::saturating_add),
+    )
+}
+
+/// Bytes that have to be fetched, as far as the manifest tells.
+pub(super) fn download_bound(release: &Release) -> Bytes {
+    let is_remote = |artifact: &&Artifact| {
+        artifact
+            .urls
+            .iter()
+            .any(|url| matches!(url, Url::Remote { .. }))
+    };
+    let sizes = release
+        .artifacts
+        .iter()
+        .filter(is_remote)
+        .filter_map(|artifact| artifact.size);
+    Bytes(sizes.fold(0, |sum, Bytes(size)| sum.saturating_add(size)))
+}

@@ -1,0 +1,454 @@
+//! A process that dies at any moment leaves the old release or the new one, and the next run
+//! finishes the work.
+//!
+//! The processes are this test program itself, told by the environment what to do and where to die.
+
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitStatus, Stdio};
+
+use super::super::rollback::{self, rollback};
+use super::super::status::verify;
+use super::*;
+
+/// Every step, in order.
+const STEPS: [&str; 19] = [
+    "Locked",
+    "Recovered",
+    "Judged",
+    "Prepared",
+    "Obtained",
+    "Unpacked",
+    "Checked",
+    "Recorded",
+    "Named",
+    "Adopted",
+    "AdoptedCurrent",
+    "Exchanged",
+    "Linked",
+    "Intended",
+    "Flipped",
+    "Unlinked",
+    "Flagged",
+    "Committed",
+    "Collected",
+];
+
+const SIGKILL: i32 = 9;
+
+/// Calls that change a file system, or make a change last.
+const CALLS: [&str; 15] = [
+    "openat",
+    "write",
+    "mkdir",
+    "chmod",
+    "fchmod",
+    "fsync",
+    "fdatasync",
+    "rename",
+    "renameat2",
+    "symlink",
+    "link",
+    "unlink",
+    "rmdir",
+    "flock",
+    "copy_file_range",
+];
+
+/// What a dying process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    /// The first installation.
+    Fresh,
+    /// A confirmed release is replaced.
+    Upgrade,
+    /// A plain directory is taken over.
+    Migration,
+    /// Back to the confirmed release.
+    Rollback,
+}
+
+impl Scene {
+    /// A host just before.
+    fn host(self) -> Host {
+        self.prepare(Host::new())
+    }
+
+    fn prepare(self, host: Host) -> Host {
+        match self {
+            Self::Fresh => {}
+            Self::Upgrade | Self::Rollback => {
+                host.release("1.0.0", "one");
+                verify(&host.layout(), None, true, Duration::ZERO).unwrap();
+            }
+            Self::Migration => {
+                fs::create_dir_all(host.path("models/bitnet")).unwrap();
+                fs::write(host.path("models/bitnet/weights.bin"), "old").unwrap();
+                let info =
+                    r#"{"version":"0.9.0","model_name":"bitnet","artifact_file":"o.tar.gz"}"#;
+                fs::write(host.path("models/.current_model_info.json"), info).unwrap();
+            }
+        }
+        host.publish("1.1.0", "two");
+        if self == Self::Rollback {
+            host.install();
+        }
+        host
+    }
+
+    /// Does it.
+    fn act(self, host: &Host) {
+        match self {
+            Self::Fresh | Self::Upgrade | Self::Migration => drop(host.try_install().unwrap()),
+            Self::Rollback => {
+                let request = rollback::Request {
+                    to: Some(rollback::Named::Number(1)),
+                    mark_bad: None,
+                    reason: None,
+                    wait: Duration::ZERO,
+                    is_dry_run: false,
+                };
+                rollback(&host.layout(), &request).unwrap();
+            }
+        }
+    }
+
+    /// The invariants right after the crash.
+    #[track_caller]
+    fn survives(self, host: &Host, at: &str) {
+        if self == Self::Migration && host.current() == Some(0) {
+            // The record of the earlier installer still stands and is about the same files.
+            verify(&host.layout(), Some(0), false, Duration::ZERO).unwrap();
+            assert!(
+                matches!(host.info()["version"].as_str(), Some("0.9.0")),
+                "{at}"
+            );
+            let old = fs::read(host.path("models/bitnet/weights.bin"));
+            assert!(old.is_ok_and(|bytes| bytes == b"old"), "{at}: no model");
+            return;
+        }
+        // I1 and I2.
+        host.holds();
+        let version = host
+            .current()
+            .map(|_| host.info()["version"].as_str().unwrap().to_owned());
+        match self {
+            Self::Fresh => {
+                assert!(
+                    matches!(version.as_deref(), None | Some("1.1.0")),
+                    "{at}: {version:?}"
+                );
+            }
+            Self::Upgrade | Self::Rollback => {
+                assert!(
+                    matches!(version.as_deref(), Some("1.0.0" | "1.1.0")),
+                    "{at}: {version:?}"
+                );
+                // I5: the last good generation is there.
+                verify(&host.layout(), Some(1), false, Duration::ZERO).unwrap();
+            }
+            Self::Migration => {
+                let old = fs::read(host.path("models/bitnet/weights.bin"));
+                let is_new = host.path("models/bitnet/model.safetensors").is_file();
+                assert!(
+                    old.is_ok_and(|bytes| bytes == b"old") || is_new,
+                    "{at}: no model"
+                );
+            }
+        }
+    }
+
+    /// I4: the next run ends where an undisturbed one would have.
+    #[track_caller]
+    fn converges(self, host: &Host, at: &str) {
+        self.act(host);
+        host.holds();
+        host.is_tidy();
+        let expected = if self == Self::Rollback {
+            "1.0.0"
+        } else {
+            "1.1.0"
+        };
+        assert_eq!(host.info()["version"], expected, "{at}");
+        assert!(host.ledger().intent.is_none(), "{at}");
+        assert_eq!(host.ledger().believed, host.current(), "{at}");
+    }
+}
+
+#[test]
+#[ignore = "the process that dies; the tests below start it"]
+fn child() {
+    let Ok(root) = std::env::var("VV_TEST_ROOT") else {
+        return;
+    };
+    let scene = match std::env::var("VV_TEST_SCENE").unwrap().as_str() {
+        "Fresh" => Scene::Fresh,
+        "Upgrade" => Scene::Upgrade,
+        "Migration" => Scene::Migration,
+        "Rollback" => Scene::Rollback,
+        other => panic!("{other}"),
+    };
+    scene.act(&Host::at(root.into()));
+}
+
+/// Runs [`child`], under another program where one is given.
+fn run_child(host: &Host, scene: Scene, step: &str, under: &[&str]) -> ExitStatus {
+    let program = std::env::current_exe().unwrap();
+    let name = "store::tests::crash::child";
+    let mut command = match under.split_first() {
+        Some((first, rest)) => {
+            let mut command = Command::new(first);
+            command.args(rest).arg(program);
+            command
+        }
+        None => Command::new(program),
+    };
+    command
+        .args(["--exact", name, "--ignored", "--test-threads=1"])
+        .env("VV_TEST_ROOT", host.path(""))
+        .env("VV_TEST_SCENE", format!("{scene:?}"))
+        .env("VV_TEST_KILL_AT", step)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .unwrap()
+}
+
+#[track_caller]
+fn check_steps(scene: Scene, at_least: usize) {
+    let mut n_killed = 0;
+    for step in STEPS {
+        let host = scene.host();
+        let status = run_child(&host, scene, step, &[]);
+        if status.success() {
+            continue;
+        }
+        assert_eq!(status.signal(), Some(SIGKILL), "{step}: {status}");
+        n_killed += 1;
+        scene.survives(&host, step);
+        scene.converges(&host, step);
+    }
+    assert!(n_killed >= at_least, "only {n_killed} steps were reached");
+}
+
+#[test]
+fn s05_a_first_installation_killed_at_any_step() {
+    check_steps(Scene::Fresh, 16);
+}
+
+#[test]
+fn s05_an_upgrade_killed_at_any_step() {
+    check_steps(Scene::Upgrade, 16);
+}
+
+#[test]
+fn s05_a_migration_killed_at_any_step() {
+    check_steps(Scene::Migration, 19);
+}
+
+#[test]
+fn s05_a_rollback_killed_at_any_step() {
+    check_steps(Scene::Rollback, 6);
+}
+
+/// A line that is seen whether the test passes or not.
+fn tell(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Whether this machine lets one process trace another.
+fn can_trace() -> bool {
+    let tried = Command::new("strace")
+        .args(["-f", "-o", "/dev/null", "true"])
+        .output();
+    tried.is_ok_and(|output| output.status.success())
+}
+
+/// Kills at every `stride`-th call of each kind. Gives how many processes died.
+fn kill_at_calls(scene: Scene, stride: usize) -> usize {
+    let mut n_killed = 0;
+    for call in CALLS {
+        for n in (1..).step_by(stride) {
+            let host = scene.host();
+            let inject = format!("inject={call}:signal=KILL:when={n}");
+            let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
+            let status = run_child(&host, scene, "", &under);
+            if status.success() {
+                break;
+            }
+            n_killed += 1;
+            let at = format!("{call} {n}");
+            scene.survives(&host, &at);
+            scene.converges(&host, &at);
+        }
+    }
+    n_killed
+}
+
+#[test]
+fn s05_an_upgrade_killed_at_system_calls() {
+    if !can_trace() {
+        tell("skipped: strace is missing or may not trace here");
+        return;
+    }
+    let n_killed = kill_at_calls(Scene::Upgrade, 11);
+    assert!(n_killed >= 15, "only {n_killed} processes died");
+}
+
+#[test]
+#[ignore = "every call of four scenes takes minutes; for nightly runs"]
+fn s05_killed_at_every_system_call() {
+    assert!(can_trace(), "strace is missing or may not trace here");
+    for scene in [
+        Scene::Fresh,
+        Scene::Upgrade,
+        Scene::Migration,
+        Scene::Rollback,
+    ] {
+        tell(&format!(
+            "{scene:?}: {} processes died",
+            kill_at_calls(scene, 1)
+        ));
+    }
+}
+
+/// Fails the n-th call of a kind with an error the process must survive.
+fn fail_at_calls(scene: Scene, call: &str, error: &str, stride: usize) -> usize {
+    let mut n_failed = 0;
+    for n in (1..).step_by(stride) {
+        let host = scene.host();
+        let inject = format!("inject={call}:error={error}:when={n}");
+        let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
+        let status = run_child(&host, scene, "", &under);
+        // The test program itself makes calls too; a run in which nothing failed is the last.
+        scene.survives(&host, &format!("{call} {n} {error}"));
+        scene.converges(&host, &format!("{call} {n} {error}"));
+        if status.success() && n > 1 {
+            break;
+        }
+        n_failed += usize::from(!status.success());
+    }
+    n_failed
+}
+
+#[test]
+fn s02_s03_a_full_or_failing_disk_keeps_the_current_release() {
+    if !can_trace() {
+        tell("skipped: strace is missing or may not trace here");
+        return;
+    }
+    let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5)
+        + fail_at_calls(Scene::Upgrade, "write", "ENOSPC", 5);
+    assert!(n >= 3, "only {n} runs failed");
+}
+
+/// An ext4 file system in a file, mounted while this lives.
+struct Disk {
+    dir: TempDir,
+}
+
+impl Disk {
+    fn new() -> Option<Self> {
+        let disk = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        fs::create_dir(disk.mount_point()).unwrap();
+        let image = fs::File::create(disk.image()).unwrap();
+        image.set_len(64 << 20).unwrap();
+        let made = Command::new("mkfs.ext4")
+            .arg("-q")
+            .arg("-F")
+            .arg(disk.image())
+            .status();
+        (made.is_ok_and(|status| status.success()) && disk.mount()).then_some(disk)
+    }
+
+    fn image(&self) -> PathBuf {
+        self.dir.path().join("image")
+    }
+
+    fn mount_point(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
+    fn mount(&self) -> bool {
+        let mounted = Command::new("mount")
+            .args(["-o", "loop"])
+            .arg(self.image())
+            .arg(self.mount_point())
+            .status();
+        mounted.is_ok_and(|status| status.success())
+    }
+
+    fn unmount(&self) {
+        let _ = Command::new("umount")
+            .arg(self.mount_point())
+            .stderr(Stdio::null())
+            .status();
+    }
+
+    /// What is not on the disk is lost, as when the power goes: the journal is not even flushed.
+    fn cut_power(&self) {
+        const SHUTDOWN: &str = "import fcntl, os, struct, sys\n\
+            fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
+        let cut = Command::new("python3")
+            .args(["-c", SHUTDOWN])
+            .arg(self.mount_point())
+            .status()
+            .unwrap();
+        assert!(cut.success(), "the file system could not be shut down");
+        self.unmount();
+        assert!(self.mount(), "the file system does not come back");
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.unmount();
+    }
+}
+
+#[test]
+#[ignore = "needs root, ext4 and a loop device; for nightly runs"]
+fn s07_s08_the_power_goes_at_every_step() {
+    let mut n_cuts = 0;
+    for scene in [
+        Scene::Fresh,
+        Scene::Upgrade,
+        Scene::Migration,
+        Scene::Rollback,
+    ] {
+        // The last one runs to its end: what exit 0 says must be on the disk.
+        for step in STEPS.iter().copied().chain([""]) {
+            let disk = Disk::new().expect("an ext4 file system on a loop device");
+            let host = scene.prepare(Host::made_at(disk.mount_point()));
+            // What was there before the power goes was there for long.
+            assert!(Command::new("sync").status().unwrap().success());
+            let status = run_child(&host, scene, step, &[]);
+            if status.success() && !step.is_empty() {
+                continue;
+            }
+            disk.cut_power();
+            n_cuts += 1;
+            let at = format!("{scene:?} {step}");
+            scene.survives(&host, &at);
+            let is_past_commit = STEPS.iter().position(|it| *it == step)
+                >= STEPS.iter().position(|it| *it == "Flipped");
+            if is_past_commit || step.is_empty() {
+                let expected = if scene == Scene::Rollback {
+                    "1.0.0"
+                } else {
+                    "1.1.0"
+                };
+                assert_eq!(
+                    host.info()["version"],
+                    expected,
+                    "{at}: the commit was lost"
+                );
+            }
+            scene.converges(&host, &at);
+        }
+    }
+    tell(&format!("{n_cuts} power cuts"));
+    assert!(n_cuts > 50);
+}

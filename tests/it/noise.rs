@@ -1,0 +1,201 @@
+//! What the whole gate does on this machine, run after run: a model beside itself, with and without
+//! planted slowness and a busy neighbour. Hours long, so ignored; its table is committed.
+//!
+//! ```sh
+//! VV_EVAL_NOISE_RUNS=60 cargo test --release --test it noise -- --ignored --nocapture
+//! ```
+//!
+//! `VV_EVAL_NOISE_PLANT=slow:10` plants that in the candidate, `VV_EVAL_NOISE_HOG=1` starts a busy
+//! process in the middle of every run. Rows are appended to `docs/results/noise.csv`.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use vv_eval::gate::file::ReportFile;
+use vv_eval::metric::cost::{ForcedCost, log_ratios};
+use vv_eval::record::RunRecord;
+use vv_eval::stats::mean::t_estimate;
+use vv_eval::stats::proportion::{lower_bound, upper_bound};
+use vv_eval::stats::rank::hodges_lehmann;
+
+use super::common::{Lab, PROGRAM, model, root};
+
+const HEADER: &str = "run,planted,hog,outcome,launches,cpu_ratio,cpu_low,cpu_high,wall_ratio,\
+wall_low,wall_high,load_1m,seconds\n";
+
+/// Most runs whose 95 % interval may miss 1 before 93 % coverage is refuted at 5 %.
+const COVERAGE: f64 = 0.93;
+
+fn from_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+/// One run of the gate; a row of the table.
+struct Row {
+    outcome: String,
+    n_launches: usize,
+    /// Ratio of CPU time with its 95 % interval, then of wall time.
+    ratios: [[f64; 3]; 2],
+    load: f64,
+    seconds: f64,
+}
+
+impl Row {
+    fn contains_one(&self, which: usize) -> bool {
+        let [_, low, high] = self.ratios[which];
+        low <= 1.0 && 1.0 <= high
+    }
+}
+
+fn ratio(records: [&RunRecord; 2], cost: ForcedCost) -> [f64; 3] {
+    let launches = log_ratios(cost, records[0], records[1]).unwrap();
+    let centres: Vec<f64> = launches
+        .iter()
+        .map(|pairs| hodges_lehmann(pairs).unwrap())
+        .collect();
+    let estimate = t_estimate(&centres, 0.025).unwrap();
+    [estimate.point, estimate.low, estimate.high].map(f64::exp)
+}
+
+/// Occupies a CPU until it is dropped.
+struct Hog(Child);
+
+impl Hog {
+    fn start() -> Self {
+        let child = Command::new("/bin/sh")
+            .args(["-c", "while :; do :; done"])
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn one_run(lab: &Lab, number: usize, plant: Option<&str>, has_hog: bool) -> Row {
+    // Orders derive from the policy's digest: a limit of time that nothing reaches makes each run
+    // draw its own.
+    let policy = format!(
+        "schema_version = 1\nmode = \"smoke\"\n[effort]\nscene_timeout_s = {}\n",
+        300 + number
+    );
+    lab.write("gate.toml", policy);
+    let model = model("1.1.0");
+    let mut command = Command::new(PROGRAM);
+    command
+        .arg("compare")
+        .args([&model, &model])
+        .args(["--force-run", "--quiet", "--out", "out", "--scenes"])
+        .arg(super::common::scene_set())
+        .env("VV_EVAL_CACHE", lab.path("cache"))
+        .current_dir(lab.path(""))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
+    if let Some(harm) = plant {
+        command.args(["--plant", &format!("candidate={harm}"), "--judge-scripted"]);
+    }
+    let begun = Instant::now();
+    let mut child = command.spawn().unwrap();
+    let mut hog = None;
+    let code = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        let journal = fs::read_to_string(lab.path("out/journal.jsonl")).unwrap_or_default();
+        let is_half_way = journal.matches("\"unit\":{\"launch\"").count() >= 5;
+        if has_hog && is_half_way && hog.is_none() {
+            hog = Some(Hog::start());
+        }
+        assert!(
+            begun.elapsed() < Duration::from_secs(1800),
+            "run {number} hangs"
+        );
+        thread::sleep(Duration::from_millis(500));
+    };
+    drop(hog);
+    assert!(code.is_some_and(|code| code <= 2), "run {number}: {code:?}");
+    let report: ReportFile = serde_json::from_slice(&lab.output("report.json")).unwrap();
+    fs::remove_file(lab.path("out/journal.jsonl")).unwrap();
+    let evidence = report.evidence.unwrap();
+    let records = [&evidence.baseline_record, &evidence.candidate_record];
+    let loads = records[0].launches.iter();
+    let loads: Vec<f64> = loads
+        .filter_map(|launch| launch.machine.as_ref()?.load_1m)
+        .collect();
+    Row {
+        outcome: format!("{:?}", report.verdict.outcome).to_lowercase(),
+        n_launches: records[0].launches.len(),
+        ratios: [
+            ratio(records, ForcedCost::CpuPerToken),
+            ratio(records, ForcedCost::WallPerToken),
+        ],
+        load: loads.iter().sum::<f64>() / loads.len().max(1) as f64,
+        seconds: begun.elapsed().as_secs_f64(),
+    }
+}
+
+fn table() -> PathBuf {
+    root().join("docs/results/noise.csv")
+}
+
+#[test]
+#[ignore = "hours: about a minute for each of VV_EVAL_NOISE_RUNS runs (60 by default)"]
+fn the_gate_holds_its_rates_on_this_machine() {
+    let n_runs = from_environment("VV_EVAL_NOISE_RUNS").map_or(60, |n| n.parse().unwrap());
+    let plant = from_environment("VV_EVAL_NOISE_PLANT");
+    let has_hog = from_environment("VV_EVAL_NOISE_HOG").is_some();
+    fs::create_dir_all(table().parent().unwrap()).unwrap();
+    let mut text = fs::read_to_string(table()).unwrap_or_else(|_| HEADER.to_owned());
+    // Runs of an interrupted table are not repeated under the same seed.
+    let first = text.lines().count() - 1;
+    let lab = Lab::new();
+    let mut rows = Vec::new();
+    for number in first..first + n_runs {
+        let row = one_run(&lab, number, plant.as_deref(), has_hog);
+        let [cpu, wall] = row
+            .ratios
+            .map(|ratio| ratio.map(|x| format!("{x:.5}")).join(","));
+        let _ = writeln!(
+            text,
+            "{number},{},{},{},{},{cpu},{wall},{:.2},{:.1}",
+            plant.as_deref().unwrap_or("none"),
+            u8::from(has_hog),
+            row.outcome,
+            row.n_launches,
+            row.load,
+            row.seconds
+        );
+        fs::write(table(), &text).unwrap();
+        rows.push(row);
+    }
+    let n = rows.len() as u64;
+    let count = |of: &dyn Fn(&Row) -> bool| rows.iter().filter(|row| of(row)).count() as u64;
+    let n_failed = count(&|row| row.outcome == "fail");
+    if plant.is_some() {
+        let caught = lower_bound(n_failed, n, 0.05).unwrap();
+        assert!(
+            caught >= 0.90,
+            "{n_failed} of {n} caught, at least {caught:.3}"
+        );
+        return;
+    }
+    // A rate is refuted when even the bound on its good side lies beyond it.
+    let false_fails = lower_bound(n_failed, n, 0.05).unwrap();
+    let allowed = if has_hog { 0.05 } else { 0.01 };
+    assert!(false_fails <= allowed, "{n_failed} of {n} false fails");
+    for which in 0..2 {
+        let inside = count(&|row| row.contains_one(which));
+        let coverage = upper_bound(inside, n, 0.05).unwrap();
+        assert!(coverage >= COVERAGE, "{inside} of {n} intervals contain 1");
+    }
+}
