@@ -3,7 +3,7 @@
 //! In: a [`Release`] and the directory its `repo:` URLs are relative to, a directory without a
 //! manifest, or a GGUF file. Out: [`ModelFiles`]. Files are fetched by a [`Fetcher`] where one is
 //! given, under rules of its own; archives are unpacked entry by entry. Bytes are checked before
-//! anything reads them. [`pack`] makes the archives others unpack.
+//! anything reads them; [`pack`] makes the archives others unpack.
 
 pub mod archive;
 mod assemble;

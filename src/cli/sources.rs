@@ -120,7 +120,7 @@ pub(super) fn resolve(path: &Path, policy: &Policy) -> Result<Resolved, Failure>
 }
 
 /// Tells people what happens during transfers.
-pub(super) fn tell(event: Event) {
+pub(in crate::cli) fn tell(event: Event) {
     if let Event::Note(text) = event {
         say(&format!("note: {text}"));
     }

@@ -72,12 +72,14 @@ pub fn examine(layout: &Layout, request: &Request) -> Result<Vec<Finding>, Error
         layout,
         findings,
         recovered: None,
-        _lock: None,
     };
-    if request.repairs {
-        search._lock = Some(Lock::take(layout, request.wait)?);
+    let _lock = if request.repairs {
+        let lock = Lock::take(layout, request.wait)?;
         search.recovered = Some(recover::recover(layout)?);
-    }
+        Some(lock)
+    } else {
+        None
+    };
     search.all()?;
     Ok(search.findings)
 }
@@ -135,9 +137,8 @@ fn lock_findings(layout: &Layout, findings: &mut Vec<Finding>) {
 struct Search<'a> {
     layout: &'a Layout,
     findings: Vec<Finding>,
-    /// Only while repairing.
+    /// Only while repairing, under the lock.
     recovered: Option<Recovered>,
-    _lock: Option<Lock>,
 }
 
 impl Search<'_> {

@@ -14,11 +14,13 @@ use super::ledger::Ledger;
 use super::lock::Lock;
 use super::record::{self, Labels, Origin, Record};
 use super::recover::{self, Recovered};
+use super::source::Listener;
 use super::stage::Staged;
 use super::step::{Step, reached};
 use super::verify::{self, Depth, Examined};
 use super::{Error, Policy, Refusal, adopt, clock, content, flip, links, source, version};
-use crate::manifest::{self, Loaded, ModelManifest, ModelOptions};
+use crate::artifact::Blob;
+use crate::manifest::{self, Loaded, ModelManifest, ModelOptions, Release};
 use crate::units::{Bytes, Sha256};
 
 /// What an installation is asked to do.
@@ -43,7 +45,7 @@ pub struct Request<'a> {
     pub allows_gap: bool,
     /// Whether artifacts stay in the cache after the commit.
     pub keeps_blobs: bool,
-    /// Version of summarize_scene on this host, where known.
+    /// Version of `summarize_scene` on this host, where known.
     pub consumer: Option<&'a str>,
     /// Where artifacts may come from.
     pub sources: &'a source::Sources,
@@ -119,7 +121,12 @@ pub struct Outcome {
 ///
 /// # Errors
 /// [`Error`]; the first failing step decides. What is installed stays as it was.
-pub fn install(layout: &Layout, request: &Request<'_>, smoke: Smoke<'_>) -> Result<Outcome, Error> {
+pub fn install(
+    layout: &Layout,
+    request: &Request<'_>,
+    smoke: Smoke<'_>,
+    listener: Listener<'_>,
+) -> Result<Outcome, Error> {
     if request.is_dry_run {
         return plan(layout, request);
     }
@@ -138,16 +145,82 @@ pub fn install(layout: &Layout, request: &Request<'_>, smoke: Smoke<'_>) -> Resu
     )?;
     reached(Step::Judged);
     let notes = std::mem::take(&mut recovered.notes);
-    let mut done = Installation {
+    let mut installation = Installation {
         layout,
         request,
         loaded: &loaded,
         decided: &decided,
         recovered,
     };
-    let mut outcome = done.run(smoke)?;
-    outcome.notes = notes;
-    Ok(outcome)
+    match installation.run(smoke, listener) {
+        Ok(outcome) => Ok(Outcome { notes, ..outcome }),
+        Err(error) => {
+            // Whatever cannot be removed now, the next run removes.
+            let _ = recover::sweep(layout);
+            Err(error)
+        }
+    }
+}
+
+/// What was downloaded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Version label of the release.
+    pub version: String,
+    /// Its identity.
+    pub release: Sha256,
+    /// Length of its artifacts.
+    pub size: Bytes,
+    /// What was odd, one line each.
+    pub warnings: Vec<String>,
+}
+
+/// Downloads and verifies what a manifest names, and installs nothing: an installation that follows
+/// needs no network.
+///
+/// * `is_fresh`: whether unfinished downloads are dropped first
+///
+/// # Errors
+/// As [`install`] up to the artifacts.
+pub fn fetch(
+    layout: &Layout,
+    request: &Request<'_>,
+    is_fresh: bool,
+    listener: Listener<'_>,
+) -> Result<Fetched, Error> {
+    let lock = if request.is_dry_run {
+        None
+    } else {
+        Some(Lock::take(layout, request.wait)?)
+    };
+    layout.check_format()?;
+    let loaded = manifest::read(request.manifest)?;
+    let warnings: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
+    if request.is_strict && !warnings.is_empty() {
+        return Err(Error::Strict { warnings });
+    }
+    let release = &loaded.manifest.release;
+    request.sources.check(release, request.manifest)?;
+    let mut size = source::download_bound(release);
+    check_space(layout, size, request.policy)?;
+    if lock.is_some() {
+        recover::recover(layout)?;
+        layout.prepare()?;
+        recover::sweep(layout)?;
+        if is_fresh {
+            source::drop_partials(layout)?;
+        }
+        let blobs = request
+            .sources
+            .obtain(layout, release, request.manifest, listener)?;
+        size = Bytes(blobs.iter().map(|blob| blob.checked().size().0).sum());
+    }
+    Ok(Fetched {
+        version: loaded.manifest.version.clone(),
+        release: release.digest(),
+        size,
+        warnings,
+    })
 }
 
 /// What is to be done, before anything is.
@@ -191,11 +264,11 @@ fn plan(layout: &Layout, request: &Request<'_>) -> Result<Outcome, Error> {
         Means::Relabel { .. } => (next_number(layout, &ledger)?, Bytes(0)),
         Means::Obtain => (
             next_number(layout, &ledger)?,
-            source::unpacked_bound(release, Bytes(0)),
+            source::unpacked_bound(release),
         ),
     };
     if matches!(decided.means, Means::Obtain) {
-        check_space(layout, &loaded, request.policy)?;
+        check_space(layout, needed(release), request.policy)?;
     }
     Ok(Outcome {
         change: decided.means.change(),
@@ -261,6 +334,7 @@ fn decide<'a>(
     let before = installed
         .as_ref()
         .and_then(|(_, examined)| examined.record.as_ref());
+    request.sources.check(&manifest.release, request.manifest)?;
     judge(request, manifest, release, before, ledger, &mut warnings)?;
     if let Some((number, examined)) = &installed
         && !examined.damages.is_empty()
@@ -398,7 +472,7 @@ struct Installation<'a> {
 }
 
 impl Installation<'_> {
-    fn run(&mut self, smoke: Smoke<'_>) -> Result<Outcome, Error> {
+    fn run(&mut self, smoke: Smoke<'_>, listener: Listener<'_>) -> Result<Outcome, Error> {
         let decided = self.decided;
         let (record, sha256) = match &decided.means {
             Means::Nothing(record) => return self.unchanged(record),
@@ -408,7 +482,7 @@ impl Installation<'_> {
                 (record.clone(), *sha256)
             }
             Means::Relabel { record } => self.relabel(record, smoke)?,
-            Means::Obtain => self.obtain(smoke)?,
+            Means::Obtain => self.obtain(smoke, listener)?,
         };
         let flip = flip::Flip {
             layout: self.layout,
@@ -465,31 +539,41 @@ impl Installation<'_> {
         )
     }
 
+    /// S6: every artifact, verified.
+    fn fetch(&self, listener: Listener<'_>) -> Result<Vec<Blob>, Error> {
+        let release = &self.loaded.manifest.release;
+        let manifest = self.request.manifest;
+        self.request
+            .sources
+            .obtain(self.layout, release, manifest, listener)
+    }
+
     /// S5 to S9 for a release that is not on disk.
-    fn obtain(&mut self, smoke: Smoke<'_>) -> Result<(Record, Sha256), Error> {
-        let manifest = &self.loaded.manifest;
-        check_space(self.layout, self.loaded, self.request.policy)?;
+    fn obtain(
+        &mut self,
+        smoke: Smoke<'_>,
+        listener: Listener<'_>,
+    ) -> Result<(Record, Sha256), Error> {
+        check_space(
+            self.layout,
+            needed(&self.loaded.manifest.release),
+            self.request.policy,
+        )?;
         self.layout.prepare()?;
         reached(Step::Prepared);
-        let sources = self.request.sources;
-        let obtained = sources.obtain(self.layout, &manifest.release, self.request.manifest)?;
+        let blobs = self.fetch(listener)?;
         reached(Step::Obtained);
         let staged = Staged::new(self.layout)?;
-        for (index, (artifact, blob)) in
-            manifest.release.artifacts.iter().zip(&obtained).enumerate()
-        {
-            let directory = source::target_directory(staged.path(), artifact)?;
-            sources.lay_out(artifact, index, blob, &directory)?;
-        }
+        let release = &self.loaded.manifest.release;
+        let targets = self
+            .request
+            .sources
+            .lay_out(release, &blobs, staged.path())?;
         reached(Step::Unpacked);
-        let mut targets = Vec::new();
-        for name in target_names(manifest) {
-            targets.push(staged.digest(name)?);
-        }
         content::check(staged.path(), &targets, &self.request.policy.allow)?;
         self.smoke(&staged, &targets, smoke)?;
         reached(Step::Checked);
-        let sizes: Vec<Bytes> = obtained.iter().map(source::Obtained::size).collect();
+        let sizes: Vec<Bytes> = blobs.iter().map(|blob| blob.checked().size()).collect();
         self.name(staged, &sizes, targets)
     }
 
@@ -547,7 +631,7 @@ impl Installation<'_> {
     /// S16 and what else is left over.
     fn tidy(&mut self) -> Result<Vec<Collected>, Error> {
         if !self.request.keeps_blobs {
-            self.request.sources.drop_blobs(self.layout)?;
+            source::drop_blobs(self.layout)?;
         }
         recover::sweep(self.layout)?;
         let ledger = Ledger::read(self.layout)?;
@@ -588,31 +672,29 @@ pub(super) fn examine(
     verify::examine(layout, number, promised, depth)
 }
 
-/// S5: room for what is still to be laid out, and the reserve.
-fn check_space(layout: &Layout, loaded: &Loaded, policy: &Policy) -> Result<(), Error> {
+/// S5: room for what is still to be written, and the reserve.
+fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result<(), Error> {
     let path = layout.models();
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
     let found =
         rustix::fs::statvfs(existing).map_err(|errno| Error::unreadable(existing, errno.into()))?;
     let free = Bytes(found.f_bavail.saturating_mul(found.f_frsize));
-    let release = &loaded.manifest.release;
-    let sizes = release
-        .artifacts
-        .iter()
-        .filter_map(|artifact| artifact.size);
-    let artifacts = sizes.fold(0u64, |sum, Bytes(size)| sum.saturating_add(size));
-    let Bytes(unpacked) = source::unpacked_bound(release, Bytes(0));
-    let needed = artifacts
-        .saturating_add(unpacked)
-        .saturating_add(policy.min_free.0);
-    if needed <= free.0 {
+    let needed = Bytes(wanted.saturating_add(policy.min_free.0));
+    if needed <= free {
         return Ok(());
     }
     Err(Error::NoSpace {
         path: path.to_owned(),
-        needed: Bytes(needed),
+        needed,
         free,
     })
+}
+
+/// Most bytes a release needs on the disk: what is fetched, and what it is unpacked to.
+fn needed(release: &Release) -> Bytes {
+    let Bytes(download) = source::download_bound(release);
+    let Bytes(unpacked) = source::unpacked_bound(release);
+    Bytes(download.saturating_add(unpacked))
 }
 
 fn next_number(layout: &Layout, ledger: &Ledger) -> Result<u64, Error> {

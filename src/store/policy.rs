@@ -1,12 +1,16 @@
-//! What the operator decided about installations: `[store]` and `[health]` of `gate.toml`.
+//! What the operator decided about installations: `[sources]`, `[archive]`, `[store]` and `[health]`
+//! of `gate.toml`.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
+use crate::artifact::archive::Limits;
+use crate::artifact::source::Rules;
 use crate::durable::shown;
 use crate::hint::Hint;
+use crate::manifest::Host;
 use crate::units::Bytes;
 
 /// Rules of one host.
@@ -24,6 +28,12 @@ pub struct Policy {
     pub stale_manifest: Option<Duration>,
     /// Patterns of file names accepted beside those of a model; from `[archive]`.
     pub allow: Vec<String>,
+    /// Which sources are allowed, flags apart; from `[sources]`.
+    pub rules: Rules,
+    /// Slowest download accepted, in bytes per second; 0 accepts any.
+    pub min_bytes_per_s: u64,
+    /// What one archive may write; from `[archive]`.
+    pub limits: Limits,
     /// When a trial generation is confirmed or condemned.
     pub health: HealthRules,
 }
@@ -52,6 +62,9 @@ impl Default for Policy {
             immutable_versions: false,
             stale_manifest: None,
             allow: Vec::new(),
+            rules: Rules::default(),
+            min_bytes_per_s: 0,
+            limits: Limits::default(),
             health: HealthRules::default(),
         }
     }
@@ -105,16 +118,67 @@ struct HealthToml {
     deadline_hours: Option<u32>,
 }
 
-/// The one key of `[archive]` that is about the files and not about the archive.
 #[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SourcesToml {
+    #[serde(default)]
+    allow_hosts: Vec<String>,
+    #[serde(default)]
+    allow_private: Vec<String>,
+    max_artifact_bytes: Option<u64>,
+    max_total_bytes: Option<u64>,
+    min_throughput_bytes_per_s: Option<u64>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct ArchiveToml {
     #[serde(default)]
     allow: Vec<String>,
+    max_entries: Option<usize>,
+    max_unpacked_bytes: Option<u64>,
+    max_ratio: Option<u64>,
+    ratio_floor_bytes: Option<u64>,
+}
+
+impl SourcesToml {
+    fn rules(&self) -> Result<Rules, String> {
+        let default = Rules::default();
+        Ok(Rules {
+            allow_hosts: hosts("allow_hosts", &self.allow_hosts)?,
+            allow_private: hosts("allow_private", &self.allow_private)?,
+            max_artifact: self.max_artifact_bytes.map_or(default.max_artifact, Bytes),
+            max_total: self.max_total_bytes.map_or(default.max_total, Bytes),
+            ..default
+        })
+    }
+}
+
+fn hosts(key: &str, list: &[String]) -> Result<Vec<Host>, String> {
+    let of = |text: &String| {
+        Host::parse(text)
+            .ok_or_else(|| format!("sources.{key}: `{}` is no host", text.escape_debug()))
+    };
+    list.iter().map(of).collect()
+}
+
+impl ArchiveToml {
+    fn limits(&self) -> Limits {
+        let default = Limits::default();
+        Limits {
+            max_entries: self.max_entries.unwrap_or(default.max_entries),
+            max_unpacked: self.max_unpacked_bytes.map_or(default.max_unpacked, Bytes),
+            max_ratio: self.max_ratio.unwrap_or(default.max_ratio),
+            ratio_floor: self.ratio_floor_bytes.map_or(default.ratio_floor, Bytes),
+        }
+    }
 }
 
 /// Only these tables are ours; the others are checked by whom they concern.
 #[derive(Deserialize)]
 struct PolicyToml {
+    #[serde(default)]
+    sources: SourcesToml,
     #[serde(default)]
     archive: ArchiveToml,
     #[serde(default)]
@@ -124,7 +188,7 @@ struct PolicyToml {
 }
 
 impl Policy {
-    /// Reads `[store]` and `[health]` of a policy file.
+    /// Reads the tables of a policy file that concern installations.
     ///
     /// # Errors
     /// [`PolicyError`]: no TOML, a key these tables do not have, a value out of range.
@@ -136,6 +200,7 @@ impl Policy {
         let text = std::fs::read_to_string(path).map_err(|error| wrong(error.to_string()))?;
         let read: PolicyToml = toml::from_str(&text).map_err(|error| wrong(error.to_string()))?;
         let PolicyToml {
+            sources,
             archive,
             store,
             health,
@@ -164,6 +229,9 @@ impl Policy {
                 .immutable_versions
                 .unwrap_or(default.immutable_versions),
             stale_manifest: days.map(|days| Duration::from_secs(u64::from(days) * 86_400)),
+            rules: sources.rules().map_err(wrong)?,
+            min_bytes_per_s: sources.min_throughput_bytes_per_s.unwrap_or(0),
+            limits: archive.limits(),
             allow: archive.allow,
             health: HealthRules {
                 tries: health.tries.unwrap_or(default.health.tries),
@@ -216,6 +284,11 @@ mod tests {
         check("[store]\nkep = 5", "kep");
         check("[health]\nmax_inference_error_rate = 1.5", "[0, 1]");
         check("[health]\ntries = 0", "tries");
+        check(
+            "[sources]\nallow_hosts = [\"https://x/\"]",
+            "sources.allow_hosts",
+        );
+        check("[archive]\nmax_ratios = 1", "max_ratios");
         check("[store", "TOML");
     }
 }

@@ -11,7 +11,7 @@ use serde_json::json;
 use super::Error;
 use super::layout::{INFO_FILE, RECORD_FILE, VERSION_FILE};
 use crate::durable;
-use crate::manifest::{Artifact, Format, ModelOptions, QuantizationMode, Release};
+use crate::manifest::{Artifact, Format, ModelOptions, QuantizationMode, Release, Url};
 use crate::units::{Bytes, Hasher, Sha256};
 
 /// Version of the record's layout.
@@ -92,7 +92,7 @@ pub struct ArtifactRecord {
 pub struct Target {
     /// Its name below `models/`.
     pub name: String,
-    /// Root digest of OpenSSF Model Signing v1.0 over its files.
+    /// Root digest of Model Signing v1.0 over its files.
     pub tree_sha256: Sha256,
     /// Every file, sorted by path.
     pub files: Vec<FileRecord>,
@@ -131,7 +131,7 @@ impl Target {
 ///
 /// * `files`: sorted by path
 ///
-/// Source: OpenSSF Model Signing v1.0, serialization method `files`.
+/// Source: Model Signing v1.0 of the Open Source Security Foundation, serialization `files`.
 fn tree_digest(files: &[FileRecord]) -> Sha256 {
     let mut hasher = Hasher::default();
     for file in files {
@@ -323,11 +323,7 @@ fn artifact_record(artifact: &Artifact, size: Bytes) -> ArtifactRecord {
             Format::File => 0,
             Format::TarGz | Format::Tar => artifact.strip_components,
         },
-        url: artifact
-            .urls
-            .first()
-            .map(|url| url.shown())
-            .unwrap_or_default(),
+        url: artifact.urls.first().map(Url::shown).unwrap_or_default(),
     }
 }
 

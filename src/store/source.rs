@@ -1,112 +1,153 @@
 //! Gets the artifacts of a release and lays their files out: the seam to [`crate::artifact`].
 
-use std::fs::{File, OpenOptions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::layout::{Layout, make_missing};
+use super::layout::Layout;
+use super::record::{FileRecord, Target};
 use super::{Error, durable_failure};
-use crate::artifact::{self, VerifiedArtifact, digest};
+use crate::artifact::archive::{self, Destination, Limits};
+use crate::artifact::http::Event;
+use crate::artifact::source::{Rules, Source};
+use crate::artifact::{self, Blob, Cache, Fetcher, Reach};
 use crate::manifest::{Artifact, Format, Release, Url};
 use crate::units::Bytes;
 
-/// Where artifacts may come from.
+/// Where artifacts may come from, and what archives may write.
 #[derive(Debug, Clone, Default)]
-pub struct Sources {}
-
-/// An artifact on this host, verified.
-#[derive(Debug)]
-pub(super) struct Obtained(VerifiedArtifact);
-
-impl Obtained {
-    pub(super) fn size(&self) -> Bytes {
-        self.0.size()
-    }
+pub struct Sources {
+    /// Which sources are allowed.
+    pub rules: Rules,
+    /// How servers are reached.
+    pub reach: Reach,
+    /// What one archive may write.
+    pub limits: Limits,
 }
 
+/// Hears of downloads, one line each.
+pub type Listener<'a> = &'a mut dyn FnMut(Event);
+
 impl Sources {
-    /// Every artifact of a release, verified; in written order.
-    pub(super) fn obtain(
+    /// Refuses sources and sizes that are not allowed, and opens nothing.
+    ///
+    /// * `manifest`: the manifest's path
+    pub(super) fn check(
         &self,
-        _layout: &Layout,
         release: &Release,
         manifest: &Path,
-    ) -> Result<Vec<Obtained>, Error> {
-        let directory = manifest.parent().unwrap_or(Path::new("."));
-        let artifacts = release.artifacts.iter().enumerate();
+    ) -> Result<Vec<Vec<Source>>, Error> {
+        let base = directory_of(manifest);
+        self.rules
+            .check_sizes(release)
+            .map_err(artifact::Error::from)?;
+        let of = |artifact: &Artifact| -> Result<Vec<Source>, Error> {
+            let urls = artifact.urls.iter();
+            let sources = urls
+                .map(|url| self.rules.source(url, base))
+                .collect::<Result<_, _>>();
+            Ok(sources.map_err(artifact::Error::from)?)
+        };
+        release.artifacts.iter().map(of).collect()
+    }
+
+    /// Every artifact of a release, verified; in written order. What has to be fetched goes to the
+    /// store's blobs, so that a later failure costs none of it.
+    pub(super) fn obtain(
+        &self,
+        layout: &Layout,
+        release: &Release,
+        manifest: &Path,
+        listener: Listener<'_>,
+    ) -> Result<Vec<Blob>, Error> {
+        let sources = self.check(release, manifest)?;
+        let cache = Cache::open(&layout.root())?;
+        let fetcher = Fetcher::new(self.rules.clone(), self.reach.clone(), cache);
+        let artifacts = release.artifacts.iter().enumerate().zip(&sources);
         artifacts
-            .map(|(index, artifact)| {
-                let path = local(artifact, directory).ok_or_else(|| artifact::Error::Remote {
-                    index,
-                    url: artifact.urls.first().map(Url::shown).unwrap_or_default(),
-                })?;
-                Ok(Obtained(digest::verify_file(
-                    &path,
-                    artifact.sha256,
-                    artifact.size,
-                )?))
-            })
+            .map(|(artifact, sources)| Ok(fetcher.obtain(artifact, sources, listener)?))
             .collect()
     }
 
-    /// Writes the files of one artifact below `directory`, which stands; nothing is replaced.
+    /// Writes the files of all artifacts below a generation's directory, one directory a target.
     ///
-    /// * `index`: number of the artifact in its manifest
+    /// Gives the targets in written order, digested while they were written.
     pub(super) fn lay_out(
         &self,
-        artifact: &Artifact,
-        index: usize,
-        obtained: &Obtained,
-        directory: &Path,
-    ) -> Result<(), Error> {
-        match artifact.format {
-            Format::File => copy_file(&obtained.0, &directory.join(&artifact.filename)),
-            Format::Tar | Format::TarGz => Err(artifact::Error::Archive {
-                index,
-                format: artifact.format.as_str(),
+        release: &Release,
+        blobs: &[Blob],
+        generation: &Path,
+    ) -> Result<Vec<Target>, Error> {
+        let mut destinations: Vec<(&str, Destination)> = Vec::new();
+        for (artifact, blob) in release.artifacts.iter().zip(blobs) {
+            let known = destinations
+                .iter()
+                .position(|(name, _)| *name == artifact.target);
+            let at = known.unwrap_or(destinations.len());
+            if known.is_none() {
+                let path = generation.join(&artifact.target);
+                fs::create_dir(&path).map_err(durable_failure("make the directory", &path))?;
+                let opened = Destination::open(&path).map_err(|e| refused(artifact, e))?;
+                destinations.push((&artifact.target, opened));
             }
-            .into()),
+            archive::unpack(blob, artifact, &self.limits, &mut destinations[at].1)
+                .map_err(|error| refused(artifact, error))?;
         }
-    }
-
-    /// Drops artifacts that are installed.
-    pub(super) fn drop_blobs(&self, _layout: &Layout) -> Result<(), Error> {
-        Ok(())
+        let target = |(name, destination): &(&str, Destination)| {
+            let files = destination.files().iter().map(|(path, file)| FileRecord {
+                path: path.clone(),
+                size_bytes: file.size,
+                sha256: file.sha256,
+            });
+            Target::new(name, files.collect())
+        };
+        Ok(destinations.iter().map(target).collect())
     }
 }
 
-fn local(artifact: &Artifact, directory: &Path) -> Option<PathBuf> {
-    artifact.urls.iter().find_map(|url| match url {
-        Url::Repo(path) => Some(directory.join(path)),
-        Url::Remote { .. } => None,
-    })
+/// Drops downloads, finished and unfinished: what they were for is installed.
+pub(super) fn drop_blobs(layout: &Layout) -> Result<(), Error> {
+    empty(&layout.blobs().join("sha256"))?;
+    drop_partials(layout)
 }
 
-fn copy_file(verified: &VerifiedArtifact, to: &Path) -> Result<(), Error> {
-    let mut from = verified
-        .open()
-        .map_err(|source| Error::unreadable(verified.path(), source))?;
-    let mut file = create(to)?;
-    io::copy(&mut from, &mut file).map_err(durable_failure("write", to))?;
+/// Drops unfinished downloads.
+pub(super) fn drop_partials(layout: &Layout) -> Result<(), Error> {
+    empty(&layout.partial())
+}
+
+fn empty(directory: &Path) -> Result<(), Error> {
+    let entries = match fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(source) => return Err(Error::unreadable(directory, source)),
+    };
+    for entry in entries {
+        let path = entry.map_err(|e| Error::unreadable(directory, e))?.path();
+        fs::remove_file(&path).map_err(|e| Error::unwritable(&path, e))?;
+    }
     Ok(())
 }
 
-fn create(path: &Path) -> Result<File, Error> {
-    OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o644)
-        .open(path)
-        .map_err(durable_failure("create", path))
+fn refused(artifact: &Artifact, error: archive::Error) -> Error {
+    artifact::Error::Archive {
+        name: crate::manifest::quoted(&artifact.filename),
+        source: Box::new(error),
+    }
+    .into()
+}
+
+fn directory_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 /// Most bytes a release may take once it is laid out, as far as its manifest tells.
-///
-/// * `default_size`: what an artifact is taken for that states no size
-pub(super) fn unpacked_bound(release: &Release, default_size: Bytes) -> Bytes {
+pub(super) fn unpacked_bound(release: &Release) -> Bytes {
     let bound = |artifact: &Artifact| {
-        let size = artifact.size.unwrap_or(default_size).0;
+        let size = artifact.size.map_or(0, |Bytes(size)| size);
         let unpacked = match artifact.format {
             Format::File => size,
             Format::Tar | Format::TarGz => size.saturating_mul(2),
@@ -122,9 +163,18 @@ pub(super) fn unpacked_bound(release: &Release, default_size: Bytes) -> Bytes {
     )
 }
 
-/// The directory of a target below a generation, made where it is missing.
-pub(super) fn target_directory(generation: &Path, artifact: &Artifact) -> Result<PathBuf, Error> {
-    let path = generation.join(&artifact.target);
-    make_missing(&path, 0o755)?;
-    Ok(path)
+/// Bytes that have to be fetched, as far as the manifest tells.
+pub(super) fn download_bound(release: &Release) -> Bytes {
+    let is_remote = |artifact: &&Artifact| {
+        artifact
+            .urls
+            .iter()
+            .any(|url| matches!(url, Url::Remote { .. }))
+    };
+    let sizes = release
+        .artifacts
+        .iter()
+        .filter(is_remote)
+        .filter_map(|artifact| artifact.size);
+    Bytes(sizes.fold(0, |sum, Bytes(size)| sum.saturating_add(size)))
 }

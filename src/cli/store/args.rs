@@ -24,6 +24,8 @@ pub enum StoreCommand {
     Doctor(Doctor),
     /// Pack a model's directory: the same files give the same archive, byte for byte.
     Pack(Pack),
+    /// Download and verify what the manifest names, and install nothing.
+    Fetch(Fetch),
 }
 
 impl StoreCommand {
@@ -38,6 +40,7 @@ impl StoreCommand {
             Self::Gc(_) => "gc",
             Self::Doctor(_) => "doctor",
             Self::Pack(_) => "pack",
+            Self::Fetch(_) => "fetch",
         }
     }
 
@@ -52,6 +55,7 @@ impl StoreCommand {
             Self::Gc(args) => &args.common,
             Self::Doctor(args) => &args.common,
             Self::Pack(args) => &args.common,
+            Self::Fetch(args) => &args.common,
         }
     }
 }
@@ -117,6 +121,9 @@ pub struct Install {
     /// Refuse a manifest that gives rise to warnings.
     #[arg(long)]
     pub strict: bool,
+    /// How artifacts are obtained.
+    #[command(flatten)]
+    pub download: Download,
     /// How the new release is tried in a worker process before it becomes current.
     #[arg(long, value_enum, default_value_t, value_name = "HOW")]
     pub smoke: Smoke,
@@ -146,6 +153,20 @@ pub struct Install {
     /// most 60 s. Must be the last flag.
     #[arg(long, value_name = "ARG", num_args = 1.., allow_hyphen_values = true)]
     pub notify_cmd: Vec<OsString>,
+}
+
+/// How artifacts are obtained.
+#[derive(Debug, Args)]
+pub struct Download {
+    /// Accept `http:` beyond loopback addresses.
+    #[arg(long)]
+    pub allow_http: bool,
+    /// Accept `file:` URLs.
+    #[arg(long)]
+    pub allow_file: bool,
+    /// Attempts after the first one (default: 5).
+    #[arg(long, value_name = "N")]
+    pub retries: Option<u32>,
 }
 
 /// How a release is tried before it becomes current.
@@ -314,4 +335,21 @@ pub struct Pack {
     /// Archive to write; must not exist.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+}
+
+/// Arguments of `model fetch`.
+#[derive(Debug, Args)]
+pub struct Fetch {
+    /// What all commands share.
+    #[command(flatten)]
+    pub common: Common,
+    /// Refuse a manifest that gives rise to warnings.
+    #[arg(long)]
+    pub strict: bool,
+    /// How artifacts are obtained.
+    #[command(flatten)]
+    pub download: Download,
+    /// Begin anew instead of going on with unfinished downloads.
+    #[arg(long)]
+    pub fresh: bool,
 }

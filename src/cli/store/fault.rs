@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::Failure;
 use super::super::exit::Exit;
-use crate::artifact;
+use crate::artifact::Condition;
 use crate::hint::Hint as _;
 use crate::manifest::Class;
 use crate::store::{ContentProblem, Current, Error, Layout, PolicyError};
@@ -82,7 +82,7 @@ impl Fault {
                 "name": exit.name(),
                 "message": message,
                 "hint": hint,
-                "retryable": is_retryable(exit),
+                "retryable": is_retryable(self, exit),
                 "current_generation": current,
                 "details": self.details(),
             },
@@ -117,8 +117,11 @@ fn chain(error: &dyn std::error::Error) -> String {
 }
 
 /// Whether trying again later may help without anyone changing anything.
-fn is_retryable(exit: Exit) -> bool {
-    matches!(exit, Exit::Network | Exit::NoSpace | Exit::LockBusy)
+fn is_retryable(fault: &Fault, exit: Exit) -> bool {
+    match fault {
+        Fault::Store(Error::Artifact(error)) => error.is_retryable(),
+        _ => matches!(exit, Exit::Network | Exit::NoSpace | Exit::LockBusy),
+    }
 }
 
 /// The code of a condition.
@@ -130,7 +133,7 @@ fn exit_of(error: &Error) -> Exit {
         },
         Error::Strict { .. } => Exit::ManifestInvalid,
         Error::Refused(_) => Exit::RefusedByPolicy,
-        Error::Artifact(error) => exit_of_artifact(error),
+        Error::Artifact(error) => exit_of_condition(error.condition()),
         Error::Content { kind, .. } => match kind {
             ContentProblem::Malformed => Exit::ArchiveMalformed,
             ContentProblem::Unsafe => Exit::ArchiveUnsafe,
@@ -150,28 +153,26 @@ fn exit_of(error: &Error) -> Exit {
     }
 }
 
-fn exit_of_artifact(error: &artifact::Error) -> Exit {
-    use artifact::Error as E;
-    match error {
-        E::Manifest(error) => match error.class() {
-            Class::Invalid => Exit::ManifestInvalid,
-            Class::Refused => Exit::RefusedByPolicy,
-        },
-        E::Unreadable { source, .. } => exit_of_io(source),
-        E::Mismatch(mismatch) if mismatch.is_lfs_pointer => Exit::ArchiveMalformed,
-        E::Mismatch(mismatch) if mismatch.found_sha256.is_none() => Exit::SizeMismatch,
-        E::Mismatch(_) => Exit::DigestMismatch,
-        E::SameName { .. } => Exit::ArchiveUnsafe,
-        _ => Exit::Invalid,
+/// The code of what keeps an artifact away.
+fn exit_of_condition(condition: Condition) -> Exit {
+    match condition {
+        Condition::Invalid => Exit::Invalid,
+        Condition::ManifestInvalid => Exit::ManifestInvalid,
+        Condition::RefusedByPolicy => Exit::RefusedByPolicy,
+        Condition::Network => Exit::Network,
+        Condition::ServerUnusable => Exit::ServerUnusable,
+        Condition::SizeMismatch => Exit::SizeMismatch,
+        Condition::DigestMismatch => Exit::DigestMismatch,
+        Condition::ArchiveMalformed => Exit::ArchiveMalformed,
+        Condition::ArchiveUnsafe => Exit::ArchiveUnsafe,
+        Condition::ArchiveOverLimits => Exit::ArchiveOverLimits,
+        Condition::NoSpace => Exit::NoSpace,
+        Condition::Io => Exit::Io,
+        Condition::Permission => Exit::Permission,
     }
 }
 
 /// The code of what the system answered.
 fn exit_of_io(error: &io::Error) -> Exit {
-    use io::ErrorKind as Kind;
-    match error.kind() {
-        Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Exit::NoSpace,
-        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => Exit::Permission,
-        _ => Exit::Io,
-    }
+    exit_of_condition(Condition::of_io(error))
 }

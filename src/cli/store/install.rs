@@ -8,12 +8,12 @@ use super::fault::Fault;
 use super::settings::{self, Settings};
 use super::{Reply, args, digest, smoke};
 use crate::cli::exit::Exit;
+use crate::cli::sources;
 use crate::store::gc::{self, Keep};
 use crate::store::health::{self, Consequence, Health};
 use crate::store::install::{self, Change, Outcome, Request};
 use crate::store::notify::{News, Notification};
 use crate::store::rollback::{self, Named};
-use crate::store::source::Sources;
 use crate::store::status;
 use crate::units::Bytes;
 
@@ -32,7 +32,7 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
         allows_gap: args.allow_gap,
         keeps_blobs: args.keep_blobs,
         consumer: consumer.as_deref(),
-        sources: &Sources::default(),
+        sources: &settings::sources(&args.download, &policy, args.common.offline)?,
     };
     let timeout = Duration::from_secs(args.smoke_timeout);
     let mut broken = None;
@@ -42,7 +42,12 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
             refused.failure
         })
     };
-    let outcome = install::install(&settings.layout, &request, &mut try_candidate);
+    let outcome = install::install(
+        &settings.layout,
+        &request,
+        &mut try_candidate,
+        &mut sources::tell,
+    );
     if let Some(failure) = broken {
         return Err(failure.into());
     }
@@ -62,6 +67,40 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
         );
     }
     Ok(reply)
+}
+
+pub(super) fn fetch(args: &args::Fetch, settings: &Settings) -> Result<Reply, Fault> {
+    let policy = &settings.policy;
+    let request = Request {
+        manifest: &settings.manifest,
+        policy,
+        wait: settings.wait,
+        is_strict: args.strict,
+        is_dry_run: settings.is_dry_run,
+        allows_downgrade: false,
+        allows_known_bad: false,
+        allows_gap: false,
+        keeps_blobs: true,
+        consumer: None,
+        sources: &settings::sources(&args.download, policy, args.common.offline)?,
+    };
+    let fetched = install::fetch(&settings.layout, &request, args.fresh, &mut sources::tell)?;
+    let done = if settings.is_dry_run {
+        "would be fetched"
+    } else {
+        "verified and kept for the installation"
+    };
+    let text = format!("version {}, {}: {done}\n", fetched.version, fetched.size);
+    let members = json!({
+        "dry_run": settings.is_dry_run,
+        "version": fetched.version,
+        "release_digest": digest(fetched.release),
+        "size_bytes": fetched.size,
+    });
+    Ok(Reply {
+        warnings: fetched.warnings,
+        ..Reply::new(Exit::Pass, members, text)
+    })
 }
 
 /// Tells the running system; that it could not be told is a warning: the release is installed.

@@ -1,5 +1,5 @@
-//! `vv-eval model install`, `status`, `verify`, `rollback`, `history`, `gc`, `doctor`, `pack`: the
-//! store of one host and the archives it installs.
+//! `vv-eval model install`, `status`, `verify`, `rollback`, `history`, `gc`, `doctor`, `fetch`,
+//! `pack`: the store of one host and the archives it installs.
 //!
 //! Each command gives a [`Reply`]; with `--json` it is one object on stdout, for errors too.
 
@@ -117,6 +117,7 @@ fn act(command: &StoreCommand, settings: &Settings) -> Result<Reply, Fault> {
         StoreCommand::Gc(args) => install::gc(args, settings),
         StoreCommand::Doctor(args) => look::doctor(args, settings),
         StoreCommand::Pack(args) => pack::pack(args, settings),
+        StoreCommand::Fetch(args) => install::fetch(args, settings),
     }
 }
 

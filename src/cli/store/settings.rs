@@ -6,7 +6,11 @@ use std::time::Duration;
 
 use super::args;
 use super::fault::Fault;
+use crate::artifact::Reach;
+use crate::artifact::http::{Credentials, Patience};
+use crate::artifact::source::Rules;
 use crate::store::notify::Notification;
+use crate::store::source::Sources;
 use crate::store::{Layout, Policy};
 
 /// Where the video system keeps its models.
@@ -77,6 +81,40 @@ fn policy(flag: Option<&Path>, manifest: &Path) -> Result<Policy, Fault> {
         None if beside.exists() => Ok(Policy::read(&beside)?),
         None => Ok(Policy::default()),
     }
+}
+
+/// Where artifacts may come from: policy, flags and environment together.
+pub(super) fn sources(
+    download: &args::Download,
+    policy: &Policy,
+    is_offline: bool,
+) -> Result<Sources, Fault> {
+    let usual = Patience::default();
+    let patience = Patience {
+        retries: download.retries.unwrap_or(usual.retries),
+        min_bytes_per_s: policy.min_bytes_per_s,
+        // Who wants no retries waits for none.
+        backoff: match download.retries {
+            Some(0) => Duration::ZERO,
+            _ => usual.backoff,
+        },
+        ..usual
+    };
+    let credentials = Credentials::from_environment()
+        .map_err(|message| Fault::usage(&message, "set both variables, or none of them"))?;
+    Ok(Sources {
+        rules: Rules {
+            allow_http: download.allow_http,
+            allow_file: download.allow_file,
+            ..policy.rules.clone()
+        },
+        reach: Reach {
+            patience,
+            credentials,
+            is_offline,
+        },
+        limits: policy.limits,
+    })
 }
 
 /// Version of the summarizer on this host, where anyone says it.

@@ -250,6 +250,12 @@ fn s05_a_rollback_killed_at_any_step() {
     check_steps(Scene::Rollback, 6);
 }
 
+/// A line that is seen whether the test passes or not.
+fn tell(text: &str) {
+    use std::io::Write as _;
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Whether this machine lets one process trace another.
 fn can_trace() -> bool {
     let tried = Command::new("strace")
@@ -282,7 +288,7 @@ fn kill_at_calls(scene: Scene, stride: usize) -> usize {
 #[test]
 fn s05_an_upgrade_killed_at_system_calls() {
     if !can_trace() {
-        eprintln!("skipped: strace is missing or may not trace here");
+        tell("skipped: strace is missing or may not trace here");
         return;
     }
     let n_killed = kill_at_calls(Scene::Upgrade, 11);
@@ -299,7 +305,10 @@ fn s05_killed_at_every_system_call() {
         Scene::Migration,
         Scene::Rollback,
     ] {
-        eprintln!("{scene:?}: {} processes died", kill_at_calls(scene, 1));
+        tell(&format!(
+            "{scene:?}: {} processes died",
+            kill_at_calls(scene, 1)
+        ));
     }
 }
 
@@ -325,7 +334,7 @@ fn fail_at_calls(scene: Scene, call: &str, error: &str, stride: usize) -> usize 
 #[test]
 fn s02_s03_a_full_or_failing_disk_keeps_the_current_release() {
     if !can_trace() {
-        eprintln!("skipped: strace is missing or may not trace here");
+        tell("skipped: strace is missing or may not trace here");
         return;
     }
     let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5)
@@ -440,6 +449,6 @@ fn s07_s08_the_power_goes_at_every_step() {
             scene.converges(&host, &at);
         }
     }
-    eprintln!("{n_cuts} power cuts");
+    tell(&format!("{n_cuts} power cuts"));
     assert!(n_cuts > 50);
 }

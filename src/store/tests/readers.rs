@@ -133,9 +133,14 @@ fn s09_of_eight_installers_that_do_not_wait_one_succeeds() {
                 }
                 Ok(())
             };
-            install(&host.layout(), &host.request(&manifest), &mut smoke)
-                .unwrap()
-                .generation
+            install(
+                &host.layout(),
+                &host.request(&manifest),
+                &mut smoke,
+                &mut |_| {},
+            )
+            .unwrap()
+            .generation
         })
     };
     let others: Vec<_> = (0..7)

@@ -260,7 +260,13 @@ fn a_smoke_test_that_fails_keeps_the_current_release() {
             hint: None,
         })
     };
-    let error = install(&host.layout(), &host.request(&manifest), &mut smoke).unwrap_err();
+    let error = install(
+        &host.layout(),
+        &host.request(&manifest),
+        &mut smoke,
+        &mut |_| {},
+    )
+    .unwrap_err();
     assert!(matches!(error, Error::Smoke { .. }), "{error}");
     assert_eq!(seen, Some(("1.1.0".to_owned(), true)));
     assert_eq!(host.current(), Some(1));

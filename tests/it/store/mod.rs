@@ -1,9 +1,13 @@
 //! The model store through the program, on real directories.
 
+#![expect(clippy::print_stderr, reason = "skips and counts are visible")]
+
 mod commands;
 mod deploy;
 mod faults;
+mod remote;
 mod seed;
+mod server;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
