@@ -15,7 +15,7 @@ use crate::manifest::Host;
 const CACHE: &str = "VV_EVAL_CACHE";
 
 /// Environment variable with a PEM file of certificate authorities, as OpenSSL and curl read it.
-const CERTIFICATES: &str = "SSL_CERT_FILE";
+pub(super) const CERTIFICATES: &str = "SSL_CERT_FILE";
 
 /// A path the environment holds.
 fn variable(name: &str) -> Option<PathBuf> {

@@ -8,7 +8,7 @@ use super::layout::Layout;
 use super::record::{FileRecord, Target};
 use super::{Error, durable_failure};
 use crate::artifact::archive::{self, Destination, Limits};
-use crate::artifact::http::Event;
+use crate::artifact::reach::Event;
 use crate::artifact::source::{Rules, Source};
 use crate::artifact::{self, Blob, Cache, Fetcher, Reach};
 use crate::manifest::{Artifact, Format, Release, Url};
@@ -62,7 +62,7 @@ impl Sources {
     ) -> Result<Vec<Blob>, Error> {
         let sources = self.check(release, manifest)?;
         let cache = Cache::open(&layout.root())?;
-        let fetcher = Fetcher::new(self.rules.clone(), self.reach.clone(), cache);
+        let fetcher = Fetcher::new(self.rules.clone(), self.reach.clone(), cache)?;
         let artifacts = release.artifacts.iter().enumerate().zip(&sources);
         artifacts
             .map(|(artifact, sources)| Ok(fetcher.obtain(artifact, sources, listener)?))

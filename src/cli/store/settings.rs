@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::args;
 use super::fault::Fault;
 use crate::artifact::Reach;
-use crate::artifact::http::{Credentials, Patience};
+use crate::artifact::reach::{Credentials, Patience};
 use crate::artifact::source::Rules;
+use crate::cli::sources::CERTIFICATES;
 use crate::store::notify::Notification;
 use crate::store::source::Sources;
 use crate::store::{Layout, Policy};
@@ -101,7 +102,7 @@ pub(super) fn sources(
         ..usual
     };
     let credentials = Credentials::from_environment()
-        .map_err(|message| Fault::usage(&message, "set both variables, or none of them"))?;
+        .map_err(|message: String| Fault::usage(&message, "set both variables, or none of them"))?;
     Ok(Sources {
         rules: Rules {
             allow_http: download.allow_http,
@@ -111,6 +112,7 @@ pub(super) fn sources(
         reach: Reach {
             patience,
             credentials,
+            certificates: environment(CERTIFICATES).map(PathBuf::from),
             is_offline,
         },
         limits: policy.limits,
