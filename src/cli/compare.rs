@@ -42,13 +42,15 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         .map(|model| identity(&model.files, &model.name, model.version.as_deref()));
     let is_planted = settings.planted.iter().any(Option::is_some);
     let identical = identical_verdict(&baseline, &candidate);
-    let mut report = match identical {
+    let report = match identical {
         Some(verdict) if !settings.force_run && !is_planted => {
             ReportFile::without_run(&baseline, &candidate, &settings.policy, &verdict)
         }
         _ => measured(settings)?,
     };
-    report.notices.splice(..0, settings.notices.iter().cloned());
+    let notices = settings.notices.iter().chain(&report.notices);
+    let notices = notices.cloned().collect();
+    let report = report.with_notices(notices);
     if !settings.is_quiet
         && let Some(folder) = settings::cache_dir()
         && let Some(kept) = latest(&folder, environment::binary_sha256())
@@ -106,10 +108,10 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
     };
     let verdict = judge(&comparison, &settings.policy, options);
     let certificate = Certificate::of(&comparison, &settings.policy, REPLICATES);
-    let mut report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
+    let report = ReportFile::of_comparison(&comparison, &settings.policy, &verdict)
         .with_scenes(&settings.scenes)
+        .with_notices(waiver::notices(&comparison, &settings.policy))
         .with_certificate(certificate);
-    report.notices = waiver::notices(&comparison, &settings.policy);
     Ok(report)
 }
 

@@ -11,7 +11,7 @@ use super::settings;
 use crate::durable;
 use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
-use crate::gate::{Comparison, JudgeOptions, judge};
+use crate::gate::{Comparison, JudgeOptions, judge, waiver};
 use crate::record::{RunRecord, SceneSetIdentity};
 use crate::scene::SceneSet;
 
@@ -45,6 +45,7 @@ pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
     let certificate = Certificate::of(&comparison, &policy, REPLICATES);
     let file = ReportFile::of_comparison(&comparison, &policy, &verdict)
         .with_scenes(&set)
+        .with_notices(waiver::notices(&comparison, &policy))
         .with_certificate(certificate);
     let delivery = Delivery {
         out: args.out.as_deref(),

@@ -316,6 +316,13 @@ impl ReportFile {
         file.sealed()
     }
 
+    /// The same report with what its reader is to be told first.
+    #[must_use]
+    pub fn with_notices(self, notices: Vec<String>) -> Self {
+        let file = Self { notices, ..self };
+        file.sealed()
+    }
+
     /// The report of a verdict that needed no run, e.g. on identical artifacts.
     pub fn without_run(
         baseline: &ModelIdentity,

@@ -52,23 +52,31 @@ pub fn schema() -> String {
     text
 }
 
+/// Tables in the order of the file; others follow.
+const ORDER: [&str; 9] = [
+    "schema_version",
+    "mode",
+    "scenes",
+    "confidence",
+    "effort",
+    "collapse",
+    "check",
+    "slice",
+    "sentinels",
+];
+
 fn in_force(policy: &Policy, line: impl Fn(&str) -> Option<usize>) -> Vec<InForce> {
     let mut value = serde_json::to_value(policy).expect("a policy is plain data");
-    // Left out of the JSON when it is 0, so that digests of older policies hold.
+    // Left out of the JSON where they are not used, so that digests of older policies hold.
+    value["scenes"]["lexicon"] = serde_json::json!(policy.scenes.lexicon);
     value["effort"]["likelihood_scenes"] = policy.effort.likelihood_scenes.into();
+    let tables = value.as_object().expect("a policy is a table");
+    let place = |key: &str| ORDER.iter().position(|known| *known == key);
+    let mut keys: Vec<&String> = tables.keys().filter(|key| *key != "origin").collect();
+    keys.sort_by_key(|key| place(key).unwrap_or(ORDER.len()));
     let mut leaves = Vec::new();
-    for key in [
-        "schema_version",
-        "mode",
-        "scenes",
-        "confidence",
-        "effort",
-        "collapse",
-        "check",
-        "slice",
-        "sentinels",
-    ] {
-        flatten(&value[key], key, &mut leaves);
+    for key in keys {
+        flatten(&tables[key], key, &mut leaves);
     }
     leaves
         .into_iter()

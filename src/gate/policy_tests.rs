@@ -68,8 +68,8 @@ fn unknown_keys_are_refused_with_a_suggestion() {
     );
     refused(
         "[scenes]\nteam = 1\n",
-        "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, lexicon, min_scenes, \
-         cluster_by",
+        "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, lexicon, \
+         min_scenes, cluster_by",
     );
 }
 

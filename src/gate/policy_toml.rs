@@ -115,8 +115,7 @@ struct EffortToml {
     threads: Option<usize>,
     /// Limit of new tokens per output.
     max_new_tokens: Option<usize>,
-    /// Scenes whose references and outputs both models read, to say how likely they find them; 0
-    /// leaves that out.
+    /// Scenes whose references and outputs both models read, to say how likely they are.
     likelihood_scenes: Option<usize>,
     /// Seconds after which a scene counts as hung.
     scene_timeout_s: Option<u64>,

@@ -102,7 +102,7 @@ impl ReportFile {
     pub fn with_scene_files(mut self, details: Vec<SceneFile>) -> Self {
         self.scene_details = details;
         self.slices = slices(&self);
-        self
+        self.sealed()
     }
 }
 

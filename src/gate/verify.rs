@@ -10,6 +10,7 @@ use super::certificate::Certificate;
 use super::comparison::{Comparison, Evidence};
 use super::file::{EvidenceFile, ReportFile, SceneScoresFile};
 use super::seal::Seal;
+use super::waiver;
 use super::{JudgeOptions, identical_verdict, judge};
 use crate::hint::Hint;
 use crate::metric::{self, SceneScores, Score};
@@ -189,15 +190,15 @@ fn recomputed(file: &ReportFile) -> Result<ReportFile, Mismatch> {
             written: "absent".to_owned(),
             expected: "and the two models are not the same files".to_owned(),
         })?;
-        return Ok(ReportFile::without_run(
-            &file.baseline,
-            &file.candidate,
-            &file.policy,
-            &verdict,
-        ));
+        let (base, cand) = (&file.baseline, &file.candidate);
+        let again = ReportFile::without_run(base, cand, &file.policy, &verdict);
+        return Ok(again.with_notices(file.notices.clone()));
     };
     let verdict = judge(&comparison, &file.policy, JudgeOptions::default());
-    let again = ReportFile::of_comparison(&comparison, &file.policy, &verdict);
+    // Scenes, and notices of a pull request, are given; what follows from them is computed.
+    let again = ReportFile::of_comparison(&comparison, &file.policy, &verdict)
+        .with_scene_files(file.scene_details.clone())
+        .with_notices(notices(file, &comparison)?);
     let Some(certificate) = &file.certificate else {
         return Ok(again);
     };
@@ -211,6 +212,19 @@ fn recomputed(file: &ReportFile) -> Result<ReportFile, Mismatch> {
     }
     let certificate = Certificate::of(&comparison, &file.policy, replicates);
     Ok(again.with_certificate(certificate))
+}
+
+/// The notices of the report, among which those of its waivers must be.
+fn notices(file: &ReportFile, comparison: &Comparison) -> Result<Vec<String>, Mismatch> {
+    let of_waivers = waiver::notices(comparison, &file.policy);
+    match of_waivers.iter().find(|it| !file.notices.contains(it)) {
+        None => Ok(file.notices.clone()),
+        Some(missing) => Err(Mismatch {
+            field: "notices".to_owned(),
+            written: format!("a list of {}", file.notices.len()),
+            expected: format!("and lacks: {missing}"),
+        }),
+    }
 }
 
 /// The report without what is given and not computed: raw samples and their digests.

@@ -13,7 +13,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vv-eval");
 /// A run that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(120);
 
-/// Few launches and few texts read, and times only watched: no verdict depends on the speed of the machine.
+/// Few launches and few texts read, and times only watched: no verdict depends on the speed of the
+/// machine.
 pub(crate) const FAST_POLICY: &str = r#"
 schema_version = 1
 mode = "smoke"
