@@ -6,9 +6,6 @@
 //! word in lower case. One of them may be a slip or a name; a text is called disordered when they
 //! gather. The word classes are closed ones of the language, hence here and not in the lexicon; its
 //! nouns come from the lexicon.
-//!
-//! Measured on 11,696 sentences of newspapers (UD Portuguese-Bosque): 4 are called disordered; of
-//! 2,923 passages of four of them, none.
 
 use crate::scene::lexicon::{Gender, Kind, Lexicon, Number};
 use crate::scene::text::{Token, fold};
