@@ -5,7 +5,6 @@ use std::sync::LazyLock;
 
 use whatlang::{Detector, Lang};
 
-use super::disorder::Disorder;
 use super::text::{Grams, Vocabulary, is_white_space, words};
 pub use super::text::{SIZE_LIMIT, scored_part};
 use crate::record::StopReason;
@@ -62,8 +61,6 @@ pub struct Form {
     pub is_loop: bool,
     /// Repeats its input or wraps itself: JSON, a code fence, or a key of the analytic file.
     pub is_echo: bool,
-    /// The words stand in an order that Portuguese does not have.
-    pub is_disordered: bool,
     /// Whether it is Portuguese; `None` below six words.
     pub is_portuguese: Option<bool>,
     /// Whether the summary object breaks its contract; `None` for plain text.
@@ -86,7 +83,6 @@ impl Form {
             is_truncated: stop.map_or_else(|| lacks_end(summary), |stop| stop != StopReason::Eos),
             is_loop: is_loop(&words),
             is_echo: is_echo(summary),
-            is_disordered: Disorder::of(part, lexicon).is_disordered(),
             is_portuguese: is_portuguese(part, &words, lexicon),
             breaks_contract: output.is_object.then_some(!output.violations.is_empty()),
         }
@@ -106,7 +102,6 @@ impl Form {
             (self.is_truncated, "truncated"),
             (self.is_loop, "loop"),
             (self.is_echo, "echo"),
-            (self.is_disordered, "disorder"),
             (self.is_portuguese == Some(false), "not portuguese"),
             (self.breaks_contract == Some(true), "contract"),
         ]

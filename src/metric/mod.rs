@@ -12,7 +12,6 @@ pub mod chrf;
 pub mod claims;
 pub mod corpus;
 pub mod cost;
-pub mod disorder;
 pub mod facts;
 pub mod fidelity;
 pub mod form;

@@ -11,10 +11,10 @@ const NEVER: &str = "";
 
 /// Every metric: what is gated first, then what is only reported, then the costs.
 pub const METRICS: &[Metric] = &[
-    // Gated. Versions 2 and 3 of `valid`: more flags, which `fact_score` and `collapse_rate` follow;
-    // of the shares of objects: mentions are read by more rules.
+    // Gated. Version 2 of `valid`: more flags; of the shares of objects: mentions are read by more
+    // rules.
     at_version(
-        3,
+        2,
         text("valid", Higher, "1 when no form flag is set", NEVER, |l| {
             flag(l.form.is_valid())
         }),
@@ -40,15 +40,12 @@ pub const METRICS: &[Metric] = &[
             NO_SALIENT,
         ),
     ),
-    at_version(
-        2,
-        text(
-            "fact_score",
-            Higher,
-            "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
-            NEVER,
-            fact_score,
-        ),
+    text(
+        "fact_score",
+        Higher,
+        "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
+        NEVER,
+        fact_score,
     ),
     text(
         "chrf_pp",
@@ -58,7 +55,6 @@ pub const METRICS: &[Metric] = &[
         |l| overlap(l.chrf_pp),
     ),
     Metric {
-        version: 2,
         unit: "fraction",
         range: (0.0, 1.0),
         absent: "only a comparison has it",
@@ -167,13 +163,6 @@ pub const METRICS: &[Metric] = &[
             NEVER,
             |l| flag(l.form.is_loop),
         ),
-    ),
-    text(
-        "disorder",
-        Lower,
-        "1 when the words stand in an order that Portuguese does not have",
-        NEVER,
-        |l| flag(l.form.is_disordered),
     ),
     text(
         "echo",

@@ -114,12 +114,7 @@ pub(super) const KINDS: &[Kind] = &[
     ),
     must("raw detections", "the events as JSON", raw_events),
     must("empty", "no text at all", |_, _| Some(String::new().into())),
-    must("word salad", "the words in random order", salad),
-    blind(
-        "plain word salad",
-        "the same in lower case and without marks",
-        plain_salad,
-    ),
+    blind("word salad", "the words in random order", salad),
     blind(
         "typos in other words",
         "two letters swapped in every long word that is no object",
@@ -382,13 +377,6 @@ fn generic(_: &Case, _: &[Case]) -> Option<Output> {
 fn salad(case: &Case, _: &[Case]) -> Option<Output> {
     let words: Vec<&str> = case.clean.split_whitespace().collect();
     Some(shuffled(&words, case.index).join(" ").into())
-}
-
-fn plain_salad(case: &Case, cases: &[Case]) -> Option<Output> {
-    let mut output = salad(case, cases)?;
-    output.text = output.text.to_lowercase();
-    output.text.retain(|c| !",.;!?".contains(c));
-    Some(output)
 }
 
 fn raw_events(case: &Case, _: &[Case]) -> Option<Output> {

@@ -220,7 +220,6 @@ const WORDS: &[[&str; 2]] = &[
     ["order", "ordem"],
     ["empty_not_stated", "cena vazia não declarada"],
     ["loop", "repetição"],
-    ["disorder", "ordem das palavras"],
     ["truncated", "texto cortado"],
     ["too_long", "longo demais"],
     ["empty", "vazio"],
