@@ -7,6 +7,7 @@ mod compare;
 mod doctor;
 mod evidence;
 pub mod exit;
+pub mod fitness_args;
 mod inspect;
 mod judge;
 mod model;
