@@ -10,6 +10,7 @@ mod deliver;
 mod doctor;
 mod evidence;
 pub mod exit;
+pub mod fitness_args;
 mod gate;
 mod generate;
 mod history;

@@ -5,9 +5,10 @@ use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::exit::Exit;
+use super::fitness_args::Selftest;
 use super::output::print;
 use super::progress::say;
-use super::{Failure, args, settings};
+use super::{Failure, settings};
 use crate::durable::Temporary;
 use crate::hint::did_you_mean;
 use crate::report::escape;
@@ -16,7 +17,7 @@ use crate::selftest::cases::{CASES, Case, Plant};
 use crate::selftest::{Kept, Proof, Subjects, keep, prove};
 
 /// Runs the chosen cases; 1 when one of them was not caught.
-pub(super) fn run(args: &args::Selftest) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
     if args.list {
         print(listed().as_bytes())?;
         return Ok(Exit::Pass);
@@ -68,7 +69,7 @@ fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
 }
 
 /// The cases asked for, in the table's order.
-fn chosen(args: &args::Selftest) -> Result<Vec<&'static Case>, Failure> {
+fn chosen(args: &Selftest) -> Result<Vec<&'static Case>, Failure> {
     for name in &args.case {
         if !CASES.iter().any(|case| case.name == name) {
             let known = CASES.iter().map(|case| case.name);
