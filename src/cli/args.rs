@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::args_gate::Gate;
 use super::args_manifest::Manifest;
-use super::store::args::StoreCommand;
 use super::fitness_args::{Doctor, Selftest};
+use super::store::args::StoreCommand;
 use crate::gate::policy::Mode;
 use crate::model::convert;
 use crate::report::wording;
