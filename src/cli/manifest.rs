@@ -284,15 +284,13 @@ fn new_artifact(
 ) -> Result<NewArtifact, Failure> {
     let old = &before.release.artifacts[index];
     let found = digest::digest_file(from).map_err(Failure::invalid)?;
-    let filename = match from.file_name().and_then(OsStr::to_str) {
-        Some(name) => name.to_owned(),
-        None => {
-            let error = crate::artifact::Error::NameNotUtf8 {
-                path: from.to_owned(),
-            };
-            return Err(Failure::invalid(error));
-        }
+    let Some(filename) = from.file_name().and_then(OsStr::to_str) else {
+        let error = crate::artifact::Error::NameNotUtf8 {
+            path: from.to_owned(),
+        };
+        return Err(Failure::invalid(error));
     };
+    let filename = filename.to_owned();
     let url = match &args.url {
         Some(url) => url.clone(),
         None => next_url(

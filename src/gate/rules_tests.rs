@@ -214,9 +214,13 @@ fn a_limit_fails_whatever_the_change() {
 #[test]
 fn a_first_model_is_judged_by_limits_alone() {
     let bootstrap = |policy: &mut Policy| *policy = Policy::built_in_for(Mode::Bootstrap);
-    let verdict = judge_under(bootstrap, |_, _| {});
-    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
     let verdict = judge_under(bootstrap, |base, cand| {
+        cand.record.model = base.record.model.clone();
+    });
+    assert_eq!(verdict.outcome, Outcome::Pass, "{:?}", verdict.reasons);
+    assert_eq!(judge_under(bootstrap, |_, _| {}).outcome, Outcome::Invalid);
+    let verdict = judge_under(bootstrap, |base, cand| {
+        cand.record.model = base.record.model.clone();
         for evidence in [base, cand] {
             set_scores(evidence, "object_recall", |_| 0.4);
         }

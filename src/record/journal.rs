@@ -375,7 +375,7 @@ mod tests {
         let (folder, text) = written();
         let bytes = text.as_bytes();
         for cut in 0..=bytes.len() {
-            let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let whole = text[..cut].matches('\n').count();
             let entries = reread(folder.path(), &bytes[..cut]).unwrap();
             assert_eq!(entries.len(), whole, "cut at {cut}");
         }

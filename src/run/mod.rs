@@ -303,26 +303,23 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let (journal, entries) = match found {
-            Some((mut journal, mut entries)) => {
-                let Entry::Header(before) = entries.remove(0) else {
-                    return Err(Error::JournalOrder { line: 1 });
-                };
-                resume::check_same(&before, &header)?;
-                for role in pair::turns(Role::Baseline) {
-                    let record = records.of_mut(role);
-                    record.run_id.clone_from(&before.run_id);
-                    record.started_at.clone_from(&before.started_at);
-                }
-                journal.append(&Entry::Resumed)?;
-                entries.push(Entry::Resumed);
-                (journal, entries)
+        let (journal, entries) = if let Some((mut journal, mut entries)) = found {
+            let Entry::Header(before) = entries.remove(0) else {
+                return Err(Error::JournalOrder { line: 1 });
+            };
+            resume::check_same(&before, &header)?;
+            for role in pair::turns(Role::Baseline) {
+                let record = records.of_mut(role);
+                record.run_id.clone_from(&before.run_id);
+                record.started_at.clone_from(&before.started_at);
             }
-            None => {
-                let mut journal = Journal::create(&inputs.journal_dir)?;
-                journal.append(&Entry::Header(Cow::Borrowed(&header)))?;
-                (journal, Vec::new())
-            }
+            journal.append(&Entry::Resumed)?;
+            entries.push(Entry::Resumed);
+            (journal, entries)
+        } else {
+            let mut journal = Journal::create(&inputs.journal_dir)?;
+            journal.append(&Entry::Header(Cow::Borrowed(&header)))?;
+            (journal, Vec::new())
         };
         let mut run = Self {
             inputs,

@@ -86,8 +86,9 @@ impl Trend<'_> {
     fn figures(&self) -> [f64; 3] {
         let values = self.points.iter().map(|point| point.value);
         let low = values.clone().fold(f64::INFINITY, f64::min);
-        let high = values.clone().fold(f64::NEG_INFINITY, f64::max);
-        [values.last().unwrap_or(low), low, high]
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        let last = self.points.last().map_or(low, |point| point.value);
+        [last, low, high]
     }
 }
 

@@ -347,12 +347,11 @@ fn without_code(line: &str) -> String {
             let after = &body[end + n..];
             !after.starts_with('`') && !body[..*end].ends_with('`')
         });
-        match end {
-            Some((end, _)) => rest = &body[end + n..],
-            None => {
-                out.push_str(&rest[at..at + n]);
-                rest = body;
-            }
+        if let Some((end, _)) = end {
+            rest = &body[end + n..];
+        } else {
+            out.push_str(&rest[at..at + n]);
+            rest = body;
         }
     }
     out + rest
