@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
+use super::args_fitness::Doctor;
 use super::exit::Exit;
-use super::fitness_args::Doctor;
 use super::output::print;
 use super::{Failure, settings};
 use crate::report::escape;

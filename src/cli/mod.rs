@@ -3,14 +3,16 @@
 //! The only stage that prints. Commands see `settings`, never raw arguments.
 
 pub mod args;
+pub mod args_fitness;
 pub mod args_gate;
+pub mod args_judge;
 pub mod args_manifest;
+pub mod args_report;
 mod compare;
 mod deliver;
 mod doctor;
 mod evidence;
 pub mod exit;
-pub mod fitness_args;
 mod gate;
 mod generate;
 mod history;

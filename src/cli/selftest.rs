@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::args_fitness::Selftest;
 use super::exit::Exit;
-use super::fitness_args::Selftest;
 use super::output::print;
 use super::progress::say;
 use super::{Failure, settings};

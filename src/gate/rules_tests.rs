@@ -227,7 +227,11 @@ fn a_first_model_is_judged_by_limits_alone() {
     });
     assert_eq!(
         verdict.reasons,
-        ["object_recall of the candidate is 40.0 %; at least 50.0 % is demanded"]
+        [
+            "first promotion: there is no baseline, so only limits were checked, on the candidate \
+             alone",
+            "object_recall of the candidate is 40.0 %; at least 50.0 % is demanded"
+        ]
     );
 }
 

@@ -205,7 +205,8 @@ mod tests {
         assert!(std::hint::black_box(&touched).iter().all(|byte| *byte == 1));
         let health = before.until(sources.read(), 7);
         assert_eq!(health.idle_cpu_ns, 7);
-        assert!(health.minor_faults.is_some_and(|n| n > 0), "{health:?}");
+        // Memory may come from pages the process already has: a count, but not always a rise.
+        assert!(health.minor_faults.is_some(), "{health:?}");
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn run(host: &Host, events: &Path, rolls_back: bool) -> Result<Report, Error> {
         events,
         &HealthRules::default(),
         consequence,
-        Duration::ZERO,
+        Duration::from_secs(2),
     )
 }
 
@@ -199,7 +199,7 @@ fn only_saying_it_writes_nothing() {
         &events,
         &rules,
         Consequence::Say,
-        Duration::ZERO,
+        Duration::from_secs(2),
     )
     .unwrap();
     assert_eq!(
