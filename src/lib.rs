@@ -34,9 +34,9 @@ pub mod metric;
 
 pub mod gate;
 
-pub mod selftest;
-
 pub mod promotion;
+
+pub mod selftest;
 
 pub mod report;
 

@@ -176,7 +176,6 @@ impl Http {
                     )));
                     continue;
                 }
-                End::Restart(failure) => (failure, None),
                 End::Again(failure, wait) if failures < self.patience.retries => {
                     failures += 1;
                     (
@@ -184,7 +183,7 @@ impl Http {
                         Some(wait.unwrap_or_else(|| self.backoff(failures, attempts))),
                     )
                 }
-                End::Again(failure, _) => (failure, None),
+                End::Restart(failure) | End::Again(failure, _) => (failure, None),
             };
             failure.attempts = attempts;
             let Some(wait) = wait else {

@@ -120,7 +120,7 @@ pub fn resolve(path: &Path) -> Result<Resolved, Error> {
 /// * `path`: as for [`resolve`]
 ///
 /// # Errors
-/// [`Error::NoModel`] and [`Error::NotAModel`] about the path; otherwise as [`verify_release`],
+/// [`Error::NoModel`] and [`Error::NotAModel`] about the path; otherwise as those of the files,
 /// [`digest_directory`], [`digest_gguf`] and [`manifest::read`].
 pub fn resolve_with(path: &Path, means: &mut Means<'_>) -> Result<Resolved, Error> {
     let found = std::fs::metadata(path).map_err(|source| match source.kind() {
@@ -174,7 +174,7 @@ fn resolve_manifest(path: &Path, means: &mut Means<'_>) -> Result<Resolved, Erro
 /// * `path`: where it stands, or would; `repo:` and `lfs:` URLs are relative to its directory
 ///
 /// # Errors
-/// As [`verify_release`].
+/// Those of the files, and of the network where it is asked.
 pub fn resolve_loaded(
     loaded: Loaded,
     path: &Path,

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use super::args;
+use super::args_fitness::Doctor;
 use super::exit::Exit;
 use super::output::print;
 use super::{Failure, settings};
@@ -11,7 +11,7 @@ use crate::report::escape;
 use crate::run::fitness::{Finding, State, examine};
 
 /// Prints what was found; fails when times or memory could not be decided here.
-pub(super) fn run(args: &args::Doctor) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Doctor) -> Result<Exit, Failure> {
     let policy = settings::policy(args.policy.as_deref())?;
     let out = args.out.as_deref().unwrap_or(Path::new(settings::REPORTS));
     let findings = examine(policy.effort.threads, out);

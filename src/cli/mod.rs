@@ -3,8 +3,11 @@
 //! The only stage that prints. Commands see `settings`, never raw arguments.
 
 pub mod args;
+pub mod args_fitness;
 pub mod args_gate;
+pub mod args_judge;
 pub mod args_manifest;
+pub mod args_report;
 mod compare;
 mod deliver;
 mod doctor;

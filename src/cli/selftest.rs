@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::args_fitness::Selftest;
 use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
-use super::{Failure, args, settings};
+use super::{Failure, settings};
 use crate::durable::Temporary;
 use crate::hint::did_you_mean;
 use crate::report::escape;
@@ -16,7 +17,7 @@ use crate::selftest::cases::{CASES, Case, Plant};
 use crate::selftest::{Kept, Proof, Subjects, keep, prove};
 
 /// Runs the chosen cases; 1 when one of them was not caught.
-pub(super) fn run(args: &args::Selftest) -> Result<Exit, Failure> {
+pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
     if args.list {
         print(listed().as_bytes())?;
         return Ok(Exit::Pass);
@@ -68,7 +69,7 @@ fn absolute(path: &Path) -> Result<std::path::PathBuf, Failure> {
 }
 
 /// The cases asked for, in the table's order.
-fn chosen(args: &args::Selftest) -> Result<Vec<&'static Case>, Failure> {
+fn chosen(args: &Selftest) -> Result<Vec<&'static Case>, Failure> {
     for name in &args.case {
         if !CASES.iter().any(|case| case.name == name) {
             let known = CASES.iter().map(|case| case.name);
@@ -123,11 +124,7 @@ fn rendered(proofs: &[Proof]) -> String {
         let _ = writeln!(text, "{mark}  {:<16} {seconds:>6.1} s{detail}", proof.case);
     }
     let n_caught = proofs.iter().filter(|proof| proof.result.is_ok()).count();
-    let _ = writeln!(
-        text,
-        "\ngate proved able to fail: {n_caught}/{}",
-        proofs.len()
-    );
+    let _ = writeln!(text, "\nharms caught: {n_caught}/{}", proofs.len());
     text
 }
 
@@ -181,7 +178,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "{text}");
-        assert!(text.ends_with("gate proved able to fail: 1/2\n"), "{text}");
+        assert!(text.ends_with("harms caught: 1/2\n"), "{text}");
     }
 
     #[test]

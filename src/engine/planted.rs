@@ -38,7 +38,7 @@ pub enum Harm {
         /// Its size.
         mib: u32,
     },
-    /// `transient:M`: touches M MiB for a millisecond, once, in the call after [`CALM_CALLS`].
+    /// `transient:M`: touches M MiB for a millisecond, once, after some calm calls.
     Transient {
         /// Its size.
         mib: u32,
@@ -144,11 +144,6 @@ impl Planted {
             spoilt,
             ballast,
         })
-    }
-
-    /// What is wrong with it.
-    pub fn harm(&self) -> Harm {
-        self.harm
     }
 
     /// Memory held for nothing, in bytes.

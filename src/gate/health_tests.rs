@@ -224,7 +224,7 @@ fn quality_is_not_touched_by_the_machine() {
         quiet(evidence);
         evidence.record.load = LoadSettings::default();
         each_machine(&mut evidence.record, |machine| {
-            machine.steal_ns = Some(900_000)
+            machine.steal_ns = Some(900_000);
         });
     }
     let comparison = Comparison::new(base, cand).unwrap();

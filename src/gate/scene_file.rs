@@ -129,7 +129,9 @@ fn slices(file: &ReportFile) -> Vec<SliceFile> {
         .checks
         .iter()
         .map(|check| check.metric.as_str())
-        .filter(|metric| rule(metric) == Some(Rule::SceneMean))
+        .filter(|metric| {
+            rule(metric).is_some_and(|rule| matches!(rule, Rule::SceneMean | Rule::SceneRate))
+        })
         .collect();
     let mut found = Vec::new();
     for name in names {

@@ -140,6 +140,16 @@ pub enum Entry<'a> {
         /// What ended it.
         failure: Cow<'a, Failure>,
     },
+    /// Launches end here, although the plan has more.
+    Stopped {
+        /// Why.
+        reason: Cow<'a, str>,
+    },
+    /// The run can be judged by nobody, and is not gone on from.
+    Invalid {
+        /// Why.
+        reason: Cow<'a, str>,
+    },
     /// Something a reader should know, in words.
     Note {
         /// One sentence.
@@ -213,6 +223,10 @@ impl Journal {
         let path = folder.join(FILE_NAME);
         let open = || {
             std::fs::create_dir_all(folder)?;
+            // Whoever may write here must not choose what is replaced elsewhere.
+            if path.is_symlink() {
+                return Err(std::io::Error::other("it is a symbolic link"));
+            }
             // Not truncated before it is locked.
             OpenOptions::new()
                 .create(true)
@@ -383,7 +397,7 @@ mod tests {
         let (folder, text) = written();
         let bytes = text.as_bytes();
         for cut in 0..=bytes.len() {
-            let whole = bytes[..cut].iter().filter(|byte| **byte == b'\n').count();
+            let whole = bytes[..cut].split(|byte| *byte == b'\n').count() - 1;
             let entries = reread(folder.path(), &bytes[..cut]).unwrap();
             assert_eq!(entries.len(), whole, "cut at {cut}");
         }

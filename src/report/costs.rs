@@ -6,6 +6,9 @@ use crate::metric::cost::ForcedCost;
 use crate::record::{MemoryRun, NaturalTimes, RunRecord};
 use crate::units::Bytes;
 
+/// A time of one output in milliseconds, where it has one.
+type OfTimes = fn(&NaturalTimes) -> Option<f64>;
+
 const NS_PER_MS: f64 = 1e6;
 
 /// What a figure is of.
@@ -72,7 +75,7 @@ pub fn of(file: &ReportFile) -> Vec<Cost> {
         });
         (Measure::Forced(id), "ms", values)
     });
-    let natural: [(&str, fn(&NaturalTimes) -> Option<f64>); 3] = [
+    let natural: [(&str, OfTimes); 3] = [
         ("ttft_ms", |times| Some(times.ttft_ns as f64 / NS_PER_MS)),
         ("tpot_ms", |times| {
             let n = times.itl_ns.len();

@@ -67,13 +67,12 @@ fn check(report: &Report, row: &Row) -> TestCase {
         .map(|(i, cell)| format!("{}: {cell}", columns[*i]))
         .collect();
     let facts = facts.join(" · ");
-    let status = match row.outcome {
-        Some(outcome) => status(outcome, word, &facts),
-        None => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(xml(&facts));
-            status
-        }
+    let status = if let Some(outcome) = row.outcome {
+        status(outcome, word, &facts)
+    } else {
+        let mut status = TestCaseStatus::skipped();
+        status.set_message(xml(&facts));
+        status
     };
     let mut case = TestCase::new(xml(name), status);
     case.set_classname("vv-eval.check");

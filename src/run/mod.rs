@@ -149,6 +149,8 @@ struct Run<'a> {
     journal: Journal,
     records: Pair<RunRecord>,
     notes: Vec<String>,
+    /// Why launches ended before the plan did.
+    stopped: Option<String>,
     /// Whether a role's worker has crashed or hung before; the second time is a failure, wherever
     /// it happens.
     is_pardoned: Pair<bool>,
@@ -307,26 +309,23 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let (journal, entries) = match found {
-            Some((mut journal, mut entries)) => {
-                let Entry::Header(before) = entries.remove(0) else {
-                    return Err(Error::JournalOrder { line: 1 });
-                };
-                resume::check_same(&before, &header)?;
-                for role in pair::turns(Role::Baseline) {
-                    let record = records.of_mut(role);
-                    record.run_id.clone_from(&before.run_id);
-                    record.started_at.clone_from(&before.started_at);
-                }
-                journal.append(&Entry::Resumed)?;
-                entries.push(Entry::Resumed);
-                (journal, entries)
+        let (journal, entries) = if let Some((mut journal, mut entries)) = found {
+            let Entry::Header(before) = entries.remove(0) else {
+                return Err(Error::JournalOrder { line: 1 });
+            };
+            resume::check_same(&before, &header)?;
+            for role in pair::turns(Role::Baseline) {
+                let record = records.of_mut(role);
+                record.run_id.clone_from(&before.run_id);
+                record.started_at.clone_from(&before.started_at);
             }
-            None => {
-                let mut journal = Journal::create(&inputs.journal_dir)?;
-                journal.append(&Entry::Header(Cow::Borrowed(&header)))?;
-                (journal, Vec::new())
-            }
+            journal.append(&Entry::Resumed)?;
+            entries.push(Entry::Resumed);
+            (journal, entries)
+        } else {
+            let mut journal = Journal::create(&inputs.journal_dir)?;
+            journal.append(&Entry::Header(Cow::Borrowed(&header)))?;
+            (journal, Vec::new())
         };
         let mut run = Self {
             inputs,
@@ -335,6 +334,7 @@ impl<'a> Run<'a> {
             journal,
             records,
             notes: Vec::new(),
+            stopped: None,
             is_pardoned: Pair::default(),
             loads: Pair::default(),
             sizes: None,

@@ -146,7 +146,7 @@ impl Search<'_> {
         let ledger = Ledger::read(self.layout)?;
         self.journal(&ledger);
         let current = self.current(&ledger)?;
-        self.leftovers(&ledger)?;
+        self.leftovers(&ledger);
         if let Some(current) = current {
             let ledger = Ledger::read(self.layout)?;
             self.generations(&ledger, current)?;
@@ -248,7 +248,7 @@ impl Search<'_> {
         Ok(None)
     }
 
-    fn leftovers(&mut self, ledger: &Ledger) -> Result<(), Error> {
+    fn leftovers(&mut self, ledger: &Ledger) {
         let n = fs::read_dir(self.layout.staging()).map_or(0, Iterator::count);
         if n > 0 && self.recovered.is_none() {
             let problem =
@@ -266,7 +266,6 @@ impl Search<'_> {
             self.findings
                 .push(finding(&self.layout.journal(), problem, advice, false));
         }
-        Ok(())
     }
 
     fn generations(&mut self, ledger: &Ledger, current: u64) -> Result<(), Error> {

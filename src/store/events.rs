@@ -24,7 +24,8 @@ const MAX_SCENES: usize = 100_000;
 struct Event {
     #[serde(default)]
     ts: Option<String>,
-    event: Kind,
+    #[serde(rename = "event")]
+    kind: Kind,
     #[serde(default)]
     boot_id: Option<String>,
     #[serde(default)]
@@ -94,7 +95,7 @@ pub(super) fn tally(path: &Path, subject: &Subject) -> Result<Tally, Error> {
             tally.n_foreign += 1;
             return;
         }
-        match (event.event, &event.error_type) {
+        match (event.kind, &event.error_type) {
             (Kind::Load, Some(_)) => {
                 tally.n_load_errors += 1;
                 tally.dead_starts.extend(open_start.take());
@@ -126,7 +127,7 @@ pub(super) fn tally(path: &Path, subject: &Subject) -> Result<Tally, Error> {
 pub fn last_load(path: &Path) -> Result<Option<LastLoad>, Error> {
     let mut last = None;
     read(path, |event| {
-        if event.event == Kind::Load && event.error_type.is_none() {
+        if event.kind == Kind::Load && event.error_type.is_none() {
             last = Some(LastLoad {
                 generation: event.generation,
                 release: event.release_digest.as_deref().and_then(digest),

@@ -187,8 +187,8 @@ impl Layout {
             });
         }
         let kind = rustix::fs::statfs(&directory).map_err(|errno| unreadable(errno.into()))?;
-        // The type's width and sign differ between platforms; the known values fit all.
-        let magic = i64::try_from(kind.f_type).unwrap_or_default() & 0xffff_ffff;
+        // Some kernels extend the sign of the 32 bits that count.
+        let magic = kind.f_type & 0xffff_ffff;
         match REFUSED_FILE_SYSTEMS
             .iter()
             .find(|(known, _)| *known == magic)

@@ -34,7 +34,7 @@ pub(super) fn link_text(name: &str) -> PathBuf {
 
 /// Looks at the place of a target's link.
 pub(super) fn target_place(layout: &Layout, name: &str) -> Result<Place, Error> {
-    place(layout, name, |found| found.is_dir())
+    place(layout, name, fs::Metadata::is_dir)
 }
 
 /// Looks at the place of a record's link.

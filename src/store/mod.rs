@@ -9,6 +9,7 @@ mod adopt;
 mod clock;
 mod compose;
 mod content;
+mod decide;
 pub mod doctor;
 mod error;
 pub mod events;

@@ -1,6 +1,7 @@
 //! Holds what stands on disk against what a generation's record says.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -296,7 +297,7 @@ pub(super) fn damaged(layout: &Layout, generation: u64, damages: &[Damage]) -> E
         "1 deviation from its record".clone_into(&mut problem);
     }
     for damage in damages.iter().take(MAX_LISTED) {
-        problem.push_str(&format!("\n  {}: {}", damage.path, damage.problem));
+        let _ = write!(problem, "\n  {}: {}", damage.path, damage.problem);
     }
     Error::Corrupt {
         path: PathBuf::from(shown(&layout.generation(generation))),

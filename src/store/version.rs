@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn requirements_are_comparators_joined_by_commas() {
         let check = |version, list, expected| {
-            assert_eq!(satisfies(version, list), expected, "{version} {list}")
+            assert_eq!(satisfies(version, list), expected, "{version} {list}");
         };
         check("2.1", ">=2.1", Some(true));
         check("2.0", ">=2.1", Some(false));

@@ -19,7 +19,6 @@ fn smaps(at: usize, key: &str) -> Option<String> {
 }
 
 #[test]
-#[expect(clippy::print_stderr, reason = "a skip is visible")]
 fn large_arenas_are_advised_to_huge_pages_and_get_them() {
     let mut slab = Slab::<u8>::zeroed(8 * HUGE_PAGE);
     slab.fill(1);

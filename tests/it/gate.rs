@@ -13,19 +13,22 @@ use vv_eval::units::Sha256;
 use super::common::{FAST_POLICY, PROGRAM, Ran, model, root};
 use super::test_server::{Request, Server, Step, good, whole};
 
+/// Paths a server answers, with their bytes.
+type Served = Arc<Mutex<Vec<(String, Vec<u8>)>>>;
+
 /// A repository whose `main` pins one model, with the server its artifacts are on.
 struct Job {
     dir: TempDir,
     server: Server,
-    files: Arc<Mutex<Vec<(String, Vec<u8>)>>>,
+    files: Served,
 }
 
 impl Job {
     /// `main` pins `version` and judges by `policy` on the scenes `set`.
     fn new(version: &str, policy: &str, set: &str) -> Self {
-        let files: Arc<Mutex<Vec<(String, Vec<u8>)>>> = Arc::default();
-        let served = Arc::clone(&files);
-        let server = Server::start(move |request| serve(request, &served.lock().unwrap()));
+        let files = Served::default();
+        let shared = Arc::clone(&files);
+        let server = Server::start(move |request| serve(request, &shared.lock().unwrap()));
         let job = Self {
             dir: tempfile::tempdir().unwrap(),
             server,

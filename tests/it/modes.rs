@@ -17,7 +17,7 @@ fn first_promotion(lab: &Lab, least: &str) -> Ran {
     lab.write(
         "gate.toml",
         format!(
-            "schema_version = 1\nmode = \"smoke\"\n[[check]]\nmetric = \"object_recall\"\n\
+            "schema_version = 1\nmode = \"smoke\"\n[scenes]\nmin_scenes = 60\n[[check]]\nmetric = \"chrf_pp\"\n\
              limit = {{ at_least = {least} }}\n"
         ),
     );
@@ -62,16 +62,27 @@ fn a_first_model_is_held_against_limits_and_says_so() {
 #[test]
 fn a_first_promotion_with_two_models_and_a_comparison_with_one_are_refused() {
     let lab = Lab::new();
+    lab.write("gate.toml", "schema_version = 1\nmode = \"smoke\"\n");
     let model = model("1.1.0");
     let model = model.to_str().unwrap();
-    let ran = lab.run(&["compare", "--mode", "bootstrap", model, model]);
+    let scenes = scene_set();
+    let scenes = scenes.to_str().unwrap();
+    let ran = lab.run(&[
+        "compare",
+        "--mode",
+        "bootstrap",
+        model,
+        model,
+        "--scenes",
+        scenes,
+    ]);
     assert_eq!(ran.code, Some(3), "{}", ran.all());
     assert!(
         ran.stderr.contains("--mode bootstrap MODEL"),
         "{}",
         ran.stderr
     );
-    let ran = lab.run(&["compare", model]);
+    let ran = lab.run(&["compare", model, "--scenes", scenes]);
     assert_eq!(ran.code, Some(3), "{}", ran.all());
     assert!(
         ran.stderr.contains("no candidate was named"),

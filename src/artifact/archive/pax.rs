@@ -39,11 +39,8 @@ pub(super) fn parse(mut bytes: &[u8]) -> Result<Pax, Error> {
         let (key, value) = (&record[..equals], &record[equals + 1..]);
         let twice = || malformed("a key given twice");
         match key {
-            b"path" => {
-                if pax.path.replace(value.to_owned()).is_some() {
-                    return Err(twice());
-                }
-            }
+            b"path" if pax.path.is_none() => pax.path = Some(value.to_owned()),
+            b"path" => return Err(twice()),
             b"size" => {
                 let size = decimal(value).filter(|size| *size < 1 << 63);
                 let size = size.ok_or_else(|| malformed("a size that is no number"))?;

@@ -258,17 +258,17 @@ fn a07_a08_ends_are_checked() {
         "cut short",
     );
     refuses(
-        &[tar(&[one.clone()]), b"x".to_vec()].concat(),
+        &[tar(std::slice::from_ref(&one)), b"x".to_vec()].concat(),
         31,
         "after the end",
     );
     refuses(
-        &[tar(&[one.clone()]), file("b", b"2")].concat(),
+        &[tar(std::slice::from_ref(&one)), file("b", b"2")].concat(),
         31,
         "after the end",
     );
     accepts(
-        &[tar(&[one.clone()]), vec![0; 10_240]].concat(),
+        &[tar(std::slice::from_ref(&one)), vec![0; 10_240]].concat(),
         &[("a", b"1")],
     );
     let mut wrong = tar(&[one]);
@@ -606,7 +606,7 @@ fn a20_bombs_stop_early() {
         "more than 1048576 bytes",
     );
     // Zeros below the floor are honest.
-    let few = gz(&tar(&[file("a", &[0; 40_000])]));
+    let few = gz(&tar(&[file("a", &vec![0; 40_000])]));
     let room = room();
     run(
         room.path(),

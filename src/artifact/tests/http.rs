@@ -1,5 +1,10 @@
 //! The catalogue of download faults, each against a server on loopback.
 
+#![allow(
+    clippy::similar_names,
+    reason = "a server and what is served stand side by side"
+)]
+
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::time::Duration;
@@ -156,9 +161,8 @@ impl Done {
     /// It ended with this code, said these words, and told no secret; nothing wrong is kept.
     #[track_caller]
     pub(super) fn ends(self, code: u8, words: &str) -> Self {
-        let error = match &self.result {
-            Ok(_) => panic!("it arrived, and {code} was expected"),
-            Err(error) => error,
+        let Err(error) = &self.result else {
+            panic!("it arrived, and {code} was expected")
         };
         assert_eq!(error.condition().code(), code, "{error}");
         let text = format!(

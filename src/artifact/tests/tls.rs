@@ -174,7 +174,8 @@ fn n02_certificates_that_prove_nothing_end_at_once() {
     let file = answer("200 OK", "", b"abc");
     for (name, is_self_signed, words) in [
         ("DNS:elsewhere.dev", false, "not valid for"),
-        ("IP:127.0.0.1", true, "UnknownIssuer"),
+        // Why a certificate of its own is refused depends on the openssl that made it.
+        ("IP:127.0.0.1", true, "invalid peer certificate"),
     ] {
         let server = server!(name, is_self_signed, &[("m", &file)]);
         let mut case = Case::new(server.url("m"), b"abc");

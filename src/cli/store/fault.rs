@@ -1,5 +1,6 @@
 //! What goes wrong in a command of the store, as an exit code and as JSON.
 
+use std::fmt::Write as _;
 use std::io;
 
 use serde_json::{Value, json};
@@ -110,7 +111,7 @@ fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {
-        text.push_str(&format!(": {cause}"));
+        let _ = write!(text, ": {cause}");
         next = cause.source();
     }
     text

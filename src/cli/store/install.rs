@@ -1,5 +1,6 @@
 //! The commands that change a store: install, verify with its marks, rollback, gc.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use serde_json::json;
@@ -144,16 +145,17 @@ fn installed(outcome: &Outcome, is_dry_run: bool) -> Reply {
     let mut text =
         format!("version {version}, generation {generation}: {done}\nrelease {release}\n");
     if let Some(previous) = previous.filter(|previous| previous != generation) {
-        text.push_str(&format!("before: generation {previous}\n"));
+        let _ = writeln!(text, "before: generation {previous}");
     }
     if size.0 > 0 {
-        text.push_str(&format!("size {size}\n"));
+        let _ = writeln!(text, "size {size}");
     }
     for gone in collected {
-        text.push_str(&format!(
-            "deleted: generation {}, {}\n",
+        let _ = writeln!(
+            text,
+            "deleted: generation {}, {}",
             gone.generation, gone.size_bytes
-        ));
+        );
     }
     let members = json!({
         "change": change,
@@ -221,7 +223,7 @@ fn health(
         report.generation, report.reason
     );
     if report.is_rolled_back {
-        text.push_str(&format!("rolled back to generation {}\n", report.current));
+        let _ = writeln!(text, "rolled back to generation {}", report.current);
     }
     let members = json!({
         "generation": report.generation,
@@ -268,7 +270,7 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
         } else {
             "marked bad"
         };
-        text.push_str(&format!("release {}: {word}\n", digest(condemned)));
+        let _ = writeln!(text, "release {}: {word}", digest(condemned));
     }
     match (outcome.generation, is_flip) {
         (Some(number), true) => {
@@ -278,9 +280,11 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
                 "current"
             };
             let version = outcome.version.as_deref().unwrap_or_default();
-            text.push_str(&format!("version {version}, generation {number}: {word}\n"));
+            let _ = writeln!(text, "version {version}, generation {number}: {word}");
         }
-        (Some(number), false) => text.push_str(&format!("generation {number} stays current\n")),
+        (Some(number), false) => {
+            let _ = writeln!(text, "generation {number} stays current");
+        }
         (None, _) => {}
     }
     let members = json!({
@@ -332,10 +336,11 @@ pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
     };
     let mut text = String::new();
     for gone in &collected {
-        text.push_str(&format!(
-            "generation {}, {}: {word}\n",
+        let _ = writeln!(
+            text,
+            "generation {}, {}: {word}",
             gone.generation, gone.size_bytes
-        ));
+        );
     }
     if collected.is_empty() {
         text.push_str("nothing to delete\n");

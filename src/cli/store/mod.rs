@@ -1,7 +1,7 @@
 //! `vv-eval model install`, `status`, `verify`, `rollback`, `history`, `gc`, `doctor`, `fetch`,
 //! `pack`: the store of one host and the archives it installs.
 //!
-//! Each command gives a [`Reply`]; with `--json` it is one object on stdout, for errors too.
+//! Each command gives a `Reply`; with `--json` it is one object on stdout, for errors too.
 
 pub mod args;
 mod fault;

@@ -48,6 +48,7 @@ fn reads(manifest: &Value) -> bool {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn the_schema_and_the_reader_agree() {
     let validator = validator();
     let in_artifact = |key: &str| format!("/artifacts/0/{key}");

@@ -86,8 +86,9 @@ impl Trend<'_> {
     fn figures(&self) -> [f64; 3] {
         let values = self.points.iter().map(|point| point.value);
         let low = values.clone().fold(f64::INFINITY, f64::min);
-        let high = values.clone().fold(f64::NEG_INFINITY, f64::max);
-        [values.last().unwrap_or(low), low, high]
+        let high = values.fold(f64::NEG_INFINITY, f64::max);
+        let last = self.points.last().map_or(low, |point| point.value);
+        [last, low, high]
     }
 }
 
@@ -214,7 +215,11 @@ impl History {
     /// What the list shows of a run: time, verdict, from, to, scenes, folder.
     fn row(entry: &Entry, lang: Lang) -> [String; 6] {
         let (mark, word) = lang.outcome(entry.verdict);
-        let counts = if entry.counts { "" } else { " *" };
+        let counts = if entry.counts {
+            String::new()
+        } else {
+            format!(" ({})", lang.pick("does not count", "não vale"))
+        };
         [
             entry.when().to_owned(),
             format!("{mark} {word}{counts}"),

@@ -240,6 +240,7 @@ fn spoiled(text: &str) -> ReportFile {
     for check in &mut file.verdict.checks {
         if !check.required {
             check.estimate = None;
+            check.unit = text.to_owned();
             check.reason = Some(text.to_owned());
         }
     }
@@ -347,12 +348,11 @@ fn without_code(line: &str) -> String {
             let after = &body[end + n..];
             !after.starts_with('`') && !body[..*end].ends_with('`')
         });
-        match end {
-            Some((end, _)) => rest = &body[end + n..],
-            None => {
-                out.push_str(&rest[at..at + n]);
-                rest = body;
-            }
+        if let Some((end, _)) = end {
+            rest = &body[end + n..];
+        } else {
+            out.push_str(&rest[at..at + n]);
+            rest = body;
         }
     }
     out + rest

@@ -1,7 +1,7 @@
 //! All text for readers, in English and in Brazilian Portuguese.
 //!
 //! A language is one [`Words`]: a text that is missing in one does not compile. Sentences of the
-//! gate are stored in English and put into another language by [`sentences`]. Keys, ids, codes and
+//! gate are stored in English and put into another language by `sentences`. Keys, ids, codes and
 //! digests are the same in every language.
 
 mod english;

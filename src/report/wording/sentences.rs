@@ -39,6 +39,10 @@ const SENTENCES: &[[&str; 2]] = &[
         "{=} é pior com certeza (limites de {} %: {} a {}, {} {w}), mas dentro do permitido",
     ],
     [
+        "about {} more {w} would settle it (≈ {} {w} here)",
+        "cerca de {} {w} a mais decidiriam (≈ {} {w} aqui)",
+    ],
+    [
         "about {} more {w} would settle it",
         "cerca de {} {w} a mais decidiriam",
     ],
@@ -186,6 +190,9 @@ const SENTENCES: &[[&str; 2]] = &[
 
 /// Words that stand inside sentences.
 const WORDS: &[[&str; 2]] = &[
+    ["s", "s"],
+    ["min", "min"],
+    ["h", "h"],
     ["fell", "caiu"],
     ["rose", "subiu"],
     ["up", "subir"],

@@ -21,14 +21,14 @@ fn what_the_gate_says_is_said_in_portuguese() {
                 cand,
                 "object_recall",
                 |i| if i % 2 == 0 { 0.3 } else { 0.8 },
-            )
+            );
         },
         |_, cand| {
             set_scores(
                 cand,
                 "object_recall",
                 |i| if i % 9 == 0 { 0.3 } else { 0.8 },
-            )
+            );
         },
         |_, cand| {
             set_scores(cand, "valid", |_| 0.0);
@@ -41,7 +41,7 @@ fn what_the_gate_says_is_said_in_portuguese() {
             cand.record
                 .memory
                 .iter_mut()
-                .for_each(|run| run.peak_bytes = Bytes(1 << 30))
+                .for_each(|run| run.peak_bytes = Bytes(1 << 30));
         },
         |_, cand| cand.record.memory.clear(),
         |_, cand| {

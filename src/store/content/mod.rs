@@ -245,8 +245,10 @@ fn incomplete(target: &Target, problem: String, hint: Option<&str>) -> Error {
 fn only_folder(target: &Target) -> Option<&str> {
     let (folder, _) = target.files.first()?.path.split_once('/')?;
     let is_below = |file: &FileRecord| file.path.split_once('/').is_some_and(|(f, _)| f == folder);
-    let has_weights =
-        |file: &FileRecord| file.path.ends_with(".gguf") || file.path.ends_with(".safetensors");
+    let has_weights = |file: &FileRecord| {
+        let ending = file.path.rsplit_once('.').map(|(_, ending)| ending);
+        matches!(ending, Some("gguf" | "safetensors"))
+    };
     let is_only = target.files.iter().all(is_below) && target.files.iter().any(has_weights);
     is_only.then_some(folder)
 }

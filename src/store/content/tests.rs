@@ -64,6 +64,10 @@ fn accepts(changes: &[(&str, Option<&[u8]>)], allowed: &[&str]) {
 }
 
 #[track_caller]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "called with a value each time"
+)]
 fn refuses(changes: &[(&str, Option<&[u8]>)], kind: ContentProblem, words: &str) {
     let error = check_files(changes, &[]).unwrap_err();
     assert!(error.to_string().contains(words), "{error}");

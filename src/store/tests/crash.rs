@@ -78,7 +78,7 @@ impl Scene {
             Self::Fresh => {}
             Self::Upgrade | Self::Rollback => {
                 host.release("1.0.0", "one");
-                verify(&host.layout(), None, true, Duration::ZERO).unwrap();
+                verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
             }
             Self::Migration => {
                 fs::create_dir_all(host.path("models/bitnet")).unwrap();
@@ -104,7 +104,7 @@ impl Scene {
                     to: Some(rollback::Named::Number(1)),
                     mark_bad: None,
                     reason: None,
-                    wait: Duration::ZERO,
+                    wait: Duration::from_secs(2),
                     is_dry_run: false,
                 };
                 rollback(&host.layout(), &request).unwrap();
@@ -117,7 +117,7 @@ impl Scene {
     fn survives(self, host: &Host, at: &str) {
         if self == Self::Migration && host.current() == Some(0) {
             // The record of the earlier installer still stands and is about the same files.
-            verify(&host.layout(), Some(0), false, Duration::ZERO).unwrap();
+            verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
             assert!(
                 matches!(host.info()["version"].as_str(), Some("0.9.0")),
                 "{at}"
@@ -144,7 +144,7 @@ impl Scene {
                     "{at}: {version:?}"
                 );
                 // I5: the last good generation is there.
-                verify(&host.layout(), Some(1), false, Duration::ZERO).unwrap();
+                verify(&host.layout(), Some(1), false, Duration::from_secs(2)).unwrap();
             }
             Self::Migration => {
                 let old = fs::read(host.path("models/bitnet/weights.bin"));

@@ -11,7 +11,7 @@ use super::*;
 fn on_trial() -> Host {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::ZERO).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     host.release("1.1.0", "two");
     host
 }
@@ -19,15 +19,13 @@ fn on_trial() -> Host {
 /// Lines of an events log about generation 2; `{ts}` stands for now.
 fn log(host: &Host, lines: &[&str]) -> PathBuf {
     let release = host.info()["release_digest"].as_str().unwrap().to_owned();
-    let text: String = lines
-        .iter()
-        .map(|line| {
-            let line = line
-                .replace("{ts}", &clock::text(clock::now()))
-                .replace("{digest}", &release);
-            format!("{line}\n")
-        })
-        .collect();
+    let mut text = String::new();
+    for line in lines {
+        text += &line
+            .replace("{ts}", &clock::text(clock::now()))
+            .replace("{digest}", &release);
+        text.push('\n');
+    }
     let path = host.path("events.jsonl");
     fs::write(&path, text).unwrap();
     path
@@ -54,7 +52,7 @@ fn run(host: &Host, events: &Path, rolls_back: bool) -> Result<Report, Error> {
         events,
         &HealthRules::default(),
         consequence,
-        Duration::ZERO,
+        Duration::from_secs(2),
     )
 }
 
@@ -201,7 +199,7 @@ fn only_saying_it_writes_nothing() {
         &events,
         &rules,
         Consequence::Say,
-        Duration::ZERO,
+        Duration::from_secs(2),
     )
     .unwrap();
     assert_eq!(

@@ -106,7 +106,8 @@ impl Host {
         Request {
             manifest,
             policy: &self.policy,
-            wait: Duration::ZERO,
+            // Programs that other tests start hold the lock until they are executed.
+            wait: Duration::from_secs(2),
             is_strict: false,
             is_dry_run: false,
             allows_downgrade: false,
@@ -166,7 +167,7 @@ impl Host {
     pub(super) fn events(&self) -> Vec<(Event, Option<u64>)> {
         let mut events = Vec::new();
         journal::read(&self.layout(), |_, entry| {
-            events.push((entry.event, entry.generation))
+            events.push((entry.event, entry.generation));
         })
         .unwrap();
         events

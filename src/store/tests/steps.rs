@@ -281,7 +281,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
     let host = Host::new();
     host.release("1.0.0", "one");
     spoil(&host);
-    let error = verify(&host.layout(), None, false, Duration::ZERO).unwrap_err();
+    let error = verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains(word), "{error}");
     let outcome = host.install();
@@ -291,7 +291,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
         "{:?}",
         outcome.warnings
     );
-    assert!(verify(&host.layout(), None, false, Duration::ZERO).is_ok());
+    assert!(verify(&host.layout(), None, false, Duration::from_secs(2)).is_ok());
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn s17_a_broken_current_is_not_guessed_at() {
         std::os::unix::fs::symlink(text, host.layout().current()).unwrap();
         for error in [
             host.try_install().unwrap_err(),
-            verify(&host.layout(), None, false, Duration::ZERO).unwrap_err(),
+            verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err(),
         ] {
             assert!(matches!(error, Error::Corrupt { .. }), "{error}");
             assert!(error.hint().unwrap().contains("doctor --repair"));
@@ -413,7 +413,7 @@ fn s14_a_plain_directory_becomes_generation_0() {
     let outcome = host.install();
     assert_eq!((outcome.generation, host.current()), (1, Some(1)));
     host.is_tidy();
-    let (number, record) = verify(&host.layout(), Some(0), false, Duration::ZERO).unwrap();
+    let (number, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
     assert_eq!((number, record.version.as_str()), (0, "0.9.0"));
     let back = rollback(&host.layout(), &back(None)).unwrap();
     assert_eq!(back.generation, Some(0));
@@ -429,7 +429,7 @@ fn s13_the_record_of_an_earlier_installer_is_never_trusted() {
         plain(&host, info);
         host.publish("1.0.0", "one");
         host.install();
-        let (_, record) = verify(&host.layout(), Some(0), false, Duration::ZERO).unwrap();
+        let (_, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
         assert_eq!(record.version, "unknown");
     }
 }
@@ -481,7 +481,7 @@ fn back(to: Option<&str>) -> rollback::Request {
         to: to.map(Named::parse),
         mark_bad: None,
         reason: Some("test".into()),
-        wait: Duration::ZERO,
+        wait: Duration::from_secs(2),
         is_dry_run: false,
     }
 }
@@ -598,9 +598,9 @@ fn a_release_can_be_condemned_before_it_was_ever_here() {
 fn a_confirmed_generation_is_where_rollbacks_go() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::ZERO).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
     let n = host.events().len();
-    verify(&host.layout(), Some(1), true, Duration::ZERO).unwrap();
+    verify(&host.layout(), Some(1), true, Duration::from_secs(2)).unwrap();
     assert_eq!(host.events().len(), n, "confirming twice changes nothing");
     host.release("1.1.0", "two");
     host.release("1.2.0", "three");
@@ -614,7 +614,7 @@ fn a_confirmed_generation_is_where_rollbacks_go() {
 fn old_generations_go_and_the_last_good_one_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::ZERO).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
     for (i, version) in ["1.1.0", "1.2.0", "1.3.0", "1.4.0"].iter().enumerate() {
         host.release(version, &format!("w{i}"));
     }

@@ -127,11 +127,11 @@ fn a_report_is_reached_by_keyboard_and_told_by_a_screen_reader() {
     ] {
         assert_eq!(named(role).len(), least, "{role}");
     }
-    for (role, least) in [("image", 6), ("region", 8), ("figure", 5), ("table", 3)] {
-        let names = named(role);
-        assert!(names.len() >= least, "{} of {role}", names.len());
-        let is_named = role == "table" || names.iter().all(|name| !name.is_empty());
-        assert!(is_named, "a {role} has no name: {names:?}");
+    for (part, least) in [("image", 6), ("region", 8), ("figure", 5), ("table", 3)] {
+        let all = named(part);
+        assert!(all.len() >= least, "{} of {part}", all.len());
+        let is_named = part == "table" || all.iter().all(|name| !name.is_empty());
+        assert!(is_named, "a {part} has no name: {all:?}");
     }
 }
 

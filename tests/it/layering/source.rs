@@ -57,7 +57,9 @@ impl Source {
 
     /// Whether only test builds contain it.
     pub(super) fn is_test_file(&self) -> bool {
-        self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
+        self.path.ends_with("/tests.rs")
+            || self.path.ends_with("_tests.rs")
+            || self.path.contains("/tests/")
     }
 
     /// Lines of the words for which `wanted` holds, given the word and the mark after it.
@@ -104,6 +106,8 @@ pub(super) fn modules(text: &str) -> Vec<String> {
 }
 
 fn module_of(path: &str) -> Vec<String> {
+    // `x_tests.rs` is the module `tests` of `x`, by a path attribute.
+    let path = path.replace("_tests.rs", "/tests.rs");
     let plain = path.trim_end_matches(".rs").trim_end_matches("/mod");
     let segments = plain.split('/').map(str::to_owned);
     if matches!(plain, "lib" | "main") {

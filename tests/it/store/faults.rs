@@ -18,11 +18,13 @@ enum State {
 
 use State::{Kept, New};
 
+/// Makes a manifest's bytes out of a good one, and may change the repository.
+type Make = Box<dyn Fn(&Host, String) -> Vec<u8>>;
+
 /// One case.
 struct Row {
     id: &'static str,
-    /// Makes the manifest's bytes out of a good one, and may change the repository.
-    make: Box<dyn Fn(&Host, String) -> Vec<u8>>,
+    make: Make,
     flags: &'static [&'static str],
     code: i32,
     state: State,
