@@ -199,8 +199,12 @@ const SENTENCES: &[[&str; 2]] = &[
         "{=} não tem valor para comparar com o seu limite",
     ],
     [
-        "{=} of the candidate is {}; {w} {} is demanded",
-        "{=} do candidato é {}; {w} {} é exigido",
+        "{=} of the candidate is {}; at least {} is demanded",
+        "{=} do candidato é {}; no mínimo {} é exigido",
+    ],
+    [
+        "{=} of the candidate is {}; at most {} is demanded",
+        "{=} do candidato é {}; no máximo {} é exigido",
     ],
     [
         "waiver: {=} may lose up to {=} until {=} ({w}): {=} (approved by {=})",
@@ -325,8 +329,6 @@ const WORDS: &[[&str; 2]] = &[
     ["digest", "o digest do conjunto"],
     ["lost", "foi perdida"],
     ["not held", "não é cumprida"],
-    ["at least", "no mínimo"],
-    ["at most", "no máximo"],
     ["pass", "aprovada"],
     ["fail", "reprovada"],
     ["in use", "em uso"],
