@@ -10,13 +10,14 @@
 #   MANIFEST   the manifest, from the top of the repository (default: model_manifest.json)
 #   POLICY     the policy at BASE (default: gate.toml)
 #   OUT        directory for the reports (default: reports/gate)
+#   REPORT_LANG  language of the reports, en or pt-BR (default: en)
 #   VV_EVAL    the program (default: vv-eval of the PATH)
 set -uo pipefail
 
 : "${BASE:?name the revision of the target branch, e.g. BASE=origin/main}"
 out="${OUT:-reports/gate}"
 arguments=(--base "$BASE" --manifest "${MANIFEST:-model_manifest.json}"
-    --policy "${POLICY:-gate.toml}" --out "$out" --quiet)
+    --policy "${POLICY:-gate.toml}" --out "$out" --lang "${REPORT_LANG:-en}" --quiet)
 if [ -n "${HEAD:-}" ]; then
     arguments+=(--head "$HEAD")
 fi
@@ -27,12 +28,17 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     echo "::stop-commands::$token"
 fi
 # A report of an earlier run is none of this one; this script alone tells the system.
-rm -f -- "$out/report.md"
+rm -f -- "$out/report.md" "$out/report.json"
 env -u GITHUB_OUTPUT -u GITHUB_STEP_SUMMARY \
     "${VV_EVAL:-vv-eval}" gate "${arguments[@]}" >/dev/null
 code=$?
 if [ -n "${GITHUB_ACTIONS:-}" ]; then
     echo "::$token::"
+    # The verdict and its reasons beside the files changed; every text in them is escaped.
+    if [ -s "$out/report.json" ]; then
+        "${VV_EVAL:-vv-eval}" report "$out/report.json" --format github \
+            --lang "${REPORT_LANG:-en}" || true
+    fi
 fi
 
 case "$code" in

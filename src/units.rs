@@ -161,6 +161,31 @@ impl Hasher {
     }
 }
 
+/// RFC 3339 UTC, whole seconds, of a moment `seconds` after 1970.
+///
+/// Source: Hinnant (2013), *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`.
+pub fn rfc3339(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (second / 3_600, second / 60 % 60);
+    format!(
+        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
+        second % 60
+    )
+}
+
 /// Whether `text` is a day of the calendar of the form `2027-01-31`.
 pub fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
@@ -219,5 +244,18 @@ mod tests {
         check(812, "812 B");
         check(4096, "4.0 KiB");
         check(12 << 20, "12.0 MiB");
+    }
+
+    #[test]
+    fn dates_follow_the_calendar() {
+        // From `date -u -d @N +%FT%TZ`.
+        let check = |seconds, text: &str| assert_eq!(rfc3339(seconds), text);
+        check(59 * 86_400, "1970-03-01T00:00:00Z");
+        check(0, "1970-01-01T00:00:00Z");
+        check(951_782_400, "2000-02-29T00:00:00Z");
+        check(1_709_251_199, "2024-02-29T23:59:59Z");
+        check(1_709_251_200, "2024-03-01T00:00:00Z");
+        check(4_107_542_399, "2100-02-28T23:59:59Z");
+        check(4_107_542_400, "2100-03-01T00:00:00Z");
     }
 }

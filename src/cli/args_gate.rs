@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::{Format, Head};
+use super::args::{Format, Head, Lang};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -49,6 +49,9 @@ pub struct Gate {
     /// How the output heads of both models are kept in memory.
     #[arg(long, value_enum, default_value_t, value_name = "STORAGE")]
     pub head_storage: Head,
+    /// Language of reports; keys, ids and codes are the same in both.
+    #[arg(long, value_enum, default_value_t, value_name = "LANG")]
+    pub lang: Lang,
     /// What to print on stdout.
     #[arg(long, value_enum, default_value_t, value_name = "FORMAT")]
     pub format: Format,

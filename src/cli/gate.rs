@@ -104,6 +104,7 @@ fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
         out: out.to_owned(),
         head: args.head_storage,
         format: args.format,
+        lang: args.lang.lang(),
         color,
         is_quiet: args.quiet,
         notices: request.notices(),

@@ -12,7 +12,7 @@ use super::{Failure, settings};
 use crate::durable::Temporary;
 use crate::hint::did_you_mean;
 use crate::report::escape;
-use crate::run::{environment, host};
+use crate::run::environment;
 use crate::selftest::cases::{CASES, Case, Plant};
 use crate::selftest::{Kept, Proof, Subjects, keep, prove};
 
@@ -53,7 +53,7 @@ pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
     }
     print(rendered(&proofs).as_bytes())?;
     if chosen.len() == CASES.len() {
-        remember(&proofs, host::rfc3339(seconds));
+        remember(&proofs, crate::units::rfc3339(seconds));
     }
     let all_caught = proofs.iter().all(|proof| proof.result.is_ok());
     Ok(if all_caught { Exit::Pass } else { Exit::Fail })

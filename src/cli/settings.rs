@@ -15,7 +15,6 @@ use crate::manifest::{self, ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
 use crate::report::wording::Lang;
-use crate::run::host;
 use crate::scene::lexicon::{BUILT_IN, Lexicon, lint};
 use crate::scene::{Scene, SceneSet};
 
@@ -64,6 +63,7 @@ pub(super) struct CompareParts {
     pub(super) out: PathBuf,
     pub(super) head: args::Head,
     pub(super) format: Format,
+    pub(super) lang: Lang,
     pub(super) color: Color,
     pub(super) is_quiet: bool,
     pub(super) notices: Vec<String>,
@@ -99,7 +99,7 @@ impl Compare {
             out: parts.out,
             format: parts.format,
             reports: Vec::new(),
-            lang: Lang::En,
+            lang: parts.lang,
             budget: None,
             resumes: false,
             cache_dir: None,
@@ -561,7 +561,7 @@ fn compact_time() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |time| time.as_secs());
-    host::rfc3339(seconds)
+    crate::units::rfc3339(seconds)
         .chars()
         .filter(|c| !matches!(c, '-' | ':'))
         .collect()

@@ -5,6 +5,7 @@
 //! inconclusive and never make one.
 
 use super::comparison::Comparison;
+use super::policy::Policy;
 use super::rule::{Rule, rule};
 use super::verdict::{CheckResult, Outcome};
 use crate::metric::cost::{self, ForcedCost};
@@ -36,6 +37,14 @@ pub(crate) fn downgrade(comparison: &Comparison, checks: &mut [CheckResult]) {
             result.needed = Some("another run on a quieter machine would settle it".to_owned());
         }
     }
+}
+
+/// Whether any required time shows a sign that the pairs were no fair comparison.
+pub(crate) fn has_signs(comparison: &Comparison, policy: &Policy) -> bool {
+    let mut required = policy.checks.iter().filter(|check| check.required);
+    required.any(|check| {
+        matches!(rule(&check.metric), Some(Rule::Launches(cost)) if sign(comparison, cost).is_some())
+    })
 }
 
 /// Why times under `cost` are not to be trusted, if they are not.

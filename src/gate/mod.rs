@@ -145,8 +145,10 @@ pub fn times_are_settled(baseline: &RunRecord, candidate: &RunRecord, policy: &P
         },
         scores: Vec::new(),
     };
-    Comparison::of_times(evidence(baseline), evidence(candidate))
-        .is_ok_and(|comparison| times_settled(&comparison, policy))
+    Comparison::of_times(evidence(baseline), evidence(candidate)).is_ok_and(|comparison| {
+        // A run must not stop on times that the verdict would take back.
+        times_settled(&comparison, policy) && !design::has_signs(&comparison, policy)
+    })
 }
 
 /// Sentences of rules and required checks that did not pass, the most severe first.
@@ -207,6 +209,8 @@ fn describe(failure: &Failure) -> String {
     )
 }
 
+#[cfg(test)]
+mod calibration_tests;
 #[cfg(test)]
 pub(crate) mod fixture;
 #[cfg(test)]

@@ -404,6 +404,19 @@ fn a_machine_that_drifts_decides_no_times() {
         "{:?}",
         verdict.reasons
     );
+
+    // Such a run does not stop at its first look either.
+    let mut policy = Policy::built_in();
+    policy.effort.looks = vec![10, 20];
+    policy.effort.shares = vec![0.5, 0.5];
+    policy.effort.launches = 20;
+    let is_settled = |factors: &[f64]| {
+        let (mut base, mut cand) = fixture::roles();
+        launches(factors)(&mut base, &mut cand);
+        times_are_settled(&base.record, &cand.record, &policy)
+    };
+    assert!(is_settled(&steady));
+    assert!(!is_settled(&drifting));
 }
 
 #[test]

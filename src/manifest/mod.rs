@@ -302,28 +302,7 @@ pub fn today() -> String {
     let seconds = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .map_or(0, |past| past.as_secs());
-    date_of_day(seconds / 86_400)
-}
-
-/// The date `days` days after 1970-01-01.
-///
-/// Years are counted from March so that the leap day ends one: era of 400 years, year of the era,
-/// day of that year. Source: Hinnant (2013), "chrono-Compatible Low-Level Date Algorithms".
-fn date_of_day(days: u64) -> String {
-    let days = days + 719_468;
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}")
+    crate::units::rfc3339(seconds)[..10].to_owned()
 }
 
 #[cfg(test)]

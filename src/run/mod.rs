@@ -302,7 +302,7 @@ impl<'a> Run<'a> {
         let seconds = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .map_or(0, |time| time.as_secs());
-        let mut records = empty_records(inputs, plan, &host::rfc3339(seconds))?;
+        let mut records = empty_records(inputs, plan, &crate::units::rfc3339(seconds))?;
         let header = resume::header(inputs, &records.baseline);
         let found = if inputs.resumes {
             Journal::resume(&inputs.journal_dir)?

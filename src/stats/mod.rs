@@ -127,8 +127,6 @@ impl Estimate {
 }
 
 #[cfg(test)]
-mod calibration_tests;
-#[cfg(test)]
 pub(crate) mod golden;
 #[cfg(test)]
 mod properties;

@@ -9,29 +9,7 @@ pub(super) fn now() -> u64 {
         .map_or(0, |past| past.as_secs())
 }
 
-/// RFC 3339 in UTC with whole seconds.
-///
-/// Source: Hinnant (2013), *chrono-Compatible Low-Level Date Algorithms*, `civil_from_days`.
-pub(super) fn text(seconds: u64) -> String {
-    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
-    let day_of_era = days % 146_097;
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
-    let year = days / 146_097 * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (second / 3_600, second / 60 % 60);
-    format!(
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z",
-        second % 60
-    )
-}
+pub(super) use crate::units::rfc3339 as text;
 
 /// Seconds since 1970 of an RFC 3339 text, fractions cut; `None` for anything else.
 ///

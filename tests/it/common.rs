@@ -11,7 +11,7 @@ use tempfile::TempDir;
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vv-eval");
 
 /// A run that takes longer hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(480);
 
 /// Few launches and few texts read, and times only watched: no verdict depends on the speed of the
 /// machine.

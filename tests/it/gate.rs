@@ -140,7 +140,7 @@ impl Job {
             .env("GITHUB_OUTPUT", self.dir.path().join("outputs"))
             .env("GITHUB_STEP_SUMMARY", self.dir.path().join("summary"))
             .envs(environment.iter().copied())
-            .timeout(std::time::Duration::from_secs(280))
+            .timeout(std::time::Duration::from_secs(900))
             .output()
             .unwrap();
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
@@ -432,4 +432,53 @@ fn without_a_baseline_nothing_passes() {
     job.git(&["checkout", "--quiet", "-B", "topic"]);
     let ran = job.propose("1.1.0");
     job.is_invalid(&ran, "no baseline");
+}
+
+#[test]
+fn a_first_model_passes_a_bootstrap_policy_by_its_limits() {
+    for (least, code, verdict) in [(0.1, 0, "pass"), (0.999, 1, "fail")] {
+        let policy = format!(
+            "schema_version = 1\nmode = \"bootstrap\"\n[scenes]\nset = \"cenas-pt\"\n\
+             version = \"0.1.0\"\nmin_scenes = 60\n[[check]]\nmetric = \"chrf_pp\"\n\
+             limit = {{ at_least = {least} }}\n\
+             [sources]\nallow_hosts = [\"127.0.0.1\"]\n"
+        );
+        let job = Job::new("1.0.0", &policy, "cenas-pt/0.1.0");
+        job.git(&["checkout", "--quiet", "main"]);
+        job.git(&["rm", "--quiet", "model_manifest.json"]);
+        job.commit();
+        job.git(&["checkout", "--quiet", "-B", "topic"]);
+        let ran = job.propose("1.1.0");
+        job.ends(&ran, code, verdict);
+        assert!(
+            job.markdown().contains("there is no baseline"),
+            "{}",
+            job.markdown()
+        );
+    }
+}
+
+#[test]
+fn in_a_workflow_the_verdict_is_annotated_and_the_log_obeys_nobody_else() {
+    let job = Job::new("1.0.0", &policy("smoke", "1.0.0"), "smoke/1.0.0");
+    job.write("model_manifest.json", &job.publish("1.1.0"));
+    job.commit();
+    let workflow = [("GITHUB_ACTIONS", "true"), ("REPORT_LANG", "pt-BR")];
+    let ran = job.run_with("main", &workflow);
+    assert_eq!(ran.code, Some(2), "{}", ran.all());
+    let lines: Vec<&str> = ran.stdout.lines().collect();
+    let token = lines[0].strip_prefix("::stop-commands::").expect("a token");
+    assert_eq!(lines[1], format!("::{token}::"), "{}", ran.stdout);
+    assert!(
+        lines[2].starts_with("::warning title=vv-eval%3A "),
+        "{}",
+        lines[2]
+    );
+    let commands = lines[2..].iter().filter(|line| line.starts_with("::"));
+    assert!(commands.count() <= 10, "{}", ran.stdout);
+    assert!(
+        job.markdown().contains("INCONCLUSIVO"),
+        "{}",
+        job.markdown()
+    );
 }

@@ -669,15 +669,6 @@ fn options_enter_the_identity_with_sorted_keys() {
 }
 
 #[test]
-fn days_become_dates() {
-    let check = |day, date: &str| assert_eq!(date_of_day(day), date);
-    check(0, "1970-01-01");
-    check(59, "1970-03-01");
-    check(11_016, "2000-02-29");
-    check(20_415, "2025-11-23");
-}
-
-#[test]
 fn m01_m04_files_that_are_no_manifest_are_named() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let missing = dir.path().join("absent.json");

@@ -4,7 +4,7 @@
 //! for byte. Here each form of a sentence stands beside its translation.
 
 /// Forms of sentences: English, Portuguese. `{}` is a number, whose decimal mark changes; `{w}` a
-/// word of [`WORDS`]; `{=}` anything, taken over as it is. The places keep their order.
+/// word of [`WORDS`]; `{=}` anything, taken over as it is; `{s}` further sentences, between `; `. The places keep their order.
 ///
 /// A form that fits more than one sentence stands after those that fit fewer.
 const SENTENCES: &[[&str; 2]] = &[
@@ -170,6 +170,132 @@ const SENTENCES: &[[&str; 2]] = &[
         "the scene {w} is {=}, the policy demands {=}",
         "{w} das cenas é {=}, a política exige {=}",
     ],
+    // Sentinels, slices, limits and waivers.
+    ["sentinel {=} is {w}: {=}", "a sentinela {=} {w}: {=}"],
+    [
+        "sentinels of {=} are demanded and were not run",
+        "as sentinelas de {=} são exigidas e não foram executadas",
+    ],
+    [
+        "sentinel {=} is exempt and not in {=}",
+        "a sentinela {=} está dispensada e não existe em {=}",
+    ],
+    [
+        "the {w} of the sentinels is {=}, the policy demands {=}",
+        "{w} das sentinelas é {=}, a política exige {=}",
+    ],
+    [
+        "the run has no sentinel",
+        "a execução não tem nenhuma sentinela",
+    ],
+    [
+        "sentinel {=} was not run by the {w}",
+        "a sentinela {=} não foi executada pelo modelo {w}",
+    ],
+    [
+        "{=} has no value for sentinel {=} of the {w}",
+        "{=} não tem valor para a sentinela {=} do modelo {w}",
+    ],
+    [
+        "slice {=}: {=} has a value on {} scenes, too few to see a loss",
+        "fatia {=}: {=} tem valor em {} cenas, poucas para ver uma perda",
+    ],
+    [
+        "slice {=}: {=} {w} by {} on {} {w}, shown to be a loss and at least twice what is allowed \
+         ({})",
+        "fatia {=}: {=} {w} {} em {} {w}; a perda está demonstrada e é pelo menos o dobro do \
+         permitido ({})",
+    ],
+    [
+        "slice {=} has {} scenes, the policy demands {}",
+        "a fatia {=} tem {} cenas, a política exige {}",
+    ],
+    [
+        "{=} has no value to hold against its limit",
+        "{=} não tem valor para comparar com o seu limite",
+    ],
+    [
+        "{=} of the candidate is {}; at least {} is demanded",
+        "{=} do candidato é {}; no mínimo {} é exigido",
+    ],
+    [
+        "{=} of the candidate is {}; at most {} is demanded",
+        "{=} do candidato é {}; no máximo {} é exigido",
+    ],
+    [
+        "waiver: {=} may lose up to {=} until {=} ({w}): {=} (approved by {=})",
+        "dispensa: {=} pode perder até {=} até {=} ({w}): {=} (aprovada por {=})",
+    ],
+    [
+        "waived until {=} up to {=}",
+        "dispensada até {=}, no máximo {=}",
+    ],
+    // What the machine or the pairs do not allow.
+    [
+        "{=} would {w}, but the machine does not allow it: {s}",
+        "{=} seria {w}, mas a máquina não o permite: {s}",
+    ],
+    [
+        "another run on a quieter machine would settle it; `vv-eval doctor` says what to change",
+        "outra execução em uma máquina mais calma decidiria; `vv-eval doctor` diz o que mudar",
+    ],
+    [
+        "another run on a quieter machine would settle it",
+        "outra execução em uma máquina mais calma decidiria",
+    ],
+    [
+        "only {} of a worker's arenas lay on huge pages, {} are needed",
+        "só {} das arenas de um processo estavam em páginas grandes, são precisos {}",
+    ],
+    [
+        "the waiting worker used {} of the other's time, at most {} may be",
+        "o processo em espera usou {} do tempo do outro, no máximo {} podem ser",
+    ],
+    [
+        "{=}: the baseline beside itself differs by {} ({} % interval {} to {}, {} {w})",
+        "{=}: a base ao lado de si mesma difere em {} (intervalo de {} %: {} a {}, {} {w})",
+    ],
+    [
+        "the hypervisor took {} of the CPU time, at most {} may be",
+        "o hipervisor tomou {} do tempo de CPU, no máximo {} podem ser",
+    ],
+    [
+        "the container's CPU quota was used up in {} of the segments, at most {} may be",
+        "a cota de CPU do contêiner se esgotou em {} dos segmentos, no máximo {} podem ser",
+    ],
+    [
+        "{} pages were read back from swap while times were taken",
+        "{} páginas voltaram do swap enquanto os tempos eram medidos",
+    ],
+    [
+        "a segment had {} page faults from the disk, at most {} may be",
+        "um segmento teve {} faltas de página do disco, no máximo {} podem ser",
+    ],
+    [
+        "{} of {} launches had to be repeated, at most {} may be",
+        "{} de {} lançamentos tiveram de ser repetidos, no máximo {} podem ser",
+    ],
+    [
+        "{=}: whoever goes second takes {} longer, more than coin flips make up for",
+        "{=}: quem vem em segundo leva {} a mais, além do que o sorteio da ordem compensa",
+    ],
+    [
+        "{=} comes from {} cameras, fewer than the {} it takes to decide",
+        "{=} vem de {} câmeras, menos que as {} necessárias para decidir",
+    ],
+    [
+        "{=}: the machine drifted: the first and the second half of the launches differ (t = {})",
+        "{=}: a máquina mudou de ritmo: a primeira e a segunda metade dos lançamentos diferem \
+         (t = {})",
+    ],
+    [
+        "a first promotion has no baseline: the candidate is measured beside itself only",
+        "uma primeira promoção não tem base: o candidato só é medido ao lado de si mesmo",
+    ],
+    [
+        "first promotion: there is no baseline, so only limits were checked, on the candidate alone",
+        "primeira promoção: não há base, por isso só limites foram verificados, no candidato apenas",
+    ],
     // Notes of a text.
     [
         "length: {} of the references",
@@ -219,6 +345,17 @@ const WORDS: &[[&str; 2]] = &[
     ["version", "a versão do conjunto"],
     ["digest", "o digest do conjunto"],
     ["lexicon", "o léxico"],
+    ["lost", "foi perdida"],
+    ["not held", "não é cumprida"],
+    ["pass", "aprovada"],
+    ["fail", "reprovada"],
+    ["in use", "em uso"],
+    ["not enough", "não basta"],
+    ["not needed: remove it", "não é necessária: remova-a"],
+    [
+        "expired, so it does not count",
+        "vencida, por isso não conta",
+    ],
     ["missing", "falta"],
     ["hallucination", "inventado"],
     ["contradiction", "negado"],
@@ -299,6 +436,7 @@ enum Part<'a> {
     Text(&'a str),
     Number,
     Word,
+    Sentences,
     Anything,
 }
 
@@ -309,6 +447,7 @@ fn parts(form: &str) -> Vec<Part<'_>> {
         let marks = [
             ("{}", Part::Number),
             ("{w}", Part::Word),
+            ("{s}", Part::Sentences),
             ("{=}", Part::Anything),
         ];
         let next = marks
@@ -348,6 +487,10 @@ fn captures(form: &str, text: &str) -> Option<Vec<String>> {
         found.push(match part {
             Part::Word => word(held)?.to_owned(),
             Part::Number => number(held)?,
+            Part::Sentences => {
+                let each: Option<Vec<String>> = held.split("; ").map(whole).collect();
+                each?.join("; ")
+            }
             Part::Anything if held.is_empty() => return None,
             Part::Anything | Part::Text(_) => held.to_owned(),
         });
@@ -428,6 +571,35 @@ mod tests {
             "peak_bytes rose from 100.0 MiB to 120.0 MiB (3 runs); at most 104.0 MiB are allowed",
             "peak_bytes subiu de 100,0 MiB para 120,0 MiB (3 execuções); o máximo permitido é \
              104,0 MiB",
+        );
+        check(
+            "cpu_ms_per_token would pass, but the machine does not allow it: the hypervisor took \
+             3.0 % of the CPU time, at most 2.0 % may be; 12 pages were read back from swap while \
+             times were taken; another run on a quieter machine would settle it; `vv-eval doctor` \
+             says what to change",
+            "cpu_ms_per_token seria aprovada, mas a máquina não o permite: o hipervisor tomou 3,0 % \
+             do tempo de CPU, no máximo 2,0 % podem ser; 12 páginas voltaram do swap enquanto os \
+             tempos eram medidos; outra execução em uma máquina mais calma decidiria; `vv-eval \
+             doctor` diz o que mudar",
+        );
+        check(
+            "slice night: fact_ok fell by 24.5 points on 80 scenes, shown to be a loss and at \
+             least twice what is allowed (5.0 points)",
+            "fatia night: fact_ok caiu 24,5 pontos em 80 cenas; a perda está demonstrada e é pelo \
+             menos o dobro do permitido (5,0 pontos)",
+        );
+        check(
+            "sentinel s-03 is lost: missing: truck",
+            "a sentinela s-03 foi perdida: missing: truck",
+        );
+        check(
+            "fact_ok of the candidate is 82.0 %; at least 90.0 % is demanded",
+            "fact_ok do candidato é 82,0 %; no mínimo 90,0 % é exigido",
+        );
+        check(
+            "waiver: chrf_pp may lose up to 0.1 until 2027-01-31 (in use): style (approved by Ana)",
+            "dispensa: chrf_pp pode perder até 0.1 até 2027-01-31 (em uso): style (aprovada por \
+             Ana)",
         );
         check(
             "the scene version is 1.0.0, the policy demands 1.1",

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::common::PROGRAM;
 
 /// A run that takes longer hangs.
-const TIME_LIMIT: Duration = Duration::from_secs(120);
+const TIME_LIMIT: Duration = Duration::from_secs(480);
 
 /// What must appear nowhere.
 pub(super) const SECRET: &str = "topsecret";

@@ -4,9 +4,9 @@
 //! the table with the one in docs/statistics.md:
 //!
 //! ```text
-//! cargo test --release --lib stats::calibration -- --ignored
-//! VV_UPDATE=1 cargo test --release --lib stats::calibration -- --ignored   # writes the table
-//! VV_TRIALS=100 cargo test --lib stats::calibration -- --ignored           # a quick look
+//! cargo test --release --lib gate::calibration -- --ignored
+//! VV_UPDATE=1 cargo test --release --lib gate::calibration -- --ignored   # writes the table
+//! VV_TRIALS=100 cargo test --lib gate::calibration -- --ignored           # a quick look
 //! ```
 //!
 //! Seeds are fixed, so the same code gives the same table.
@@ -16,28 +16,30 @@ use std::ops::AddAssign;
 
 use rayon::prelude::*;
 
-use super::betting::{Game, bet, shuffled};
-use super::bounded::{cautious_loss, mean_loss};
-use super::cluster::{cluster_means, clustered_estimate};
-use super::distribution::{binomial_sf, normal_quantile};
-use super::mean::t_estimate;
-use super::paired_proportion::Discordant;
-use super::proportion;
-use super::resample::Resamples;
-use super::rng::{Seed, Stream};
-use super::sequential::Looks;
+use super::policy::{Collapse, Method};
+use super::sample::{Levels, Rules, Sample};
+use super::verdict::Outcome;
+use crate::stats::distribution::{binomial_sf, normal_quantile};
+use crate::stats::rng::{Seed, Stream};
+use crate::stats::sequential::Looks;
 
 /// Margin of the scene cells: that of `object_recall` in the built-in policy.
 const MARGIN: f64 = 0.05;
 /// Margin of the launch cells, as a log ratio.
 const LAUNCH_MARGIN: f64 = 0.029_558_802_241_544_43;
-const PASS_LEVEL: f64 = 0.05;
-/// The false-fail rate of 1 % over six statistical checks, as in the built-in policy.
-const FAIL_LEVEL: f64 = 0.01 / 6.0;
-/// Loss from which on a scene collapsed, and share of such scenes that is accepted.
-const COLLAPSE: (f64, f64) = (0.25, 0.05);
-/// Loss of one scene that blocks a pass of plug-in bounds.
-const SEVERE: f64 = 0.5;
+/// A pass level of 5 %, and the false-fail rate of 1 % over six statistical checks, as in the
+/// built-in policy.
+const LEVELS: Levels = Levels {
+    pass: 0.05,
+    fail: 0.01 / 6.0,
+};
+/// The collapse of the built-in policy, and the share of such scenes it accepts.
+const COLLAPSE: Collapse = Collapse {
+    drop: 0.25,
+    severe: 0.5,
+    normal: 0.005,
+};
+const COLLAPSE_MARGIN: f64 = 0.05;
 const RESAMPLES: usize = 999;
 const TRIALS: u64 = 4_000;
 const CLUSTER: usize = 5;
@@ -54,7 +56,7 @@ fn n_trials() -> u64 {
 }
 
 /// How the losses of scenes are distributed; all have the mean asked for.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Family {
     /// Normal, sd .10.
     Gaussian,
@@ -114,91 +116,72 @@ fn losses(family: Family, n: usize, mean: f64, stream: &mut Stream) -> Vec<f64> 
     (0..n).map(|i| one(i).clamp(-1.0, 1.0)).collect()
 }
 
-/// Trials of one cell that ended so.
+/// Trials of one cell that ended so, by rule: passes and fails.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
-    plug_in_pass: u64,
-    plug_in_fail: u64,
-    /// Plug-in, and the collapse check as well.
+    plug_in: (u64, u64),
+    /// Passes of plug-in bounds together with the collapse check.
     whole_pass: u64,
-    betting_pass: u64,
-    betting_fail: u64,
-    clustered_pass: u64,
-    clustered_fail: u64,
+    guaranteed: (u64, u64),
+    /// By cluster, plug-in and guaranteed.
+    clustered: [(u64, u64); 2],
 }
 
 impl AddAssign for Tally {
     fn add_assign(&mut self, other: Self) {
-        self.plug_in_pass += other.plug_in_pass;
-        self.plug_in_fail += other.plug_in_fail;
+        let add = |a: &mut (u64, u64), b: (u64, u64)| *a = (a.0 + b.0, a.1 + b.1);
+        add(&mut self.plug_in, other.plug_in);
         self.whole_pass += other.whole_pass;
-        self.betting_pass += other.betting_pass;
-        self.betting_fail += other.betting_fail;
-        self.clustered_pass += other.clustered_pass;
-        self.clustered_fail += other.clustered_fail;
+        add(&mut self.guaranteed, other.guaranteed);
+        for (a, b) in self.clustered.iter_mut().zip(other.clustered) {
+            add(a, b);
+        }
     }
 }
 
-/// Whether the rate of collapsed scenes is shown to be accepted, without a severe one.
-fn no_collapse(losses: &[f64]) -> bool {
-    let fell = losses.iter().filter(|loss| **loss >= COLLAPSE.0).count();
-    let high = proportion::upper_bound(fell as u64, losses.len() as u64, PASS_LEVEL);
-    high.expect("scenes") <= COLLAPSE.1 && losses.iter().all(|loss| *loss < SEVERE)
+/// One for the side on which the outcome counts: passes and fails.
+fn sides(outcome: Outcome) -> (u64, u64) {
+    let is = |wanted| u64::from(outcome == wanted);
+    (is(Outcome::Pass), is(Outcome::Fail))
 }
 
-/// Pass and "shown to be a loss" of plug-in bounds.
-fn plug_in(family: Family, losses: &[f64], seed: &Seed) -> (bool, bool) {
-    if family == Family::ZeroOne {
-        let differences: Vec<f64> = losses.iter().map(|loss| -loss).collect();
-        let pairs = Discordant::of_differences(&differences).expect("0/1 scores");
-        let low = pairs.tango(PASS_LEVEL).expect("a level").low;
-        return (low > -MARGIN, pairs.p_worse() <= FAIL_LEVEL);
+fn rules(method: Method, margin: f64, looks: Option<Looks>, seed: &Seed) -> Rules {
+    Rules {
+        method,
+        margin,
+        collapse: COLLAPSE,
+        looks,
+        seed: seed.clone(),
+        resamples: RESAMPLES,
     }
-    let by_t = mean_loss(losses, PASS_LEVEL).expect("a sample");
-    let is_loss = mean_loss(losses, FAIL_LEVEL).expect("a sample").low > 0.0;
-    // Resampling takes a hundred times as long: only where t has not refused already.
-    let passes = by_t.high < MARGIN && {
-        let boot = seed.derive("bootstrap");
-        let resamples = Resamples::Seeded {
-            seed: &boot,
-            count: RESAMPLES,
-        };
-        let wider = cautious_loss(losses, PASS_LEVEL, resamples).expect("a sample");
-        wider.high < MARGIN
-    };
-    (passes, is_loss)
 }
 
+/// One run of the gate's own rules on drawn losses.
 fn trial(family: Family, n: usize, mean: f64, seed: &Seed) -> Tally {
     let losses = losses(family, n, mean, &mut seed.stream(0));
-    let mut tally = Tally::default();
-    let (passes, is_loss) = plug_in(family, &losses, seed);
-    tally.plug_in_pass = u64::from(passes);
-    tally.plug_in_fail = u64::from(!passes && is_loss);
-    tally.whole_pass = u64::from(passes && no_collapse(&losses));
-    let clusters: Vec<usize> = (0..n).map(|i| i / CLUSTER).collect();
-    let mut is_loss = is_loss;
-    let units = if family == Family::Clustered {
-        let at = |alpha| clustered_estimate(&losses, &clusters, alpha).expect("clusters");
-        let passes = at(PASS_LEVEL).high < MARGIN;
-        is_loss = at(FAIL_LEVEL).low > 0.0;
-        tally.clustered_pass = u64::from(passes);
-        tally.clustered_fail = u64::from(!passes && is_loss);
-        cluster_means(&losses, &clusters).expect("clusters")
+    let decide =
+        |sample: &Sample, method| sample.outcome(&rules(method, MARGIN, None, seed), LEVELS);
+    let by_scene = match family {
+        Family::ZeroOne => Sample::Rate(losses.clone()),
+        _ => Sample::Graded(losses.clone()),
+    };
+    let plug_in = decide(&by_scene, Method::PlugIn);
+    let collapse = Sample::Collapse(losses.clone());
+    let collapse_rules = rules(Method::PlugIn, COLLAPSE_MARGIN, None, seed);
+    let is_whole =
+        plug_in == Outcome::Pass && collapse.outcome(&collapse_rules, LEVELS) == Outcome::Pass;
+    let clustered = if family == Family::Clustered {
+        let by_cluster = Sample::Clustered(losses, (0..n).map(|i| i / CLUSTER).collect());
+        [Method::PlugIn, Method::Guaranteed].map(|method| sides(decide(&by_cluster, method)))
     } else {
-        losses
+        Default::default()
     };
-    let differences: Vec<f64> = units.iter().map(|loss| -loss).collect();
-    let bets = Game {
-        planned: units.len(),
-        margin: MARGIN,
-        alpha: PASS_LEVEL,
-    };
-    let order = shuffled(&differences, seed);
-    let crossed = bet(&order, &bets).expect("a game").crossed_at.is_some();
-    tally.betting_pass = u64::from(crossed);
-    tally.betting_fail = u64::from(!crossed && is_loss);
-    tally
+    Tally {
+        plug_in: sides(plug_in),
+        whole_pass: u64::from(is_whole),
+        guaranteed: sides(decide(&by_scene, Method::Guaranteed)),
+        clustered,
+    }
 }
 
 fn percent(count: u64) -> String {
@@ -234,8 +217,10 @@ fn cell(family: Family, n: usize, mean: f64, cell: &Seed) -> Tally {
 fn scene_table() -> String {
     let mut table = String::from(
         "| losses | n | truth | plug-in: pass / fail | and no collapse: pass | \
-         guaranteed: pass / fail | by camera: pass / fail |\n|---|---|---|---|---|---|---|\n",
+         guaranteed: pass / fail | by camera, plug-in | by camera, guaranteed |\n\
+         |---|---|---|---|---|---|---|---|\n",
     );
+    let both = |(pass, fail)| format!("{} / {}", percent(pass), percent(fail));
     for (family, name) in FAMILIES {
         for n in [30, 60, 120, 300] {
             for (truth, mean) in [("equal", 0.0), ("at the margin", MARGIN)] {
@@ -243,19 +228,18 @@ fn scene_table() -> String {
                 let tally = cell(family, n, mean, &seed);
                 let what = format!("{name}, n = {n}, {truth}");
                 check_scenes(family, n, mean, &tally, &what);
-                let clustered = if family == Family::Clustered {
-                    let [pass, fail] = [tally.clustered_pass, tally.clustered_fail].map(percent);
-                    format!("{pass} / {fail}")
-                } else {
-                    "–".to_owned()
+                let clustered = match family {
+                    Family::Clustered => tally.clustered.map(both),
+                    _ => ["–"; 2].map(str::to_owned),
                 };
-                let [pass, fail, whole] =
-                    [tally.plug_in_pass, tally.plug_in_fail, tally.whole_pass].map(percent);
-                let [bets, lost] = [tally.betting_pass, tally.betting_fail].map(percent);
                 writeln!(
                     table,
-                    "| {name} | {n} | {truth} | {pass} / {fail} | {whole} | {bets} / {lost} | \
-                     {clustered} |"
+                    "| {name} | {n} | {truth} | {} | {} | {} | {} | {} |",
+                    both(tally.plug_in),
+                    percent(tally.whole_pass),
+                    both(tally.guaranteed),
+                    clustered[0],
+                    clustered[1]
                 )
                 .expect("a string takes any text");
             }
@@ -269,25 +253,30 @@ fn check_scenes(family: Family, n: usize, mean: f64, tally: &Tally, what: &str) 
     let is_equal = mean == 0.0;
     if is_equal {
         if matches!(family, Family::Gaussian | Family::ZeroOne) {
-            at_most(tally.plug_in_fail, FAIL_LEVEL, what);
+            at_most(tally.plug_in.1, LEVELS.fail, what);
+            at_most(tally.guaranteed.1, LEVELS.fail, what);
         }
         if family == Family::Clustered && n >= 120 {
             // A sandwich of few clusters is a little too narrow.
-            at_most(tally.clustered_fail, 2.0 * FAIL_LEVEL, what);
+            at_most(tally.clustered[0].1, 2.0 * LEVELS.fail, what);
         }
         return;
     }
-    // Exact whatever the distribution.
-    at_most(tally.betting_pass, PASS_LEVEL, what);
+    if family == Family::Clustered {
+        // Scenes of one camera are no independent draws: only the bets on cameras are exact.
+        at_most(tally.clustered[1].0, LEVELS.pass, what);
+    } else {
+        at_most(tally.guaranteed.0, LEVELS.pass, what);
+    }
     match family {
-        Family::Gaussian => at_most(tally.plug_in_pass, PASS_LEVEL, what),
+        Family::Gaussian => at_most(tally.plug_in.0, LEVELS.pass, what),
         // Asymptotic bounds: a fifth above the level at most, from the size they are used at.
         Family::Skewed | Family::ZeroInflated if n >= 60 => {
-            at_most(tally.plug_in_pass, 1.2 * PASS_LEVEL, what);
+            at_most(tally.plug_in.0, 1.2 * LEVELS.pass, what);
         }
         // The score bound is slightly liberal where few scenes are discordant.
-        Family::ZeroOne if n >= 60 => at_most(tally.plug_in_pass, 0.076, what),
-        Family::Clustered if n >= 120 => at_most(tally.clustered_pass, 1.3 * PASS_LEVEL, what),
+        Family::ZeroOne if n >= 60 => at_most(tally.plug_in.0, 0.076, what),
+        Family::Clustered if n >= 120 => at_most(tally.clustered[0].0, 1.3 * LEVELS.pass, what),
         // A collapse that the sample does not hold is not seen; where it is, the pass is blocked.
         Family::RareCollapse => {
             let unseen = (1.0 - mean / 0.6).powi(i32::try_from(n).expect("few scenes"));
@@ -298,18 +287,22 @@ fn check_scenes(family: Family, n: usize, mean: f64, tally: &Tally, what: &str) 
 }
 
 /// Launches with spread `sd` around `mean`: pass, fail and the launches used.
-fn launches(plan: &Looks, mean: f64, sd: f64, stream: &mut Stream) -> (bool, bool, usize) {
-    let most = plan.looks().last().expect("a look").units;
-    let values: Vec<f64> = (0..most).map(|_| mean + sd * normal(stream)).collect();
-    for (index, look) in plan.looks().iter().enumerate() {
-        let at = |alpha| {
-            let level = plan.level(index, alpha).expect("a level");
-            t_estimate(&values[..look.units], level).expect("a spread")
-        };
-        let passes = at(PASS_LEVEL).high < LAUNCH_MARGIN;
-        let fails = !passes && at(FAIL_LEVEL).low > 0.0;
-        if passes || fails {
-            return (passes, fails, look.units);
+fn launches(plan: &Looks, mean: f64, sd: f64, seed: &Seed, index: u64) -> (bool, bool, usize) {
+    let mut stream = seed.stream(index);
+    let looks = plan.looks();
+    let most = looks.last().expect("a look").units;
+    let values: Vec<f64> = (0..most).map(|_| mean + sd * normal(&mut stream)).collect();
+    let rules = rules(Method::PlugIn, LAUNCH_MARGIN, Some(plan.clone()), seed);
+    // The number used is that of the first look at which the launches so far decide.
+    for look in looks {
+        let seen = Sample::Launches(values[..look.units].to_vec());
+        let outcome = seen.outcome(&rules, LEVELS);
+        if outcome != Outcome::Inconclusive {
+            return (
+                outcome == Outcome::Pass,
+                outcome == Outcome::Fail,
+                look.units,
+            );
         }
     }
     (false, false, most)
@@ -337,14 +330,14 @@ fn launch_table() -> String {
             let cell = Seed::of_digest([2; 32]).derive(&format!("{name} {truth}"));
             let (mut passed, mut failed, mut used) = (0, 0, 0);
             for index in 0..n_trials() {
-                let found = launches(&plan, mean, 0.022, &mut cell.stream(index));
+                let found = launches(&plan, mean, 0.022, &cell, index);
                 passed += u64::from(found.0);
                 failed += u64::from(found.1);
                 used += found.2;
             }
             match truth {
-                "none" => at_most(failed, FAIL_LEVEL, name),
-                "+3 %" => at_most(passed, PASS_LEVEL, name),
+                "none" => at_most(failed, LEVELS.fail, name),
+                "+3 %" => at_most(passed, LEVELS.pass, name),
                 _ => {}
             }
             let used = used as f64 / n_trials() as f64;
@@ -391,7 +384,7 @@ fn families_have_the_mean_they_are_asked_for() {
         for mean in [0.0, MARGIN] {
             let mut stream = Seed::of_digest([4; 32]).derive(name).stream(0);
             let losses = losses(family, 40_000, mean, &mut stream);
-            let found = super::sum::exact_mean(&losses);
+            let found = losses.iter().sum::<f64>() / losses.len() as f64;
             // Sd of the mean is at most 0.17/200.
             assert!((found - mean).abs() < 0.003, "{name}: {found}, not {mean}");
         }
