@@ -53,6 +53,11 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
     let mut kept: BTreeSet<u64> = used.iter().rev().take(keep.newest).copied().collect();
     kept.insert(current);
     kept.extend(ledger.last_good(Some(current), &on_disk));
+    // Where to go when the release itself proves bad.
+    if let Some(release) = ledger.release_of(current) {
+        let others = ledger.of_other_releases(&on_disk, release);
+        kept.extend(ledger.last_good(Some(current), &others));
+    }
     kept.extend(arms);
     let is_in_grace = |number: &u64| {
         let account = ledger.generations.get(number);

@@ -154,12 +154,12 @@ fn roll_back(
     reason: &str,
 ) -> Result<u64, Error> {
     recovered.ledger = Ledger::read(layout)?;
-    let on_disk = layout.generation_numbers()?;
-    if recovered
-        .ledger
-        .last_good(Some(generation), &on_disk)
-        .is_none()
-    {
+    let ledger = &recovered.ledger;
+    let mut on_disk = layout.generation_numbers()?;
+    if let Some(release) = ledger.release_of(generation) {
+        on_disk = ledger.of_other_releases(&on_disk, release);
+    }
+    if ledger.last_good(Some(generation), &on_disk).is_none() {
         return Err(Error::NothingToRollBackTo);
     }
     let request = rollback::Request {

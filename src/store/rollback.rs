@@ -156,12 +156,17 @@ fn plan(
         condemned: condemn.as_ref().map(|condemn| condemn.release),
         notes: Vec::new(),
     };
-    let condemned_number = condemn.as_ref().and_then(|condemn| condemn.generation);
-    let is_current_condemned = current.is_some() && condemned_number == current;
+    // Other labels for the same release make it no other model.
+    let is_current_condemned = current.is_some_and(|current| {
+        condemn.as_ref().is_some_and(|condemn| {
+            condemn.generation == Some(current)
+                || ledger.release_of(current) == Some(condemn.release)
+        })
+    });
     let is_flip = request.to.is_some() || condemn.is_none() || is_current_condemned;
     let mut target = None;
     if is_flip {
-        let found = find_target(layout, request, ledger, current, condemned_number)?;
+        let found = find_target(layout, request, ledger, current, condemn.as_ref())?;
         let (record, sha256) = check_target(layout, ledger, condemn.as_ref(), found)?;
         outcome.generation = Some(found);
         outcome.version = Some(record.version.clone());
@@ -204,13 +209,16 @@ fn find_target(
     request: &Request,
     ledger: &Ledger,
     current: Option<u64>,
-    condemned: Option<u64>,
+    condemn: Option<&Condemn>,
 ) -> Result<u64, Error> {
     if let Some(named) = &request.to {
         return named.find(layout);
     }
     let mut on_disk = layout.generation_numbers()?;
-    on_disk.retain(|number| Some(*number) != condemned);
+    if let Some(condemn) = condemn {
+        on_disk = ledger.of_other_releases(&on_disk, condemn.release);
+        on_disk.retain(|number| Some(*number) != condemn.generation);
+    }
     ledger
         .last_good(current, &on_disk)
         .ok_or(Error::NothingToRollBackTo)

@@ -155,6 +155,33 @@ fn starts_without_a_summary_use_the_tries_up_even_when_the_log_is_rotated() {
 }
 
 #[test]
+fn the_same_release_under_other_labels_is_nowhere_to_go() {
+    let load_error = |host: &Host, generation: u64| {
+        let named = format!("\"generation\":{generation}");
+        log(host, &[&LOAD_ERROR.replace("\"generation\":2", &named)])
+    };
+    let host = on_trial();
+    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    host.release("1.1.1", "two");
+    let events = load_error(&host, 3);
+    let report = run(&host, &events, true).unwrap();
+    assert_eq!((report.current, host.current()), (1, Some(1)));
+
+    let host = Host::new();
+    host.release("1.0.0", "one");
+    host.release("1.0.1", "one");
+    let events = load_error(&host, 2);
+    assert!(matches!(
+        run(&host, &events, true),
+        Err(Error::NothingToRollBackTo)
+    ));
+    assert_eq!(
+        (host.current(), host.ledger().state(2)),
+        (Some(2), State::Trial)
+    );
+}
+
+#[test]
 fn without_a_last_good_release_the_model_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");

@@ -584,6 +584,50 @@ fn a_condemned_release_goes_and_stays_away() {
     assert_eq!(outcome.generation, 3);
 }
 
+/// A confirmed release, and another one, confirmed too, that is current under other labels.
+fn relabelled() -> Host {
+    let host = Host::new();
+    for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two")] {
+        host.release(version, weights);
+        verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    }
+    host.publish("1.1.1", "two");
+    assert_eq!(host.install().change, Change::Relabelled);
+    assert_eq!(host.layout().generation_numbers().unwrap(), [1, 2, 3]);
+    host
+}
+
+#[test]
+fn a_condemned_release_goes_under_all_its_labels() {
+    let release = relabelled().info()["release_digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for what in ["3", "2", &release] {
+        let host = relabelled();
+        let planned = rollback::Request {
+            is_dry_run: true,
+            ..condemn(what)
+        };
+        let planned = rollback(&host.layout(), &planned).unwrap();
+        assert_eq!(planned.generation, Some(1), "{what}");
+        let outcome = rollback(&host.layout(), &condemn(what)).unwrap();
+        assert_eq!(outcome.generation, Some(1), "{what}");
+        assert_eq!(host.current(), Some(1), "{what}");
+        host.holds();
+    }
+}
+
+#[test]
+fn a_rollback_never_goes_to_a_condemned_release() {
+    let host = relabelled();
+    rollback(&host.layout(), &condemn("3")).unwrap();
+    host.publish("1.2.0", "three");
+    host.install();
+    let outcome = rollback(&host.layout(), &back(None)).unwrap();
+    assert_eq!(outcome.generation, Some(1));
+}
+
 #[test]
 fn a_release_can_be_condemned_before_it_was_ever_here() {
     let host = Host::new();
