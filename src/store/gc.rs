@@ -1,5 +1,5 @@
 //! Deletes generations nobody needs: never the current one, the last good one, or an arm of a
-//! running experiment.
+//! running experiment. What a lost or damaged journal does not account for may be the last good one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,13 @@ use std::io;
 use std::time::Duration;
 
 use super::journal::{Event, News, Writer};
-use super::layout::{Current, Layout};
+use super::layout::{Current, Layout, OWN_MODE};
 use super::ledger::{Ledger, State};
 use super::lock::Lock;
+use super::record::Record;
+use super::step::{Step, reached};
 use super::{Error, clock, recover};
+use crate::durable;
 use crate::units::Bytes;
 
 /// What to keep besides what is always kept.
@@ -67,7 +70,15 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
             .and_then(|account| account.left)
             .is_some_and(|left| now < left.saturating_add(keep.grace.as_secs()))
     };
-    let may_go = |number: &u64| !kept.contains(number) && !is_in_grace(number);
+    let is_accounted_for =
+        ledger.tail.n_broken == 0 && ledger.last_good(Some(current), &on_disk).is_some();
+    let may_be_good = |number: &u64| {
+        !is_accounted_for
+            && !ever_current(number)
+            && Record::read(&layout.generation(*number)).is_ok()
+    };
+    let may_go =
+        |number: &u64| !kept.contains(number) && !is_in_grace(number) && !may_be_good(number);
     Ok(on_disk.into_iter().filter(may_go).collect())
 }
 
@@ -146,7 +157,7 @@ pub(super) fn collect(
     for number in candidates(layout, ledger, keep)? {
         let path = layout.generation(number);
         let size_bytes = size(&path);
-        recover::remove_tree(&path)?;
+        remove(layout, number)?;
         let mut news = News::of(Event::Gc);
         news.generation = Some(number);
         journal.append(news)?;
@@ -156,6 +167,19 @@ pub(super) fn collect(
         });
     }
     Ok(collected)
+}
+
+/// Deletes a generation: first its name, so that no half of one ever stands under its number.
+fn remove(layout: &Layout, number: u64) -> Result<(), Error> {
+    let path = layout.generation(number);
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+        // A directory its owner cannot write cannot be moved to another one.
+        durable::set_mode(&path, OWN_MODE)?;
+    }
+    durable::rename_to_free(&path, &layout.temporary("gone")?)?;
+    durable::sync(&layout.generations())?;
+    reached(Step::Unnamed);
+    recover::sweep(layout)
 }
 
 /// What the files of a generation take.

@@ -11,7 +11,7 @@ use super::super::status::verify;
 use super::*;
 
 /// Every step, in order.
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 20] = [
     "Locked",
     "Recovered",
     "Judged",
@@ -30,6 +30,7 @@ const STEPS: [&str; 19] = [
     "Unlinked",
     "Flagged",
     "Committed",
+    "Unnamed",
     "Collected",
 ];
 
@@ -248,6 +249,23 @@ fn s05_a_migration_killed_at_any_step() {
 #[test]
 fn s05_a_rollback_killed_at_any_step() {
     check_steps(Scene::Rollback, 6);
+}
+
+#[test]
+fn a_deletion_killed_leaves_no_half_of_a_generation() {
+    let host = Scene::Upgrade.host();
+    for version in ["1.2.0", "1.3.0"] {
+        host.release(version, version);
+    }
+    host.publish("1.4.0", "five");
+    let before = host.layout().generation_numbers().unwrap();
+    assert_eq!(before, [1, 2, 3]);
+    let status = run_child(&host, Scene::Upgrade, "Unnamed", &[]);
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    host.holds();
+    assert_eq!(host.layout().generation_numbers().unwrap(), [1, 3, 4]);
+    host.install();
+    host.is_tidy();
 }
 
 /// A line that is seen whether the test passes or not.

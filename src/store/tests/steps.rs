@@ -699,6 +699,34 @@ fn s22_gc_keeps_what_is_needed_whatever_it_is_told() {
 }
 
 #[test]
+fn what_a_lost_or_damaged_journal_does_not_account_for_is_kept() {
+    let check = |spoil: &dyn Fn(&str) -> Option<String>| {
+        let mut host = Host::new();
+        host.policy.keep = 3;
+        for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two"), ("1.2.0", "three")] {
+            host.release(version, weights);
+            verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+        }
+        host.policy.keep = 0;
+        let journal = host.layout().journal();
+        match spoil(&fs::read_to_string(&journal).unwrap()) {
+            Some(text) => fs::write(journal, text).unwrap(),
+            None => fs::remove_file(journal).unwrap(),
+        }
+        host.release("1.3.0", "four");
+        assert_eq!(host.layout().generation_numbers().unwrap(), [1, 2, 3, 4]);
+        let outcome = rollback(&host.layout(), &back(Some("3"))).unwrap();
+        assert_eq!((outcome.generation, host.current()), (Some(3), Some(3)));
+        host.holds();
+    };
+    check(&|_| None);
+    check(&|text| {
+        let last = text.lines().next_back().unwrap();
+        Some(format!("{}\n{last}\n", "x".repeat(20)))
+    });
+}
+
+#[test]
 fn a_generation_nobody_ever_named_is_garbage() {
     let host = Host::new();
     host.release("1.0.0", "one");
