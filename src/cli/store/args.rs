@@ -69,7 +69,8 @@ pub struct Common {
     /// Manifest (default: `$VV_MODEL_MANIFEST`, else /opt/vv-video-ai-system/model_manifest.json).
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
-    /// Policy with `[store]` and `[health]` (default: gate.toml beside the manifest, where it is).
+    /// Policy with `[store]` and `[health]` (default: gate.toml beside the manifest, where it is);
+    /// rollback, history, doctor and verify without --health read none.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Print one JSON object on stdout, for errors too.

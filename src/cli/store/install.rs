@@ -19,8 +19,8 @@ use crate::store::status;
 use crate::units::Bytes;
 
 pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply, Fault> {
+    let mut policy = settings.policy()?;
     let consumer = settings::consumer(args.consumer.as_deref())?;
-    let mut policy = settings.policy.clone();
     policy.keep = args.keep.unwrap_or(policy.keep);
     let request = Request {
         manifest: &settings.manifest,
@@ -71,7 +71,7 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
 }
 
 pub(super) fn fetch(args: &args::Fetch, settings: &Settings) -> Result<Reply, Fault> {
-    let policy = &settings.policy;
+    let policy = &settings.policy()?;
     let request = Request {
         manifest: &settings.manifest,
         policy,
@@ -211,7 +211,7 @@ fn health(
         (false, false) => Consequence::Note,
         (false, true) => Consequence::RollBack,
     };
-    let rules = &settings.policy.health;
+    let rules = &settings.policy()?.health;
     let report = health::judge(&settings.layout, events, rules, consequence, settings.wait)?;
     let (word, exit) = match report.health {
         Health::Good => ("good", Exit::Pass),
@@ -321,12 +321,13 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
 }
 
 pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
+    let policy = settings.policy()?;
     let hours = args
         .grace
         .map(|hours| Duration::from_secs(u64::from(hours) * 3600));
     let keep = Keep {
-        newest: args.keep.unwrap_or(settings.policy.keep),
-        grace: hours.unwrap_or(settings.policy.gc_grace),
+        newest: args.keep.unwrap_or(policy.keep),
+        grace: hours.unwrap_or(policy.gc_grace),
     };
     let collected = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
     let word = if settings.is_dry_run {

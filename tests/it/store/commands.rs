@@ -55,6 +55,24 @@ fn a_real_model_is_tried_before_it_becomes_current() {
 }
 
 #[test]
+fn a_broken_policy_stops_only_what_it_decides_about() {
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    host.installed("1.1.0", "two");
+    fs::write(host.path("repo/gate.toml"), "[store]\nkep = 5\n").unwrap();
+    for command in ["install", "fetch", "gc", "status"] {
+        let ran = host.model(command, &[]);
+        assert_eq!(ran.code, 3, "{command}: {}", ran.stdout);
+        assert!(ran.stdout.contains("kep"), "{command}: {}", ran.stdout);
+    }
+    for command in ["verify", "history", "doctor", "rollback"] {
+        let ran = host.model(command, &[]);
+        assert_eq!(ran.code, 0, "{command}: {}", ran.stdout);
+    }
+    assert_eq!(host.current(), Some(1));
+}
+
+#[test]
 fn a_release_goes_in_comes_back_and_is_remembered() {
     let host = Host::new();
     host.set_manifest(host.release("1.0.0", "one"));

@@ -49,6 +49,35 @@ fn bootstrap_installs_and_starts_with_what_is_there() {
 }
 
 #[test]
+fn bootstrap_starts_with_what_is_there_whatever_the_policy_says() {
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    fs::write(host.path("repo/gate.toml"), "[store]\nkep = 5\n").unwrap();
+    // The directory is told by the flag alone.
+    let models = host.path("models");
+    let models = models.to_str().unwrap();
+    for named in [
+        &["--models-dir", models][..],
+        &[&format!("--models-dir={models}")],
+    ] {
+        let output = Command::new("python3")
+            .arg(root().join("deploy/bootstrap.py"))
+            .args(named)
+            .args(["--notify-cmd", "true", "--models-dir", "/nowhere"])
+            .env("VV_EVAL", PROGRAM)
+            .env("VV_MODEL_MANIFEST", host.manifest())
+            .output();
+        let Ok(ran) = output else {
+            eprintln!("skipped: there is no python3");
+            return;
+        };
+        assert!(ran.status.success(), "the model is whole: {ran:?}");
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(said.contains("kep"), "the policy is named: {said}");
+    }
+}
+
+#[test]
 fn update_restarts_the_summarizer_when_the_model_changed() {
     let host = Host::new();
     let restart = format!(
