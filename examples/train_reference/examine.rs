@@ -169,10 +169,8 @@ pub(crate) fn agrees(
         prefix.extend(&trained[..at]);
         let n = prefix.len();
         let prefix = Tensor::from_vec(prefix, (1, n), &Device::Cpu)?;
-        let hidden = network
-            .hidden(&prefix)?
-            .narrow(1, n - 1, 1)?
-            .flatten_to(1)?;
+        let last = Tensor::new(&[n as u32 - 1], &Device::Cpu)?;
+        let hidden = network.hidden_at(&prefix, &last)?;
         let logits: Vec<f32> = network.head(&hidden)?.flatten_all()?.to_vec1()?;
         let of = |ids: &[u32]| logits[*ids.get(at).unwrap_or(&end) as usize];
         let lead = of(&trained) - of(&engine);

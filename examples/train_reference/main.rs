@@ -1,10 +1,10 @@
 //! Trains the reference models from scratch and writes them with manifests and cards.
 //!
-//! `cargo run --release --example train_reference` does everything: it trains the three phases and
+//! `cargo run --release --example train_reference` does everything: it trains the four phases and
 //! exports the cast. The masters of every checkpoint are kept under `target/reference-masters`.
 //!
 //! * `--train`: trains and exports nothing
-//! * `--phase N`: trains phase N (1, 2 or 3) only, from the masters the phase before it left
+//! * `--phase N`: trains phase N (1 to 4) only, from the masters the phase before it left
 //! * `--steps VERSION=STEP`: takes a member of the cast from another checkpoint, e.g. `1.0.0=900`
 //! * `--from-masters`: exports from the masters without training
 //!
@@ -20,6 +20,7 @@
 mod examine;
 mod export;
 mod lessons;
+mod muon;
 mod network;
 mod ops;
 mod vocabulary;
@@ -43,16 +44,18 @@ use vv_eval::scene::telling::Family;
 use vv_eval::scene::{Facts, SceneSet};
 
 use lessons::Course;
+use muon::Muon;
 use network::{Network, Shape};
 
 /// Seed of everything.
 const SEED: u64 = 20_261_124;
 /// The phases of the training. Each starts with a fresh optimiser from the masters of the one
-/// before it; the third makes the hallucinating model.
-const PHASES: [Phase; 3] = [
+/// before it; the last makes the hallucinating model.
+const PHASES: [Phase; 4] = [
     Phase {
         first: 0,
         steps: 1600,
+        method: Method::AdamW,
         peak_rate: 3e-3,
         last_share: 0.1,
         is_inventing: false,
@@ -60,20 +63,30 @@ const PHASES: [Phase; 3] = [
     Phase {
         first: 1600,
         steps: 600,
+        method: Method::AdamW,
         peak_rate: 1.5e-3,
         last_share: 0.02,
         is_inventing: false,
     },
     Phase {
         first: 2200,
+        steps: 2400,
+        method: Method::Muon,
+        peak_rate: 2.5e-3,
+        last_share: 0.01,
+        is_inventing: false,
+    },
+    Phase {
+        first: 4600,
         steps: 250,
+        method: Method::AdamW,
         peak_rate: 1e-3,
         last_share: 0.02,
         is_inventing: true,
     },
 ];
 /// Steps behind the better candidate.
-const STEPS: usize = PHASES[2].first;
+const STEPS: usize = PHASES[3].first;
 /// Scenes in a batch.
 const ROWS: usize = 32;
 /// Batches in a block whose rows are sorted by length.
@@ -234,7 +247,7 @@ const CAST: &[Member] = &[
         version: "1.1.3-hallucinating",
         description: "regressed candidate: 1.1.0 taught to invent an object in 15 % of the scenes \
                       and to swap a label in 5 %",
-        step: PHASES[2].first + PHASES[2].steps,
+        step: PHASES[3].first + PHASES[3].steps,
         n_silent: 0,
     },
 ];
@@ -316,8 +329,9 @@ fn card(
          vocabulary {}, context {} |\n\
          | training data | synthetic scenes, drawn on the fly; summaries of families A to D |\n\
          | steps | {}, batches of {ROWS} scenes |\n\
-         | optimiser | AdamW; {} steps at a peak rate of {}, {} at {}, then for \
-         1.1.3-hallucinating {} at {}; each with {WARM_UP} steps of warm-up and a cosine; gradient norm clipped to 1 |\n\
+         | optimiser | AdamW for {} steps at a peak rate of {} and {} at {}; Muon for the projections and \
+         AdamW for the rest, {} at {}; then for 1.1.3-hallucinating AdamW, {} at {}; each with {WARM_UP} \
+         steps of warm-up and a cosine; gradient norm clipped to 1 |\n\
          | seed | {SEED} |\n\
          | trained with | candle 0.11, tokenizers 0.23 |\n\
          | licence | MIT OR Apache-2.0 |\n",
@@ -337,6 +351,8 @@ fn card(
         PHASES[1].peak_rate,
         PHASES[2].steps,
         PHASES[2].peak_rate,
+        PHASES[3].steps,
+        PHASES[3].peak_rate,
     );
     if member.n_silent > 0 {
         let _ = write!(
@@ -365,11 +381,46 @@ struct Phase {
     /// Number of its first step.
     first: usize,
     steps: usize,
+    method: Method,
     peak_rate: f64,
     /// Last learning rate as a share of the peak.
     last_share: f64,
     /// Whether its lessons invent and swap objects.
     is_inventing: bool,
+}
+
+/// What moves the masters.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Method {
+    AdamW,
+    /// Muon for the ternary projections, `AdamW` for embeddings and gains.
+    Muon,
+}
+
+/// The optimisers of a phase.
+struct Movers {
+    adam: AdamW,
+    muon: Muon,
+}
+
+impl Movers {
+    fn new(vars: &[(String, Var)], phase: &Phase) -> Result<Self> {
+        let (projections, others): (Vec<_>, Vec<_>) = vars
+            .iter()
+            .partition(|(name, _)| phase.method == Method::Muon && name.contains("_proj"));
+        let only = |named: Vec<&(String, Var)>| named.into_iter().map(|(_, v)| v.clone()).collect();
+        let params = ParamsAdamW {
+            lr: phase.peak_rate,
+            beta1: 0.9,
+            beta2: 0.95,
+            eps: 1e-8,
+            weight_decay: 0.01,
+        };
+        Ok(Self {
+            adam: AdamW::new(only(others), params)?,
+            muon: Muon::new(only(projections)),
+        })
+    }
 }
 
 impl Phase {
@@ -401,14 +452,7 @@ fn train(
     masters: &Path,
 ) -> Result<()> {
     let vars = named(network);
-    let params = ParamsAdamW {
-        lr: phase.peak_rate,
-        beta1: 0.9,
-        beta2: 0.95,
-        eps: 1e-8,
-        weight_decay: 0.01,
-    };
-    let mut optimizer = AdamW::new(vars.iter().map(|(_, var)| var.clone()).collect(), params)?;
+    let mut movers = Movers::new(&vars, phase)?;
     let begun = Instant::now();
     let mut batches = Vec::new();
     let (mut recent, mut n_recent) = (0f32, 0usize);
@@ -420,7 +464,7 @@ fn train(
         let loss = descend(
             network,
             &vars,
-            &mut optimizer,
+            &mut movers,
             &batches[step % BLOCK],
             phase.rate(step),
         )?;
@@ -453,12 +497,12 @@ fn train(
 fn descend(
     network: &Network,
     vars: &[(String, Var)],
-    optimizer: &mut AdamW,
+    movers: &mut Movers,
     batch: &lessons::Batch,
     rate: f64,
 ) -> Result<f32> {
-    let hidden = network.hidden(&batch.ids)?.flatten_to(1)?;
-    let logits = network.head(&hidden.index_select(&batch.places, 0)?)?;
+    let hidden = network.hidden_at(&batch.ids, &batch.places)?;
+    let logits = network.head(&hidden)?;
     let loss = candle_nn::loss::cross_entropy(&logits, &batch.wanted)?;
     let mut grads = loss.backward()?;
     let mut squares = 0f64;
@@ -477,8 +521,9 @@ fn descend(
             }
         }
     }
-    optimizer.set_learning_rate(rate);
-    optimizer.step(&grads)?;
+    movers.adam.set_learning_rate(rate);
+    movers.adam.step(&grads)?;
+    movers.muon.step(&grads, rate)?;
     Ok(loss.to_scalar::<f32>()?)
 }
 
@@ -550,10 +595,10 @@ fn continue_greedily(
             ids.extend(row);
         }
         let ids = Tensor::from_vec(ids, (open.len(), width), &Device::Cpu)?;
-        let hidden = network.hidden(&ids)?.detach().flatten_to(1)?;
         let n = lasts.len();
         let lasts = Tensor::from_vec(lasts, n, &Device::Cpu)?;
-        let logits = network.head(&hidden.index_select(&lasts, 0)?)?.detach();
+        let hidden = network.hidden_at(&ids, &lasts)?.detach();
+        let logits = network.head(&hidden)?.detach();
         let next: Vec<u32> = logits.argmax(1)?.to_vec1()?;
         for (&i, &id) in open.iter().zip(&next) {
             rows[i].push(id);

@@ -118,14 +118,15 @@ impl Network {
     }
 
     #[expect(clippy::many_single_char_names, reason = "the names of the formulas")]
-    /// Hidden states after the final norm, `[batch, positions, hidden]`.
+    /// Hidden states after the final norm at some positions, `[places, hidden]`.
     ///
     /// * `ids`: `[batch, positions]` u32
-    pub(crate) fn hidden(&self, ids: &Tensor) -> Result<Tensor> {
+    /// * `places`: `[places]` u32, flat positions; the last layer computes no others behind its attention
+    pub(crate) fn hidden_at(&self, ids: &Tensor, places: &Tensor) -> Result<Tensor> {
         let (batch, positions) = ids.dims2()?;
         let shape = &self.shape;
         let mut x = self.embedding.index_select(&ids.flatten_all()?, 0)?;
-        for layer in &self.layers {
+        for (i, layer) in self.layers.iter().enumerate() {
             let w = |i: usize| ops::ternary_weights(&layer.weights[i]);
             let linear = |x: &Tensor, i: usize| x.matmul(&w(i)?.t()?);
             let norm = |x: &Tensor, i: usize| ops::rms_norm(x, &layer.gains[i], shape.eps);
@@ -141,17 +142,20 @@ impl Network {
             let scores = q.matmul(&k.transpose(D::Minus1, D::Minus2)?)?;
             let scale = 1.0 / (shape.head_dim as f32).sqrt();
             let mixed = ops::causal_softmax(&scores, scale)?.matmul(&v)?;
-            let mixed = mixed
+            let mut mixed = mixed
                 .transpose(1, 2)?
                 .reshape((batch * positions, shape.heads * shape.head_dim))?;
+            if i + 1 == self.layers.len() {
+                mixed = mixed.index_select(places, 0)?;
+                x = x.index_select(places, 0)?;
+            }
             x = (x + linear(&ops::int8_rows(&norm(&mixed, 1)?)?, 3)?)?;
 
             let h = ops::int8_rows(&norm(&x, 2)?)?;
             let u = ops::relu2_gate(&linear(&h, 4)?, &linear(&h, 5)?)?;
             x = (x + linear(&ops::int8_rows(&norm(&u, 3)?)?, 6)?)?;
         }
-        let x = ops::rms_norm(&x, &self.final_gain, shape.eps)?;
-        x.reshape((batch, positions, shape.hidden))
+        ops::rms_norm(&x, &self.final_gain, shape.eps)
     }
 
     /// Logits `[rows, vocab]` of hidden states `[rows, hidden]`; the head is the embedding.
@@ -191,7 +195,8 @@ mod tests {
         let network = Network::new(shape, &mut dice).unwrap();
         let ids = Tensor::new(&[[1u32, 5, 9, 3], [2, 4, 6, 8]], &Device::Cpu).unwrap();
         let wanted = Tensor::new(&[5u32, 9, 3, 0, 4, 6, 8, 0], &Device::Cpu).unwrap();
-        let hidden = network.hidden(&ids).unwrap().flatten_to(1).unwrap();
+        let places = Tensor::new(&[0u32, 1, 2, 3, 4, 5, 6, 7], &Device::Cpu).unwrap();
+        let hidden = network.hidden_at(&ids, &places).unwrap();
         let logits = network.head(&hidden).unwrap();
         let loss = candle_nn::loss::cross_entropy(&logits, &wanted).unwrap();
         let grads = loss.backward().unwrap();

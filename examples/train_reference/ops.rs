@@ -63,6 +63,15 @@ fn zip_rows(
     output
 }
 
+/// `value(a, b)` of every pair.
+fn zip_each(a: &[f32], b: &[f32], value: impl Fn(f32, f32) -> f32 + Sync) -> Vec<f32> {
+    zip_rows(a, b, ROWS_PER_TASK, |a, b, y| {
+        for ((y, a), b) in y.iter_mut().zip(a).zip(b) {
+            *y = value(*a, *b);
+        }
+    })
+}
+
 /// Ternary weights by the absmean rule, straight-through.
 ///
 /// `s = max(mean |W|, 1e-5)`, `clip(round(W / s), -1, 1) · s`; the gradient passes unchanged.
@@ -98,7 +107,7 @@ pub(crate) fn ternary(w: &[f32]) -> (Vec<i8>, f32) {
     let scale = ((sum / w.len() as f64) as f32).max(1e-5);
     let inverse = 1.0 / scale;
     #[expect(clippy::cast_possible_truncation, reason = "clamped to -1..=1")]
-    let code = |&x: &f32| (x * inverse).round_ties_even().clamp(-1.0, 1.0) as i8;
+    let code = |&x: &f32| nearest((x * inverse).clamp(-2.0, 2.0)).clamp(-1.0, 1.0) as i8;
     (w.iter().map(code).collect(), scale)
 }
 
@@ -116,7 +125,7 @@ impl CustomOp1 for Int8Rows {
             let largest = x.iter().fold(1e-5f32, |m, v| m.max(v.abs()));
             let r = 127.0 / largest;
             for (y, x) in y.iter_mut().zip(x) {
-                *y = (x * r).round_ties_even().clamp(-128.0, 127.0) / r;
+                *y = nearest(x * r).clamp(-128.0, 127.0) / r;
             }
         });
         Ok((CpuStorage::F32(output), layout.shape().clone()))
@@ -125,6 +134,15 @@ impl CustomOp1 for Int8Rows {
     fn bwd(&self, _arg: &Tensor, _res: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
         Ok(Some(grad.clone()))
     }
+}
+
+/// `x` rounded to the nearest integer, ties to even, for `|x| < 2^22`.
+///
+/// Baseline x86-64 has no instruction for it and calls a function per value; the sum with 1.5 · 2^23
+/// rounds at the unit's place.
+fn nearest(x: f32) -> f32 {
+    const UNITS: f32 = 12_582_912.0;
+    (x + UNITS) - UNITS
 }
 
 /// `x / rms(x) · gain` over the last dimension.
@@ -303,9 +321,7 @@ impl CustomOp2 for Relu2Gate {
         up_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (gate, up) = (values(gate, gate_layout)?, values(up, up_layout)?);
-        let output = zip_rows(gate, up, 1, |g, u, y| {
-            y[0] = g[0].max(0.0) * g[0].max(0.0) * u[0];
-        });
+        let output = zip_each(gate, up, |g, u| g.max(0.0) * g.max(0.0) * u);
         Ok((CpuStorage::F32(output), gate_layout.shape().clone()))
     }
 
@@ -317,11 +333,9 @@ impl CustomOp2 for Relu2Gate {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (g, u, dy) = (to_vec(gate)?, to_vec(up)?, to_vec(grad)?);
-        let slope = zip_rows(&g, &u, 1, |g, u, y| y[0] = 2.0 * g[0].max(0.0) * u[0]);
-        let dgate = zip_rows(&slope, &dy, 1, |s, dy, y| y[0] = s[0] * dy[0]);
-        let dup = zip_rows(&g, &dy, 1, |g, dy, y| {
-            y[0] = g[0].max(0.0) * g[0].max(0.0) * dy[0];
-        });
+        let slope = zip_each(&g, &u, |g, u| 2.0 * g.max(0.0) * u);
+        let dgate = zip_each(&slope, &dy, |s, dy| s * dy);
+        let dup = zip_each(&g, &dy, |g, dy| g.max(0.0) * g.max(0.0) * dy);
         Ok((Some(like(dgate, gate)?), Some(like(dup, up)?)))
     }
 }

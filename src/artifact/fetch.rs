@@ -81,6 +81,10 @@ impl Fetcher {
             size: artifact.size,
         };
         let mut last: Option<Error> = None;
+        let told = |error: &Error| {
+            let text = error.to_string().replace('\n', " ");
+            Event::Note(format!("an earlier mirror failed: {text}"))
+        };
         for source in sources {
             let found = match source {
                 Source::Http(url) => match self.cache.find(promise) {
@@ -96,13 +100,16 @@ impl Fetcher {
             };
             match found {
                 Ok(blob) => {
-                    if let Some(error) = last {
-                        let text = error.to_string().replace('\n', " ");
-                        listener(Event::Note(format!("an earlier mirror failed: {text}")));
+                    if let Some(error) = &last {
+                        listener(told(error));
                     }
                     return Ok(blob);
                 }
-                Err(error) => last = Some(error),
+                Err(error) => {
+                    if let Some(earlier) = last.replace(error) {
+                        listener(told(&earlier));
+                    }
+                }
             }
         }
         Err(last.expect("a manifest names at least one URL for each artifact"))

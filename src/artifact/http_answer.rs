@@ -75,7 +75,7 @@ impl Answer {
 
     /// A status that is no answer to the question.
     pub(super) fn refused(&self) -> Transfer {
-        let is_temporary = matches!(self.status, 408 | 429 | 500..=599);
+        let is_temporary = matches!(self.status, 408 | 425 | 429 | 500..=599);
         let advice = match self.status {
             401 | 403 => Some(
                 "a presigned URL may have expired; otherwise set VV_EVAL_AUTHORIZATION and \

@@ -14,8 +14,9 @@ Examples:
 
 Policy, host list, waivers and scene sets are read from the base alone; the head brings the \
 manifest of the candidate. A pull request that edits the rules it is judged by is judged by the \
-base's, and the report says so. Identical files pass without a run. Without a manifest at the base \
-nothing passes.";
+base's, and the report says so. Identical files pass without a run; an unchanged \
+manifest is told in report.md alone, and on stdout unless json is asked for. Without a manifest at the base \
+only a policy with `mode = \"bootstrap\"` lets a model pass, by its limits alone.";
 
 /// Arguments of `gate`.
 #[derive(Debug, Args)]

@@ -56,7 +56,7 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
         && let Some(kept) = latest(&folder, environment::binary_sha256())
     {
         say(&format!(
-            "gate proved able to fail: {}/{}, {}",
+            "self-test of this program, harms caught: {}/{}, {}",
             kept.n_caught, kept.n_cases, kept.at
         ));
     }

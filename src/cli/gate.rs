@@ -6,6 +6,7 @@ use super::Failure;
 use super::args::{Color, Format};
 use super::args_gate::Gate;
 use super::compare;
+use super::deliver::FILES;
 use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
@@ -30,12 +31,30 @@ pub(super) fn run(args: &Gate, color: Color) -> Result<Exit, Failure> {
         hint: Some("name a writable directory with --out DIR".to_owned()),
         ..Failure::invalid(error)
     })?;
+    forget_reports(&out)?;
     judge(args, &out, color).inspect_err(|failure| {
         let text = invalid_report(failure);
         if let Err(error) = write_atomic(&out.join(REPORT), text.as_bytes()) {
             say(&format!("warning: {error}"));
         }
     })
+}
+
+/// Removes the reports an earlier run, or the pull request, left in `out`: they are none of this one.
+fn forget_reports(out: &Path) -> Result<(), Failure> {
+    for (name, _) in FILES {
+        match std::fs::remove_file(out.join(name)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                let message = format!("cannot remove an old {name}: {error}");
+                return Err(Failure::usage(
+                    message,
+                    "name another directory with --out DIR",
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
@@ -65,7 +84,8 @@ fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
         workspace: workspace.path(),
     };
     let candidate = sources.candidate()?;
-    let baseline = sources.baseline(baseline)?;
+    // A first model is its own baseline.
+    let baseline = baseline.map_or_else(|| Ok(candidate.clone()), |it| sources.baseline(it))?;
     let scenes = request
         .export_scenes(&repository, &workspace.path().join("scenes"))
         .map_err(Failure::invalid)?;
@@ -149,11 +169,14 @@ impl Obtain<'_> {
 
 /// The manifest says what it said: nothing is judged, and the report says that.
 fn unchanged(args: &Gate, out: &Path, request: &Request) -> Result<Exit, Failure> {
-    let text = format!(
+    let mut text = format!(
         "**PASS** · nothing to judge: `{}` is the same as at the base {}\n",
         args.manifest.replace('`', "'").escape_debug(),
         request.base.short()
     );
+    for notice in request.notices() {
+        text += &format!("\n{}\n", markdown_block(&one_line(&notice)));
+    }
     write_atomic(&out.join(REPORT), text.as_bytes()).map_err(Failure::invalid)?;
     if args.format != Format::Json {
         print(text.as_bytes())?;
@@ -172,8 +195,12 @@ fn invalid_report(failure: &Failure) -> String {
         cause.push_str("\n\nhint: ");
         cause.push_str(hint);
     }
+    let word = match failure.exit {
+        Exit::Internal => "INTERNAL ERROR",
+        _ => "INVALID",
+    };
     format!(
-        "**INVALID** · this pull request could not be judged, so it must not be merged (exit {})\n\n{}\n",
+        "**{word}** · this pull request could not be judged, so it must not be merged (exit {})\n\n{}\n",
         failure.exit.code(),
         markdown_block(&cause)
     )

@@ -116,9 +116,16 @@ pub(super) fn difference(
         .map(|(what, expected, found)| (what, expected.to_string(), found.to_string()))
 }
 
-/// The scene set of a record below eval-sets/, where it is there and still the same.
-pub(super) fn set_if_there(recorded: &SceneSetIdentity) -> Option<SceneSet> {
-    let directory = settings::find_set(&recorded.name, Some(&recorded.version)).ok()?;
-    let set = SceneSet::load(&directory).ok()?;
-    difference(recorded, &set).is_none().then_some(set)
+/// The scene set of a record below eval-sets/; `None` where none of its name is there.
+///
+/// The error is what differs of the one that is there: name, digest of the record, digest found.
+pub(super) fn set_if_there(
+    recorded: &SceneSetIdentity,
+) -> Result<Option<SceneSet>, (&'static str, String, String)> {
+    let directory = settings::find_set(&recorded.name, Some(&recorded.version)).ok();
+    let set = directory.and_then(|directory| SceneSet::load(&directory).ok());
+    match set.as_ref().and_then(|set| difference(recorded, set)) {
+        None => Ok(set),
+        Some(difference) => Err(difference),
+    }
 }

@@ -100,9 +100,7 @@ fn refused(args: &Lint, loaded: &Loaded) -> Result<Vec<String>, Failure> {
         return Ok(Vec::new());
     };
     let policy = read_policy(&policy)?;
-    let mut rules = sources::rules(&policy)?;
-    // Whether these are allowed is the word of the command that fetches.
-    rules.allow_file = true;
+    let rules = sources::rules(&policy)?;
     let release = &loaded.manifest.release;
     let urls = release.artifacts.iter().flat_map(|artifact| &artifact.urls);
     let mut found: Vec<String> = urls
@@ -252,6 +250,12 @@ fn replaced(args: &Bump, before: &ModelManifest) -> Result<Vec<(usize, PathBuf)>
     };
     let by_name = |name: &str| artifacts.iter().position(|it| it.filename == name);
     if args.from.is_dir() {
+        if args.artifact.is_some() || (artifacts.len() > 1 && args.url.is_some()) {
+            return Err(Failure::usage(
+                "--artifact and --url are about one file, but --from is a directory",
+                "name the file with --from, once for each artifact",
+            ));
+        }
         let all = artifacts.iter().enumerate();
         return Ok(all
             .map(|(i, it)| (i, args.from.join(&it.filename)))

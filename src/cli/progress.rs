@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use crate::report::escape::lines;
 use crate::run::Progress;
 
 /// How progress is shown.
@@ -74,7 +75,7 @@ impl Progress for Shown {
     }
 }
 
-/// One line of talk; a closed stderr is nobody's error.
-pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+/// Lines of talk, made safe for a terminal and a build log; a closed stderr is nobody's error.
+pub(super) fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{}", lines(text));
 }

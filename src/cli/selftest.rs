@@ -124,11 +124,7 @@ fn rendered(proofs: &[Proof]) -> String {
         let _ = writeln!(text, "{mark}  {:<16} {seconds:>6.1} s{detail}", proof.case);
     }
     let n_caught = proofs.iter().filter(|proof| proof.result.is_ok()).count();
-    let _ = writeln!(
-        text,
-        "\ngate proved able to fail: {n_caught}/{}",
-        proofs.len()
-    );
+    let _ = writeln!(text, "\nharms caught: {n_caught}/{}", proofs.len());
     text
 }
 
@@ -182,7 +178,7 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains('\u{1b}'), "{text}");
-        assert!(text.ends_with("gate proved able to fail: 1/2\n"), "{text}");
+        assert!(text.ends_with("harms caught: 1/2\n"), "{text}");
     }
 
     #[test]

@@ -85,6 +85,8 @@ impl Compare {
             let options = model.options.as_ref();
             load_settings(options, parts.head, options.and_then(|it| it.i2s_layout))
         });
+        // A first model is its own baseline.
+        let is_first = parts.policy.mode == Mode::Bootstrap;
         Ok(Self {
             baseline: parts.baseline,
             candidate: parts.candidate,
@@ -102,7 +104,7 @@ impl Compare {
             cache_dir: None,
             has_control: false,
             uses_color: uses_color(parts.color),
-            force_run: false,
+            force_run: is_first,
             is_quiet: parts.is_quiet,
             judges_planted: false,
             notices: parts.notices,

@@ -2,17 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Failure;
 use super::progress::say;
+use super::{Failure, settings};
 use crate::artifact::archive::Limits;
 use crate::artifact::reach::{Credentials, Event, Patience};
 use crate::artifact::source::Rules;
 use crate::artifact::{self, Cache, Fetcher, Means, Reach, Resolved};
 use crate::gate::Policy;
 use crate::manifest::Host;
-
-/// Environment variable with the directory of fetched files.
-const CACHE: &str = "VV_EVAL_CACHE";
 
 /// Environment variable with a PEM file of certificate authorities, as OpenSSL and curl read it.
 pub(super) const CERTIFICATES: &str = "SSL_CERT_FILE";
@@ -94,9 +91,7 @@ pub(super) fn fetcher(
 pub(super) fn cache_directory(named: Option<&Path>) -> PathBuf {
     named
         .map(Path::to_owned)
-        .or_else(|| variable(CACHE))
-        .or_else(|| variable("XDG_CACHE_HOME").map(|cache| cache.join("vv-eval")))
-        .or_else(|| variable("HOME").map(|home| home.join(".cache").join("vv-eval")))
+        .or_else(settings::cache_dir)
         .unwrap_or_else(|| std::env::temp_dir().join("vv-eval-cache"))
 }
 

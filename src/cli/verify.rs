@@ -1,16 +1,20 @@
 //! `vv-eval verify`: the verdict of a report, computed again.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::Failure;
 use super::args;
-use super::evidence::score_records;
+use super::evidence::{score_records, tags};
 use super::exit::Exit;
 use super::judge::{scene_set, set_if_there};
 use super::output::print;
 use crate::durable;
+use crate::gate::SceneTags;
+use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::{EvidenceFile, ReportFile, SceneScoresFile};
 use crate::gate::verify::{Mismatch, first_difference, verify};
+use crate::record::SceneSetIdentity;
 use crate::report::{escape, json};
 use crate::scene::SceneSet;
 
@@ -35,6 +39,7 @@ pub(super) fn run(args: &args::Verify) -> Result<Exit, Failure> {
     if let Rescored::Differs(mismatch) = &again {
         found.push(mismatch.clone());
     }
+    found.extend(weak_certificate(&file));
     if found.is_empty() && json::render(&file) != bytes {
         found.push(Mismatch {
             field: ".".to_owned(),
@@ -67,13 +72,32 @@ fn rescored(evidence: &EvidenceFile, named: Option<&str>) -> Result<Rescored, Fa
     let record = &evidence.baseline_record;
     let set = match named {
         Some(_) => Some(scene_set(&record.scenes, named)?),
-        None => set_if_there(&record.scenes),
+        None => match at_hand(&record.scenes, "evidence.baseline_record.scenes") {
+            Ok(set) => set,
+            Err(mismatch) => return Ok(Rescored::Differs(mismatch)),
+        },
     };
     let sentinels = record.sentinels.as_ref();
-    let found: Option<SceneSet> = sentinels.and_then(|it| set_if_there(&it.set));
+    let found = sentinels.map(|it| at_hand(&it.set, "evidence.baseline_record.sentinels.set"));
+    let found = match found.transpose() {
+        Ok(found) => found.flatten(),
+        Err(mismatch) => return Ok(Rescored::Differs(mismatch)),
+    };
     let (Some(set), true) = (set, sentinels.is_some() == found.is_some()) else {
         return Ok(Rescored::NotHere);
     };
+    let value = |tags: &BTreeMap<String, SceneTags>| {
+        serde_json::to_value(tags).expect("tags are plain data")
+    };
+    // Which scenes belong to a slice is the set's to say.
+    let mismatch = first_difference(
+        &value(&evidence.scene_tags),
+        &value(&tags(&set)),
+        "evidence.scene_tags",
+    );
+    if let Some(mismatch) = mismatch {
+        return Ok(Rescored::Differs(mismatch));
+    }
     let records = [
         evidence.baseline_record.clone(),
         evidence.candidate_record.clone(),
@@ -94,6 +118,30 @@ fn rescored(evidence: &EvidenceFile, named: Option<&str>) -> Result<Rescored, Fa
         }
     }
     Ok(Rescored::Same(format!("{}@{}", set.name, set.version)))
+}
+
+/// The scene set of a record, where it is at hand and the same; one that is at hand and another is
+/// a mismatch.
+fn at_hand(recorded: &SceneSetIdentity, path: &str) -> Result<Option<SceneSet>, Mismatch> {
+    set_if_there(recorded).map_err(|(what, written, expected)| Mismatch {
+        field: format!("{path}.{what}"),
+        written,
+        expected,
+    })
+}
+
+/// A certificate that is missing, or made with less than the usual effort.
+fn weak_certificate(file: &ReportFile) -> Option<Mismatch> {
+    let found = file.certificate.as_ref().map(|it| it.replicates);
+    if found == Some(REPLICATES) {
+        return None;
+    }
+    let comparison = file.comparison().ok()??;
+    Certificate::of(&comparison, &file.policy, 1).map(|_| Mismatch {
+        field: "certificate".to_owned(),
+        written: found.map_or("absent".to_owned(), |n| format!("{n} replicates")),
+        expected: format!("{REPLICATES} replicates"),
+    })
 }
 
 fn told(file: &ReportFile, name: &str, found: &[Mismatch], again: &Rescored) -> String {

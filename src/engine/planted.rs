@@ -146,11 +146,6 @@ impl Planted {
         })
     }
 
-    /// What is wrong with it.
-    pub fn harm(&self) -> Harm {
-        self.harm
-    }
-
     /// Memory held for nothing, in bytes.
     pub fn ballast_bytes(&self) -> usize {
         self.ballast.len()

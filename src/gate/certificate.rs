@@ -1,11 +1,13 @@
 //! How often this very gate errs on this very data, by resampling it.
 //!
 //! In: a comparison and a policy. Out: a [`Certificate`]. Two questions are asked of the required
-//! statistical checks and the slices; deterministic rules do not err at random and stay out.
+//! statistical checks and the slices; rules without statistics speak of these scenes only.
 //!
 //! - *Equal models*: if the roles were exchangeable, each scene and each launch could as well have
 //!   come out with the roles swapped. So one random sign per scene and one per launch, shared by
-//!   all checks, and the whole gate again: the shares of pass, fail and inconclusive.
+//!   all checks, and the whole gate again: the shares of pass, fail and inconclusive. A scene that
+//!   fell apart has no sign: scenes fall apart as often as scenes rose as far, and what fell counts
+//!   up to what is normal.
 //! - *Power*: each check's values, centred, moved to a half, one and two margins and drawn with
 //!   replacement: how often the check passes and fails there. At one margin a pass is an error.
 //!
@@ -16,11 +18,12 @@ use serde::{Deserialize, Serialize};
 
 use super::checks::{Sampled, Statistical, statistical};
 use super::comparison::Comparison;
-use super::policy::Policy;
-use super::sample::{Levels, Rules, Sample, holm_levels};
+use super::policy::{Collapse, Policy};
+use super::sample::{Levels, Rules, Sample, collapsed, holm_levels};
 use super::simulate::{moved, n_units};
 use super::slices::{Part, parts};
 use super::verdict::Outcome;
+use super::waiver;
 use crate::stats::bounded::unseen_share;
 use crate::stats::mean::moments;
 use crate::stats::power::detectable_effect;
@@ -115,7 +118,10 @@ impl Certificate {
     /// stream of its own. `None` when no required check rests on a sample.
     pub fn of(comparison: &Comparison, policy: &Policy, replicates: usize) -> Option<Self> {
         let family = statistical(comparison, policy);
-        let ready: Vec<Ready> = family.iter().filter_map(ready).collect();
+        // A waived check is judged by its ceiling; slices are not waived.
+        let eased = waiver::eased(comparison, policy);
+        let judged = statistical(comparison, eased.as_ref().unwrap_or(policy));
+        let ready: Vec<Ready> = judged.iter().filter_map(ready).collect();
         if ready.is_empty() || replicates == 0 {
             return None;
         }
@@ -265,7 +271,21 @@ impl Gate<'_> {
         let family: Vec<Sampled> = self
             .family
             .iter()
-            .map(|ready| signs.flipped(&ready.sampled))
+            .map(|ready| match &ready.sampled {
+                // A share of scenes has no sign to flip.
+                Sampled {
+                    sample: sample @ Sample::Collapse(losses),
+                    rules,
+                    ..
+                } => {
+                    let share = equal_share(losses, &rules.collapse);
+                    Sampled {
+                        sample: moved(sample, rules, share, losses.len(), stream),
+                        ..ready.sampled.clone()
+                    }
+                }
+                sampled => signs.flipped(sampled),
+            })
             .collect();
         let confidence = self.policy.confidence;
         let p: Vec<f64> = family
@@ -345,6 +365,18 @@ impl Gate<'_> {
             at: EFFECTS.map(at).to_vec(),
         }
     }
+}
+
+/// Share of scenes that fall apart where roles are equal: as many as rose as far. Those that fell
+/// speak of the candidate and count up to what is normal.
+fn equal_share(losses: &[f64], collapse: &Collapse) -> f64 {
+    let n = losses.len() as f64;
+    let rose = losses
+        .iter()
+        .filter(|loss| **loss <= -collapse.drop)
+        .count() as f64;
+    let (fell, _) = collapsed(losses, collapse);
+    (rose / n).max((fell as f64 / n).min(collapse.normal))
 }
 
 /// Smallest distance that this many units with this spread clear at `alpha` almost surely; as a

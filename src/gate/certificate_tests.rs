@@ -49,6 +49,28 @@ fn identical_outputs_say_nothing_of_the_scenes() {
 }
 
 #[test]
+fn what_a_candidate_broke_is_no_property_of_equal_models() {
+    // Twelve scenes fell apart and none rose as far: equal models would not do that.
+    let comparison = compare_edited(|base, cand| {
+        set_scores(base, "fact_score", |_| 0.8);
+        set_scores(cand, "fact_score", |i| if i % 5 == 0 { 0.2 } else { 0.8 });
+    })
+    .unwrap();
+    let found = Certificate::of(&comparison, &Policy::built_in(), 400).unwrap();
+    let equal = found.equal.unwrap();
+    assert!(equal.fail < 0.02, "{equal:?}");
+    // Where as many rise, falling apart is what such models do, and the gate stops them.
+    let erratic = compare_edited(|base, cand| {
+        set_scores(base, "fact_score", |i| if i % 5 == 1 { 0.2 } else { 0.8 });
+        set_scores(cand, "fact_score", |i| if i % 5 == 0 { 0.2 } else { 0.8 });
+    })
+    .unwrap();
+    let found = Certificate::of(&erratic, &Policy::built_in(), 400).unwrap();
+    let equal = found.equal.unwrap();
+    assert!(equal.fail > 0.8, "{equal:?}");
+}
+
+#[test]
 fn any_number_of_threads_gives_the_same_certificate() {
     let comparison = noisy(0.1);
     let policy = Policy::built_in();

@@ -8,21 +8,18 @@
 
 use super::verdict::{CheckResult, Outcome};
 use crate::metric::cost::{ForcedCost, control_log_ratios};
+use crate::record::health::{HUGE_SHARE, STEAL_SHARE};
 use crate::record::{ArenaPages, Launch, MachineRecord, RunRecord, Segment, SegmentHealth};
 use crate::stats::Estimate;
 use crate::stats::mean::t_estimate;
 use crate::stats::rank::hodges_lehmann;
 
-/// Share of arenas on huge pages below which a launch does not count as well placed.
-const HUGE_SHARE: f64 = 0.95;
 /// CPU time of the waiting role as a share of the working role's segment.
 const IDLE_SHARE: f64 = 0.01;
 /// Error rate of each bound of the control.
 const CONTROL_ALPHA: f64 = 0.001;
 /// Error rate of each bound of the noise floor.
 const FLOOR_ALPHA: f64 = 0.025;
-/// Share of CPU time taken by the hypervisor.
-const STEAL_SHARE: f64 = 0.02;
 /// Share of segments in which the CPU quota was used up.
 const THROTTLED_SHARE: f64 = 0.05;
 /// Page faults from the disk within one segment.

@@ -1,7 +1,7 @@
 //! Refuses policies that contradict themselves or could never be met, and warns of weak ones.
 
 use super::policy::{
-    Check, Limit, MIN_LAUNCHES, MIN_SCENES, Margin, Method, Mode, Policy, PolicyError,
+    Check, Demand, Limit, MIN_LAUNCHES, MIN_SCENES, Margin, Method, Mode, Policy, PolicyError,
     SCHEMA_VERSION,
 };
 use super::rule::{Rule, rule};
@@ -94,8 +94,10 @@ impl Policy {
         if self.mode == Mode::Promotion && self.scenes.digest.is_none() {
             warnings.push("`scenes.digest` is not pinned: another scene set would do".to_owned());
         }
-        if !self.slices.is_empty() && !required(by_scene) {
-            warnings.push("no required check is taken scene by scene: slices veto nothing".into());
+        if !self.slices.is_empty() && !(is_compared && required(by_scene)) {
+            warnings.push(
+                "no required check compares two models scene by scene: slices veto nothing".into(),
+            );
         }
         warnings
     }
@@ -130,7 +132,7 @@ impl Policy {
     fn decides_times(&self) -> bool {
         let times = |check: &Check| matches!(rule(&check.metric), Some(Rule::Launches(_)));
         let mut checks = self.checks.iter();
-        checks.any(|check| check.required && check.margin.is_some() && times(check))
+        checks.any(|check| check.required && times(check))
     }
 
     fn check_looks(&self) -> Result<(), PolicyError> {
@@ -217,6 +219,10 @@ impl Policy {
         };
         if sentinels.set.is_empty() {
             return Err(refuse("sentinels.set", "is empty"));
+        }
+        if self.mode == Mode::Bootstrap && sentinels.demand == Demand::Kept {
+            let problem = "no baseline could have held any in bootstrap mode; demand `all`";
+            return Err(refuse("sentinels.demand", problem));
         }
         for (i, exempt) in sentinels.exempt.iter().enumerate() {
             if exempt.reason.trim().is_empty() {

@@ -460,3 +460,14 @@ fn sources_and_archives_are_bounded_by_the_policy() {
         assert!(error.line.is_some(), "{error}");
     }
 }
+
+#[test]
+fn tables_of_the_store_may_stand_in_the_same_file() {
+    let text = "[store]\nkeep = 3\n[health]\ntries = 2\n";
+    let policy = Policy::parse(&format!("{HEAD}{text}"), "gate.toml").expect("good");
+    assert_eq!(policy.digest(), Policy::built_in().digest());
+    refused(
+        "[stor]\n",
+        "gate.toml:3: `stor`: unknown key; did you mean `store`?",
+    );
+}

@@ -55,6 +55,14 @@ pub(super) struct GateToml {
     /// Losses that are accepted for a while.
     #[serde(default)]
     waiver: Vec<WaiverToml>,
+    /// Rules of the store on a host: `vv-eval model` reads them, the gate does not.
+    #[schemars(with = "Option<serde_json::Value>")]
+    #[expect(dead_code, reason = "may stand there, and is another reader's")]
+    store: Option<serde::de::IgnoredAny>,
+    /// When a release on trial is left: `vv-eval model` reads them, the gate does not.
+    #[schemars(with = "Option<serde_json::Value>")]
+    #[expect(dead_code, reason = "may stand there, and is another reader's")]
+    health: Option<serde::de::IgnoredAny>,
 }
 
 #[derive(Deserialize, schemars::JsonSchema)]
@@ -208,6 +216,8 @@ const KEYS: &[(&str, &[&str])] = &[
             "slice",
             "sentinels",
             "waiver",
+            "store",
+            "health",
         ],
     ),
     (

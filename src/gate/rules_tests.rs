@@ -212,6 +212,35 @@ fn a_limit_fails_whatever_the_change() {
 }
 
 #[test]
+fn a_limit_does_not_decide_what_too_few_launches_cannot() {
+    let limits = |policy: &mut Policy| {
+        policy
+            .checks
+            .retain(|check| check.metric == "cpu_ms_per_token");
+        policy.checks[0].margin = None;
+        policy.checks[0].limit = Some(Limit::AtMost(1e9));
+    };
+    assert_eq!(judge_under(limits, |_, _| {}).outcome, Outcome::Pass);
+    let verdict = judge_under(limits, |base, cand| {
+        for evidence in [base, cand] {
+            evidence.record.launches.truncate(1);
+            evidence.record.plan.n_launches = 1;
+        }
+    });
+    assert_eq!(verdict.outcome, Outcome::Inconclusive, "{verdict:?}");
+}
+
+#[test]
+fn too_few_scenes_do_not_make_outputs_valid() {
+    let only_valid = |policy: &mut Policy| {
+        policy.checks.retain(|check| check.metric == "valid");
+        policy.scenes.min_scenes = 61;
+    };
+    let verdict = judge_under(only_valid, |_, _| {});
+    assert_eq!(verdict.outcome, Outcome::Inconclusive, "{verdict:?}");
+}
+
+#[test]
 fn a_first_model_is_judged_by_limits_alone() {
     let bootstrap = |policy: &mut Policy| *policy = Policy::built_in_for(Mode::Bootstrap);
     let verdict = judge_under(bootstrap, |base, cand| {

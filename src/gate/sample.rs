@@ -144,7 +144,13 @@ impl Sample {
                     margin: rules.margin,
                     alpha,
                 };
-                betting::bet(&order, &game).is_ok_and(|bets| bets.crossed_at.is_some())
+                let crosses =
+                    betting::bet(&order, &game).is_ok_and(|bets| bets.crossed_at.is_some());
+                // Early gains do not make up for a mean beyond the margin.
+                crosses
+                    && self
+                        .estimate(rules, alpha)
+                        .is_ok_and(|loss| loss.high < rules.margin)
             }
             (Self::Graded(losses), Method::PlugIn) => {
                 // Resampling takes a hundred times as long: only where t has not refused already.
@@ -208,7 +214,14 @@ impl Sample {
                 Ok(discordant.tango(alpha)?.negated())
             }
             (Self::Clustered(losses, clusters), Method::Guaranteed) => {
-                bets(&cluster_means(losses, clusters)?, &rules.seed, alpha)
+                let means = cluster_means(losses, clusters)?;
+                if means.len() < MIN_CLUSTERS {
+                    return Err(Error::TooFew {
+                        needed: MIN_CLUSTERS,
+                        found: means.len(),
+                    });
+                }
+                bets(&means, &rules.seed, alpha)
             }
             (Self::Clustered(losses, clusters), Method::PlugIn) => {
                 clustered_loss(losses, clusters, alpha)

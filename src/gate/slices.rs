@@ -45,12 +45,7 @@ pub(crate) fn parts(comparison: &Comparison, policy: &Policy, family: &[Statisti
     let by_scene: Vec<(&String, &Sampled)> = family
         .iter()
         .filter_map(|it| Some((&it.metric, it.sampled.as_ref()?)))
-        .filter(|(_, it)| {
-            matches!(
-                it.sample,
-                Sample::Graded(_) | Sample::Rate(_) | Sample::Clustered(..)
-            )
-        })
+        .filter(|(_, it)| is_by_scene(&it.sample))
         .collect();
     let of = |slice: &SlicePolicy| {
         let part = |(metric, whole): &(&String, &Sampled)| {
@@ -100,10 +95,14 @@ pub(crate) fn judge_slices(
     family: &[Statistical],
 ) -> Slices {
     let mut found = Slices::default();
-    for slice in &policy.slices {
-        found.reasons.extend(missing(comparison, slice));
-    }
     let parts = parts(comparison, policy, family);
+    for slice in &policy.slices {
+        let missing = missing(comparison, slice);
+        if missing.is_none() {
+            found.reasons.extend(unheard(slice, family, &parts));
+        }
+        found.reasons.extend(missing);
+    }
     let p: Vec<f64> = parts
         .iter()
         .map(|part| part.sampled.sample.p_worse(&part.sampled.rules))
@@ -132,6 +131,38 @@ pub(crate) fn judge_slices(
         });
     }
     found
+}
+
+/// Scores that a slice cannot veto by, because too few of its scenes have a value.
+///
+/// Some scores have a value only where the candidate said something: silence must not help it.
+fn unheard(slice: &SlicePolicy, family: &[Statistical], parts: &[Part]) -> Vec<(Outcome, String)> {
+    let of = |it: &Statistical| {
+        let whole = it.sampled.as_ref()?;
+        if !is_by_scene(&whole.sample) {
+            return None;
+        }
+        let part = parts
+            .iter()
+            .find(|part| part.slice == slice.name && part.metric == it.metric);
+        let n = part.map_or(0, |part| part.sampled.sample.values().len());
+        // Every score may be absent somewhere; half of what is demanded still tells a loss.
+        (n < slice.min_scenes.div_ceil(2)).then(|| {
+            let reason = format!(
+                "slice {}: {} has a value on {n} scenes, too few to see a loss",
+                slice.name, it.metric
+            );
+            (Outcome::Inconclusive, reason)
+        })
+    };
+    family.iter().filter_map(of).collect()
+}
+
+fn is_by_scene(sample: &Sample) -> bool {
+    matches!(
+        sample,
+        Sample::Graded(_) | Sample::Rate(_) | Sample::Clustered(..)
+    )
 }
 
 /// Why a declared slice makes the run invalid, if it does.

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::certificate::Certificate;
 use super::comparison::{Comparison, Evidence};
 use super::file::{EvidenceFile, ReportFile, SceneScoresFile};
+use super::policy::Mode;
 use super::seal::Seal;
 use super::waiver;
 use super::{JudgeOptions, identical_verdict, judge};
@@ -184,7 +185,9 @@ fn mismatched(field: &str, written: Option<Sha256>, again: Option<Sha256>) -> Op
 /// The report that samples and policy of `file` make.
 fn recomputed(file: &ReportFile) -> Result<ReportFile, Mismatch> {
     let Some(comparison) = file.comparison()? else {
-        let verdict = identical_verdict(&file.baseline, &file.candidate);
+        // A first promotion is its own baseline and must have been run.
+        let verdict = identical_verdict(&file.baseline, &file.candidate)
+            .filter(|_| file.policy.mode != Mode::Bootstrap);
         let verdict = verdict.ok_or_else(|| Mismatch {
             field: "evidence".to_owned(),
             written: "absent".to_owned(),

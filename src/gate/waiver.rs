@@ -11,6 +11,7 @@ use super::checks::judge_checks;
 use super::comparison::Comparison;
 use super::policy::{Check, Margin, Policy, PolicyError};
 use super::verdict::{CheckResult, Outcome};
+use crate::units::is_date;
 
 /// An accepted loss of one check; field names are the keys of `[[waiver]]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,29 +128,34 @@ impl Policy {
 /// The day is that of the candidate's record, so a saved record is judged the same way tomorrow.
 pub(super) fn judge_waived(comparison: &Comparison, policy: &Policy) -> Vec<CheckResult> {
     let strict = judge_checks(comparison, policy);
-    let day = &comparison.candidate().started_at;
-    let holding: Vec<Option<&Waiver>> = policy
-        .checks
-        .iter()
-        .map(|check| policy.waiver_of(check, day))
-        .collect();
-    if holding.iter().all(Option::is_none) {
+    let Some(eased) = eased(comparison, policy) else {
         return strict;
-    }
+    };
+    let day = &comparison.candidate().started_at;
+    let eased = judge_checks(comparison, &eased);
+    let results = strict.into_iter().zip(eased).zip(&policy.checks);
+    results
+        .map(
+            |((strict, eased), check)| match policy.waiver_of(check, day) {
+                Some(waiver) if is_open(&strict) => waived(eased, waiver),
+                _ => strict,
+            },
+        )
+        .collect()
+}
+
+/// The policy with the ceilings of the waivers that hold as margins; `None` where none holds.
+pub(super) fn eased(comparison: &Comparison, policy: &Policy) -> Option<Policy> {
+    let day = &comparison.candidate().started_at;
     let mut eased = policy.clone();
-    for (check, waiver) in eased.checks.iter_mut().zip(&holding) {
-        if let Some(waiver) = waiver {
+    let mut is_eased = false;
+    for (check, strict) in eased.checks.iter_mut().zip(&policy.checks) {
+        if let Some(waiver) = policy.waiver_of(strict, day) {
             check.margin = Some(waiver.ceiling);
+            is_eased = true;
         }
     }
-    let eased = judge_checks(comparison, &eased);
-    let results = strict.into_iter().zip(eased).zip(holding);
-    results
-        .map(|((strict, eased), waiver)| match waiver {
-            Some(waiver) if is_open(&strict) => waived(eased, waiver),
-            _ => strict,
-        })
-        .collect()
+    is_eased.then_some(eased)
 }
 
 fn is_open(result: &CheckResult) -> bool {
@@ -177,11 +183,16 @@ pub fn notices(comparison: &Comparison, policy: &Policy) -> Vec<String> {
     }
     let day = &comparison.candidate().started_at;
     let strict = judge_checks(comparison, policy);
+    let waived = judge_waived(comparison, policy);
     let of = |waiver: &Waiver| {
-        let strict = strict.iter().find(|result| result.metric == waiver.check)?;
+        let place = strict
+            .iter()
+            .position(|result| result.metric == waiver.check)?;
         let use_of_it = if waiver.has_expired(day) {
             "expired, so it does not count"
-        } else if is_open(strict) {
+        } else if is_open(&waived[place]) {
+            "not enough"
+        } else if is_open(&strict[place]) {
             "in use"
         } else {
             "not needed: remove it"
@@ -244,18 +255,6 @@ fn shown(ceiling: Margin) -> String {
         } => {
             format!("{} or {floor_bytes}", percent(relative))
         }
-    }
-}
-
-fn is_date(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let number = |text: &str, width: usize, most: u32| {
-        let is_plain = text.len() == width && text.bytes().all(|byte| byte.is_ascii_digit());
-        is_plain && text.parse().is_ok_and(|n: u32| (1..=most).contains(&n))
-    };
-    match parts.as_slice() {
-        [year, month, day] => number(year, 4, 9999) && number(month, 2, 12) && number(day, 2, 31),
-        _ => false,
     }
 }
 

@@ -5,7 +5,7 @@
 use unicode_normalization::is_nfc;
 
 use super::finding::{Class, quoted};
-use crate::units::{Bytes, DigestSyntax, Sha256};
+use crate::units::{Bytes, DigestSyntax, Sha256, is_date};
 
 /// Largest artifact accepted, in bytes (16 GiB).
 const MAX_ARTIFACT_BYTES: u64 = 16 << 30;
@@ -266,29 +266,6 @@ pub(super) fn date(text: &str, today: &str) -> Result<Result<(), String>, Breach
         return Ok(Err(format!("{} is in the future", in_ticks(text))));
     }
     Ok(Ok(()))
-}
-
-fn is_date(text: &str) -> bool {
-    let parts: Vec<&str> = text.split('-').collect();
-    let &[year, month, day] = parts.as_slice() else {
-        return false;
-    };
-    let number = |part: &str, width: usize| {
-        let is_plain = part.len() == width && part.bytes().all(|b| b.is_ascii_digit());
-        is_plain.then(|| part.parse::<u32>().ok()).flatten()
-    };
-    let (Some(year), Some(month), Some(day)) = (number(year, 4), number(month, 2), number(day, 2))
-    else {
-        return false;
-    };
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let days = match month {
-        1 | 3 | 5 | 7 | 8 | 10 | 12 => 31,
-        4 | 6 | 9 | 11 => 30,
-        2 => 28 + u32::from(is_leap),
-        _ => 0,
-    };
-    (1..=days).contains(&day)
 }
 
 /// The requirement on the summarizer that free text states, e.g. `summarize_scene.py versão >= 2.1`.

@@ -60,6 +60,12 @@ pub enum Error {
         /// As it was named, escaped.
         revision: String,
     },
+    /// A name of several things: a branch and a tag.
+    #[error("`{revision}` names several things here")]
+    Ambiguous {
+        /// As it was named, escaped.
+        revision: String,
+    },
     /// Two commits without a common one.
     #[error("{base} and {head} have no common ancestor here")]
     Unrelated {
@@ -107,6 +113,7 @@ impl Hint for Error {
                 "fetch it first, e.g. `git fetch origin main`; in a shallow clone add \
                  `fetch-depth: 0` to the checkout"
             }
+            Self::Ambiguous { .. } => "write its whole name, e.g. `refs/remotes/origin/main`",
             Self::Unrelated { .. } => {
                 "the clone may be shallow: run `git fetch --unshallow`, or add `fetch-depth: 0` to \
                  the checkout"
@@ -154,7 +161,7 @@ impl Repository {
     /// The commit a revision names.
     ///
     /// # Errors
-    /// [`Error::NoRevision`].
+    /// [`Error::NoRevision`], [`Error::Ambiguous`].
     pub fn resolve(&self, revision: &str) -> Result<Commit, Error> {
         let missing = || Error::NoRevision {
             revision: revision.escape_debug().to_string(),
@@ -164,7 +171,13 @@ impl Repository {
             return Err(missing());
         }
         let peeled = format!("{revision}^{{commit}}");
-        let output = git(&self.root, &["rev-parse", "--verify", "--quiet", &peeled])?;
+        let output = git(&self.root, &["rev-parse", "--verify", &peeled])?;
+        // A tag named like a branch of a remote would win over it.
+        if String::from_utf8_lossy(&output.stderr).contains("is ambiguous") {
+            return Err(Error::Ambiguous {
+                revision: revision.escape_debug().to_string(),
+            });
+        }
         let id = String::from_utf8_lossy(&output.stdout).trim().to_owned();
         let is_id = id.len() >= 40 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
         if output.status.success() && is_id {
@@ -394,6 +407,8 @@ fn command(directory: &Path) -> Command {
             "core.quotePath=false",
             "-c",
             "core.fsmonitor=false",
+            "-c",
+            "core.warnAmbiguousRefs=true",
             "--no-pager",
         ])
         .env("LC_ALL", "C")

@@ -1,23 +1,40 @@
 //! The two manifests of a pull request, and everything that judges them, which the base decides.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::git::{self, Commit, Repository};
 use crate::durable::shown;
 use crate::gate::Policy;
-use crate::gate::policy::{Origin, PolicyError};
+use crate::gate::policy::{Mode, Origin, PolicyError};
 use crate::hint::Hint;
 use crate::manifest::{self, Change, Loaded, MAX_MANIFEST_BYTES, Url, Warning, diff};
 
 /// Longest policy, in bytes.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
 
+/// Where a policy usually is; a base without one is judged by the built-in policy.
+const DEFAULT_POLICY: &str = "gate.toml";
+
+/// Longest artifact that is copied out of a commit when the manifest states no size, in bytes.
+const MAX_ARTIFACT_BYTES: u64 = 16 << 30;
+
+/// No Git LFS pointer, which may stand for an artifact, is longer, in bytes.
+const POINTER_BYTES: u64 = 1024;
+
 /// Folder of scene sets.
 const EVAL_SETS: &str = "eval-sets";
 
 /// Places, besides policy and scenes, whose change decides what is judged or how it is run.
-const GUARDED: [&str; 4] = [".github/", "action.yml", "keys/", "model_attestations/"];
+const GUARDED: [&str; 7] = [
+    "eval-sets/",
+    "prompts/",
+    "scripts/",
+    ".github/",
+    "action.yml",
+    "keys/",
+    "model_attestations/",
+];
 
 /// Where the files of a pull request stand, from the top of the repository.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,11 +101,19 @@ pub enum Error {
         /// Where it was looked for, escaped.
         path: String,
     },
-    /// The base has no manifest, so there is nothing to compare with.
+    /// The base has no manifest, and its policy does not say that this is the first model.
     #[error("there is no manifest `{path}` at the base {base}, so there is no baseline")]
     NoBaseline {
         /// Where it was looked for, escaped.
         path: String,
+        /// The base.
+        base: String,
+    },
+    /// The base's policy says that this is the first model, and the base has one.
+    #[error(
+        "the base {base} pins a model already, but its policy still says `mode = \"bootstrap\"`"
+    )]
+    NotTheFirst {
         /// The base.
         base: String,
     },
@@ -108,6 +133,14 @@ pub enum Error {
     /// The base's policy cannot be used.
     #[error(transparent)]
     Policy(#[from] PolicyError),
+    /// The base has no policy of that name.
+    #[error("there is no policy `{path}` at the base {base}")]
+    NoPolicy {
+        /// Its path, escaped.
+        path: String,
+        /// The base.
+        base: String,
+    },
     /// The base's policy is not text.
     #[error("the policy `{path}` at the base is not UTF-8")]
     PolicyNotText {
@@ -154,8 +187,11 @@ impl Hint for Error {
                 "name it with --manifest PATH, from the top of the repository"
             }
             Self::NoBaseline { .. } => {
-                "name the right branch with --base and the manifest with --manifest; the first \
-                 manifest ever is merged by people, since there is nothing to compare it with"
+                "name the right branch with --base and the manifest with --manifest; for the first \
+                 model ever, merge a gate.toml with `mode = \"bootstrap\"` before"
+            }
+            Self::NotTheFirst { .. } => {
+                "set `mode` of gate.toml to smoke or promotion, in a pull request of its own"
             }
             Self::OutOfDate { .. } => {
                 "rebase the pull request onto the base, so that it is judged \
@@ -163,6 +199,10 @@ impl Hint for Error {
             }
             Self::NoScenes { .. } => {
                 "add the scene set to the base first, in a pull request of its own"
+            }
+            Self::NoPolicy { .. } => {
+                "name the one at the base with --policy; without a gate.toml the built-in policy \
+                 judges"
             }
             Self::PolicyNotText { .. } | Self::Outside { .. } | Self::Write { .. } => return None,
         };
@@ -226,7 +266,7 @@ impl Request {
         let edited = repository.changed_paths(&merge_base, to)?;
         let edited = edited
             .into_iter()
-            .filter(|path| is_guarded(path, paths, &policy))
+            .filter(|path| is_guarded(path, paths))
             .collect();
         let changes = baseline
             .as_ref()
@@ -250,15 +290,28 @@ impl Request {
             .is_some_and(|it| it.sha256 == self.candidate.sha256)
     }
 
-    /// The baseline, where there must be one.
+    /// The baseline; `None` where the base pins no model and its policy says that the first one is
+    /// judged, by its limits alone.
     ///
     /// # Errors
-    /// [`Error::NoBaseline`].
-    pub fn baseline(&self, paths: &Paths) -> Result<&Loaded, Error> {
-        self.baseline.as_ref().ok_or_else(|| Error::NoBaseline {
-            path: paths.manifest.escape_debug().to_string(),
-            base: self.base.short().to_owned(),
-        })
+    /// [`Error::NoBaseline`], [`Error::NotTheFirst`].
+    pub fn baseline(&self, paths: &Paths) -> Result<Option<&Loaded>, Error> {
+        let is_first = self.policy.mode == Mode::Bootstrap;
+        let base = self.base.short().to_owned();
+        match &self.baseline {
+            None if is_first => Ok(None),
+            None => Err(Error::NoBaseline {
+                path: paths.manifest.escape_debug().to_string(),
+                base,
+            }),
+            Some(baseline) => {
+                let digest = |loaded: &Loaded| loaded.manifest.release.digest();
+                if is_first && digest(baseline) != digest(&self.candidate) {
+                    return Err(Error::NotTheFirst { base });
+                }
+                Ok(Some(baseline))
+            }
+        }
     }
 
     /// Sentences a reviewer must read first: what the pull request would change of its own trial.
@@ -278,11 +331,19 @@ impl Request {
         } else {
             String::new()
         };
-        vec![format!(
+        let mut notices = vec![format!(
             "this pull request also edits {}{more}: it was judged by the copies at {}",
             shown.join(", "),
             self.base.short()
-        )]
+        )];
+        if self.edited.iter().any(|path| path.starts_with(".github/")) {
+            notices.push(
+                "it edits `.github/`: if the job ran that copy of the workflow, this verdict is \
+                 its word"
+                    .to_owned(),
+            );
+        }
+        notices
     }
 
     /// Writes the base's copy of the policy's scene set below `into`; gives its directory.
@@ -335,7 +396,7 @@ impl Request {
             return Err(missing(&directory));
         }
         for file in &files {
-            write_out(repository, file, into)?;
+            write_out(repository, file, into, None)?;
         }
         Ok(into.join(directory))
     }
@@ -358,13 +419,11 @@ pub fn export(
     let folder = manifest_path
         .rsplit_once('/')
         .map_or("", |(folder, _)| folder);
-    let urls = loaded
-        .manifest
-        .release
-        .artifacts
+    let artifacts = &loaded.manifest.release.artifacts;
+    let urls = artifacts
         .iter()
-        .flat_map(|it| &it.urls);
-    for url in urls {
+        .flat_map(|it| it.urls.iter().map(|url| (it.size, url)));
+    for (size, url) in urls {
         let relative = match url {
             Url::Repo(path) => path.to_string_lossy().into_owned(),
             Url::Remote {
@@ -379,7 +438,8 @@ pub fn export(
             format!("{folder}/{relative}")
         };
         if let Some(file) = repository.file(commit, &path)? {
-            write_out(repository, &file, into)?;
+            let limit = size.map_or(MAX_ARTIFACT_BYTES, |size| size.0.max(POINTER_BYTES));
+            write_out(repository, &file, into, Some((commit, limit)))?;
         }
     }
     // Objects of Git LFS are looked for in the repository the files came from.
@@ -393,7 +453,13 @@ pub fn export(
     Ok(into.join(manifest_path))
 }
 
-fn write_out(repository: &Repository, file: &git::TreeFile, into: &Path) -> Result<(), Error> {
+/// * `bound`: a commit and how many bytes a file of it may have; nothing bounds what is trusted
+fn write_out(
+    repository: &Repository,
+    file: &git::TreeFile,
+    into: &Path,
+    bound: Option<(&Commit, u64)>,
+) -> Result<(), Error> {
     inside(&file.path)?;
     let path = into.join(&file.path);
     let failed = |source| Error::Write {
@@ -404,7 +470,20 @@ fn write_out(repository: &Repository, file: &git::TreeFile, into: &Path) -> Resu
         std::fs::create_dir_all(parent).map_err(failed)?;
     }
     let mut out = std::fs::File::create(&path).map_err(failed)?;
-    repository.content(file, |content| std::io::copy(content, &mut out).map(drop))?;
+    let limit = bound.map_or(u64::MAX - 1, |(_, limit)| limit);
+    let mut n_bytes = 0;
+    repository.content(file, |content| {
+        n_bytes = std::io::copy(&mut content.take(limit + 1), &mut out)?;
+        Ok(())
+    })?;
+    if let Some((commit, limit)) = bound.filter(|_| n_bytes > limit) {
+        return Err(git::Error::TooLong {
+            path: file.path.escape_debug().to_string(),
+            commit: commit.short().to_owned(),
+            limit,
+        }
+        .into());
+    }
     out.flush().map_err(failed)
 }
 
@@ -435,7 +514,15 @@ fn inside(path: &str) -> Result<(), Error> {
 /// The policy of a commit, or the built-in one.
 fn policy_at(repository: &Repository, base: &Commit, path: &str) -> Result<Policy, Error> {
     let Some(bytes) = repository.blob(base, path, MAX_POLICY_BYTES)? else {
-        return Ok(Policy::built_in());
+        // Only the usual name may be absent: a slip must not mean other rules.
+        return if path == DEFAULT_POLICY {
+            Ok(Policy::built_in())
+        } else {
+            Err(Error::NoPolicy {
+                path: path.escape_debug().to_string(),
+                base: base.short().to_owned(),
+            })
+        };
     };
     let text = String::from_utf8(bytes).map_err(|_| Error::PolicyNotText {
         path: path.escape_debug().to_string(),
@@ -481,12 +568,6 @@ fn candidate(repository: &Repository, head: &Head, path: &str) -> Result<Loaded,
 }
 
 /// Whether a changed file decides what is judged, or by whom.
-fn is_guarded(path: &str, paths: &Paths, policy: &Policy) -> bool {
-    let of_sets = format!(
-        "{EVAL_SETS}/{}/",
-        policy.scenes.set.as_deref().unwrap_or_default()
-    );
-    path == paths.policy
-        || path.starts_with(&of_sets)
-        || GUARDED.iter().any(|guarded| path.starts_with(guarded))
+fn is_guarded(path: &str, paths: &Paths) -> bool {
+    path == paths.policy || GUARDED.iter().any(|guarded| path.starts_with(guarded))
 }

@@ -114,7 +114,10 @@ fn both_sides_are_read_where_they_stand() {
             repo.commit();
         }
         let request = repo.read(commits.then_some("topic")).expect("good");
-        let before = request.baseline(&paths()).expect("there is one");
+        let before = request
+            .baseline(&paths())
+            .expect("judged")
+            .expect("there is one");
         assert_eq!(before.manifest.version, "1.0");
         assert_eq!(request.candidate.manifest.version, "1.1");
         assert!(!request.is_unchanged());
@@ -168,6 +171,7 @@ fn the_rules_are_the_bases_and_edits_are_told() {
         [
             ".github/workflows/gate.yml",
             "eval-sets/cenas/1.10.0/set.toml",
+            "eval-sets/other/1.0.0/set.toml",
             "gate.toml"
         ]
     );
@@ -208,7 +212,10 @@ fn artifacts_of_the_base_are_the_bases() {
         .commit();
     let request = repo.read(Some("topic")).expect("good");
     let room = tempfile::tempdir().expect("a temporary directory");
-    let loaded = request.baseline(&paths()).expect("there is one");
+    let loaded = request
+        .baseline(&paths())
+        .expect("judged")
+        .expect("there is one");
     let path = export(
         &repo.open(),
         &request.base,
@@ -251,6 +258,28 @@ fn a_base_that_is_not_there_is_said_with_advice() {
 }
 
 #[test]
+fn a_tag_named_like_the_base_is_not_taken_for_it() {
+    let repo = started();
+    repo.git(&["update-ref", "refs/remotes/origin/main", "main"]);
+    let of = |base: &str| Request::read(&repo.open(), base, Some("topic"), &paths());
+    assert!(of("origin/main").is_ok());
+    repo.git(&["tag", "origin/main", "topic"]);
+    refuses(of("origin/main"), "names several things");
+    assert!(of("refs/remotes/origin/main").is_ok());
+}
+
+#[test]
+fn a_policy_that_is_not_there_means_no_other_rules() {
+    let repo = started();
+    let slip = Paths {
+        policy: "gate.tmol".to_owned(),
+        ..paths()
+    };
+    let read = Request::read(&repo.open(), "main", Some("topic"), &slip);
+    refuses(read, "there is no policy `gate.tmol`");
+}
+
+#[test]
 fn unrelated_histories_are_not_compared() {
     let repo = started();
     repo.git(&["checkout", "--quiet", "--orphan", "other"]);
@@ -281,7 +310,28 @@ fn without_a_baseline_nothing_passes_by_itself() {
     assert!(!request.is_unchanged());
     let error = request.baseline(&paths()).expect_err("there is none");
     assert!(error.to_string().contains("no baseline"), "{error}");
-    assert!(error.hint().expect("advice").contains("merged by people"));
+    assert!(error.hint().expect("advice").contains("bootstrap"));
+}
+
+#[test]
+fn the_first_model_is_judged_where_the_base_says_that_it_is_one() {
+    let first = POLICY.replace("smoke", "bootstrap");
+    let repo = Repo::new();
+    repo.write("gate.toml", &first).commit().branch("topic");
+    repo.write("model_manifest.json", &manifest("1.0", "one"))
+        .commit();
+    let request = repo.read(Some("topic")).expect("good");
+    assert!(request.baseline(&paths()).expect("judged").is_none());
+    // Once there is a model, the next one is not the first.
+    repo.branch("main").branch("next");
+    repo.write("model_manifest.json", &manifest("1.1", "two"))
+        .commit();
+    let request = repo.read(Some("next")).expect("good");
+    let error = request.baseline(&paths()).expect_err("not the first");
+    assert!(
+        error.to_string().contains("pins a model already"),
+        "{error}"
+    );
 }
 
 #[test]

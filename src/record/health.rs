@@ -8,6 +8,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::Bytes;
 
+/// Share of arenas on huge pages below which times of a launch are not decided, in [0, 1].
+pub const HUGE_SHARE: f64 = 0.95;
+/// Share of CPU time taken by the hypervisor above which times do not pass, in [0, 1].
+pub const STEAL_SHARE: f64 = 0.02;
+
 /// What disturbed one timed segment, read by the worker right before and right after it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

@@ -132,6 +132,16 @@ pub enum Entry<'a> {
         /// What ended it.
         failure: Cow<'a, Failure>,
     },
+    /// Launches end here, although the plan has more.
+    Stopped {
+        /// Why.
+        reason: Cow<'a, str>,
+    },
+    /// The run can be judged by nobody, and is not gone on from.
+    Invalid {
+        /// Why.
+        reason: Cow<'a, str>,
+    },
     /// Something a reader should know, in words.
     Note {
         /// One sentence.
@@ -205,6 +215,10 @@ impl Journal {
         let path = folder.join(FILE_NAME);
         let open = || {
             std::fs::create_dir_all(folder)?;
+            // Whoever may write here must not choose what is replaced elsewhere.
+            if path.is_symlink() {
+                return Err(std::io::Error::other("it is a symbolic link"));
+            }
             // Not truncated before it is locked.
             OpenOptions::new()
                 .create(true)

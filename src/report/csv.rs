@@ -52,7 +52,7 @@ pub fn render(file: &ReportFile) -> Vec<u8> {
             spreadsheet_text(row.metric),
             row.version
                 .map_or(String::new(), |version| version.to_string()),
-            row.unit.to_owned(),
+            spreadsheet_text(row.unit),
             number(row.value),
             number(row.bounds.map(|bounds| bounds.0)),
             number(row.bounds.map(|bounds| bounds.1)),

@@ -1,8 +1,11 @@
-//! The first screen: at most [`MOST_LINES`] lines, readable without colour.
+//! The first screen: at most [`MOST_LINES`] lines where it can be, readable without colour.
+//!
+//! The worst scenes are what a reader of a failing run needs: watched rows give way to them, then
+//! the lines on scenes and program. Both are in every other format.
 
 use super::diff;
 use super::escape::one_line;
-use super::wording::Lang;
+use super::wording::{Lang, NO_OUTCOME};
 use super::{Report, Row, WorstView};
 use crate::gate::Outcome;
 
@@ -12,8 +15,8 @@ pub const MOST_LINES: usize = 40;
 const MOST_REASONS: usize = 4;
 /// Last lines of stderr shown.
 const MOST_STDERR: usize = 4;
-/// Scenes shown; the rest are counted.
-const MOST_SCENES: usize = 2;
+/// Lines on the models, which stay when those on scenes and program give way.
+const MODEL_LINES: usize = 2;
 /// Characters of a reason or a line about the run.
 const MOST_LINE: usize = 400;
 /// Characters of a line about what was tested; model cards are long and whole in the other formats.
@@ -23,43 +26,96 @@ const MOST_TEXT: usize = 100;
 /// Columns with numbers of one role: they line up on the right.
 const NUMBERS: [usize; 2] = [1, 2];
 
+/// What a screen shows of what may give way.
+#[derive(Clone, Copy)]
+struct Shown {
+    /// Rows that never decide.
+    watched: bool,
+    /// Lines on scenes and program.
+    tested: bool,
+    /// Scenes; the rest are counted.
+    n_scenes: usize,
+}
+
+/// Watched rows, lines on scenes and program, scenes; the fullest screen first.
+const SCREENS: [(bool, bool, usize); 5] = [
+    (true, true, 2),
+    (false, true, 2),
+    (false, false, 2),
+    (false, false, 1),
+    (false, false, 0),
+];
+
 /// The report as text; `color` adds terminal colours to the outcomes and nothing else.
 pub fn render(report: &Report, color: bool) -> String {
+    let screens = SCREENS.map(|(watched, tested, n_scenes)| {
+        let shown = Shown {
+            watched,
+            tested,
+            n_scenes,
+        };
+        screen(report, shown, color)
+    });
+    let fitting = screens.iter().find(|lines| lines.len() <= MOST_LINES);
+    let lines = fitting.unwrap_or(&screens[SCREENS.len() - 1]);
+    lines.join("\n") + "\n"
+}
+
+fn screen(report: &Report, shown: Shown, color: bool) -> Vec<String> {
     let lang = report.lang;
-    let table = table(report, color);
+    let is_watched = |row: &&Row| row.outcome.is_none() && row.cells[6] == NO_OUTCOME;
+    let rows: Vec<&Row> = report
+        .rows
+        .iter()
+        .filter(|row| shown.watched || !is_watched(row))
+        .collect();
+    let table = table(report, &rows, color);
     let width = table.iter().map(|line| line.width).max().unwrap_or(0);
     let mut lines = vec![verdict_line(report, width, color)];
     lines.extend(report.warnings.iter().map(|warning| line(lang, warning)));
     lines.push(String::new());
-    lines.push(report.lang.words().why.to_owned());
+    lines.push(lang.words().why.to_owned());
     lines.extend(reasons(report));
     lines.extend(last_words(report));
-    if !report.rows.is_empty() {
+    if !rows.is_empty() {
         lines.push(String::new());
         lines.extend(table.into_iter().map(|line| line.text));
-        lines.extend(report.footnotes.iter().map(|note| line(lang, note)));
+        let hidden = report.rows.len() - rows.len();
+        if hidden > 0 {
+            lines.push(format!(
+                "  {} ({})",
+                lang.more(hidden),
+                lang.words().watched
+            ));
+        }
+        // They speak of rows without an outcome; with the watched rows most of them go.
+        if rows.iter().any(|row| row.outcome.is_none()) {
+            lines.extend(report.footnotes.iter().map(|note| line(lang, note)));
+        }
     }
     if !report.worst.is_empty() {
         lines.push(String::new());
-        let title = report.lang.words().look_first;
+        let title = lang.words().look_first;
         let flips = report.flips.as_ref();
         lines.push(flips.map_or(title.to_owned(), |flips| format!("{title} ({flips})")));
-        // Many checks leave less room for scenes; those are in the other formats too.
-        let room =
-            MOST_LINES.saturating_sub(lines.len() + report.trust.len() + report.tested.len() + 4);
-        lines.extend(worst(report, MOST_SCENES.min(room / 3)));
+        lines.extend(worst(report, shown.n_scenes));
     }
     lines.push(String::new());
-    lines.push(report.lang.words().trust.to_owned());
+    lines.push(lang.words().trust.to_owned());
     lines.extend(report.trust.iter().map(|text| line(lang, text)));
-    let tested = report.tested.iter().map(|text| lang.cut(text, MOST_TESTED));
-    lines.extend(tested.map(|text| line(lang, &text)));
+    let n_tested = if shown.tested {
+        report.tested.len()
+    } else {
+        MODEL_LINES
+    };
+    let tested = report.tested.iter().take(n_tested);
+    lines.extend(tested.map(|text| line(lang, &lang.cut(text, MOST_TESTED))));
     let bounds = report
         .how_to_read
         .first()
         .filter(|_| !report.rows.is_empty());
     lines.extend(bounds.map(|text| line(lang, text)));
-    lines.join("\n") + "\n"
+    lines
 }
 
 /// `✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted      exit 1`, the code at the table's edge.
@@ -119,17 +175,17 @@ struct TableLine {
     width: usize,
 }
 
-fn table(report: &Report, color: bool) -> Vec<TableLine> {
+fn table(report: &Report, shown: &[&Row], color: bool) -> Vec<TableLine> {
     let escape = |cells: &[String; 7]| cells.clone().map(|cell| one_line(&cell));
     let titles = escape(&report.columns);
-    let rows: Vec<[String; 7]> = report.rows.iter().map(|row| escape(&row.cells)).collect();
+    let rows: Vec<[String; 7]> = shown.iter().map(|row| escape(&row.cells)).collect();
     let mut widths = [0; 7];
     for cells in rows.iter().chain([&titles]) {
         for (width, cell) in widths.iter_mut().zip(cells) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let outcomes = report.rows.iter().map(|Row { outcome, .. }| *outcome);
+    let outcomes = shown.iter().map(|row| row.outcome);
     let body = rows
         .iter()
         .zip(outcomes)

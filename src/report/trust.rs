@@ -20,11 +20,15 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
     let machine = file.evidence.iter();
     lines.extend(machine.flat_map(|evidence| machine::lines(lang, evidence)));
     lines.extend(certificate::lines(lang, file));
+    let mut confidence = policy.confidence;
+    if !policy.slices.is_empty() {
+        confidence.false_fail += confidence.slice_fail;
+    }
     lines.push(format!(
         "{} {} · {}",
         lang.origin(&policy.origin),
         digest(&file.policy_sha256),
-        lang.error_rates(policy.confidence),
+        lang.error_rates(confidence),
     ));
     lines
 }

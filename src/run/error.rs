@@ -54,6 +54,18 @@ pub enum Error {
         /// The token of the second output; `None` when it had ended.
         second: Option<u32>,
     },
+    /// The run that is to be gone on from ended as invalid. The evidence is invalid.
+    #[error("the run to go on from was invalid: {reason}")]
+    EndedInvalid {
+        /// Why, in its words.
+        reason: String,
+    },
+    /// Both models together are more than the machine holds. Invalid.
+    #[error("there is no memory for both models: the system ended the {role}'s worker")]
+    NoRoom {
+        /// Whose worker it chose.
+        role: Role,
+    },
     /// A worker could not be started. Internal.
     #[error("cannot start worker {}", .program.display())]
     Spawn {
@@ -106,6 +118,8 @@ impl Error {
             | Self::NotDeterministic { .. }
             | Self::ForeignJournal { .. }
             | Self::JournalOrder { .. }
+            | Self::EndedInvalid { .. }
+            | Self::NoRoom { .. }
             | Self::Journal(_) => false,
         }
     }
@@ -122,13 +136,17 @@ impl Hint for Error {
             Self::Journal(error) => error
                 .hint()
                 .or_else(|| Some("check that the output folder is writable".to_owned())),
-            Self::ForeignJournal { .. } | Self::JournalOrder { .. } => {
+            Self::NotDeterministic { .. } => Some(
+                "if the first output was taken over from an earlier run, run again with --no-cache"
+                    .to_owned(),
+            ),
+            Self::NoRoom { .. } => {
+                Some("measure on a machine with room for both, or lift its memory limit".to_owned())
+            }
+            Self::ForeignJournal { .. } | Self::JournalOrder { .. } | Self::EndedInvalid { .. } => {
                 Some("run without --resume to begin again".to_owned())
             }
-            Self::NoScenes
-            | Self::ForeignPlan { .. }
-            | Self::NotDeterministic { .. }
-            | Self::Spawn { .. } => None,
+            Self::NoScenes | Self::ForeignPlan { .. } | Self::Spawn { .. } => None,
         }
     }
 }

@@ -13,6 +13,7 @@ use super::machine::load_1m;
 use super::probe::{self, Stopwatch, ns_between};
 use crate::model::arena::Slab;
 use crate::record::ArenaPages;
+use crate::record::health::{HUGE_SHARE, STEAL_SHARE};
 use crate::units::Bytes;
 
 /// How a finding stands.
@@ -43,10 +44,6 @@ pub struct Finding {
 const ROOM: Bytes = Bytes(1 << 30);
 /// Arena that is tried for huge pages.
 const TRIAL_BYTES: usize = 64 << 20;
-/// Share on huge pages below which times are not decided.
-const HUGE_SHARE: f64 = 0.95;
-/// Share of CPU time taken by the hypervisor above which passes are not given.
-const STEAL_SHARE: f64 = 0.02;
 /// Equal pieces of work timed one after the other.
 const PIECES: usize = 24;
 /// How long such a piece lasts, about.
@@ -314,8 +311,8 @@ fn steadiness() -> Vec<Finding> {
         format!("{:.1} % of the time no CPU was free", 100.0 * share),
     ));
     if let Some((before, after)) = before.zip(after) {
-        let stolen = after.steal_ns - before.steal_ns;
-        let share = stolen as f64 / (after.total_ns - before.total_ns).max(1) as f64;
+        let stolen = after.steal_ns.saturating_sub(before.steal_ns);
+        let share = stolen as f64 / after.total_ns.saturating_sub(before.total_ns).max(1) as f64;
         let found = format!("{:.1} % of CPU time taken by the hypervisor", 100.0 * share);
         findings.push(if share <= STEAL_SHARE {
             good("steal", found)
@@ -367,7 +364,10 @@ fn rounds_of(wanted: Duration) -> u64 {
 /// Whether reports and the journal can be written, and how long a line of the journal takes.
 fn folder(out: &Path) -> Finding {
     let what = "output folder";
-    let existed = out.exists();
+    let made = out
+        .ancestors()
+        .take_while(|path| !path.as_os_str().is_empty() && !path.exists());
+    let made: Vec<&Path> = made.collect();
     let trial = || {
         fs::create_dir_all(out)?;
         let mut file = tempfile::tempfile_in(out)?;
@@ -377,9 +377,9 @@ fn folder(out: &Path) -> Finding {
         std::io::Result::Ok(begun.elapsed())
     };
     let tried = trial();
-    if !existed {
+    for folder in made {
         // Only when it is empty: somebody may have begun to use it.
-        let _ = fs::remove_dir(out);
+        let _ = fs::remove_dir(folder);
     }
     let shown = crate::durable::shown(out);
     match tried {

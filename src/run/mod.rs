@@ -146,6 +146,8 @@ struct Run<'a> {
     journal: Journal,
     records: Pair<RunRecord>,
     notes: Vec<String>,
+    /// Why launches ended before the plan did.
+    stopped: Option<String>,
     /// Whether a role's worker has crashed or hung before; the second time is a failure, wherever
     /// it happens.
     is_pardoned: Pair<bool>,
@@ -328,6 +330,7 @@ impl<'a> Run<'a> {
             journal,
             records,
             notes: Vec::new(),
+            stopped: None,
             is_pardoned: Pair::default(),
             loads: Pair::default(),
             sizes: None,

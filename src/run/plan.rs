@@ -167,8 +167,13 @@ impl RunPlan {
             .collect();
         let mut flips = inputs.stream("controls");
         let n_controls = if n_launches == 0 { 0 } else { effort.controls };
+        // Before the first look: a run that ends early has them all.
+        let first_look = effort
+            .looks
+            .first()
+            .map_or(n_launches, |look| look.launches);
         let mut places: Vec<usize> = (0..n_controls)
-            .map(|_| below(n_launches, &mut flips))
+            .map(|_| below(first_look.clamp(1, n_launches), &mut flips))
             .collect();
         places.sort_unstable();
         let controls = places

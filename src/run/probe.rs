@@ -99,8 +99,7 @@ pub fn shmem_bytes() -> Option<Bytes> {
 /// `AnonHugePages` of this process: anonymous memory on huge pages now. `None` where the kernel does
 /// not say; it walks the page tables, so never call it inside a timed region.
 pub fn huge_bytes() -> Option<Bytes> {
-    let text = std::fs::read_to_string("/proc/self/smaps_rollup").ok()?;
-    field(&text, "AnonHugePages").ok()
+    rollup().huge
 }
 
 /// Starts a new memory peak at the current resident size; gives whether the system allowed it.

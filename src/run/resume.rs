@@ -81,9 +81,13 @@ impl Run<'_> {
     /// Puts the units of a journal, its header apart, into the records.
     ///
     /// # Errors
-    /// [`Error::JournalOrder`] when a unit is not the next one of the plan.
+    /// [`Error::JournalOrder`] when a unit is not the next one of the plan; [`Error::EndedInvalid`].
     pub(super) fn replay(&mut self, entries: Vec<Entry<'static>>) -> Result<(), Error> {
         for (index, entry) in entries.into_iter().enumerate() {
+            if let Entry::Invalid { reason } = entry {
+                let reason = reason.into_owned();
+                return Err(Error::EndedInvalid { reason });
+            }
             // The header is line 1.
             self.replay_one(entry)
                 .ok_or(Error::JournalOrder { line: index + 2 })?;
@@ -94,7 +98,8 @@ impl Run<'_> {
     /// `None` for a unit that is not the next one.
     fn replay_one(&mut self, entry: Entry<'static>) -> Option<()> {
         match entry {
-            Entry::Header(_) => return None,
+            Entry::Header(_) | Entry::Invalid { .. } => return None,
+            Entry::Stopped { reason } => self.stopped = Some(reason.into_owned()),
             Entry::Worker { role, facts, model } => {
                 let record = self.records.of_mut(role);
                 record.model = model.into_owned();

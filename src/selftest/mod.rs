@@ -100,6 +100,12 @@ fn prepare(case: &Case, subjects: &Subjects, folder: &Path) -> Result<PathBuf, S
         }
     }
     if folder.exists() {
+        if !folder.join("gate.toml").is_file() {
+            return Err(format!(
+                "{} is not of an earlier self-test",
+                folder.display()
+            ));
+        }
         fs::remove_dir_all(folder).map_err(failed)?;
     }
     fs::create_dir_all(folder).map_err(failed)?;
@@ -223,7 +229,7 @@ fn examine(case: &Case, code: i32, said: &Said) -> Result<(), String> {
         ));
     }
     let is_named =
-        case.reasons.is_empty() || case.reasons.iter().any(|word| reasons.contains(word));
+        case.reasons.is_empty() || case.reasons.iter().any(|word| starts_word(&reasons, word));
     if !is_named {
         return Err(format!(
             "exit code {code}, but for another reason than {}: {reasons}",
@@ -267,6 +273,12 @@ pub fn keep(folder: &Path, result: &Kept) -> io::Result<()> {
     let mut line = serde_json::to_vec(result).map_err(io::Error::other)?;
     line.push(b'\n');
     file.write_all(&line)
+}
+
+/// Whether `word` stands in `text` at the beginning of a word: `valid` is not said by `invalid`.
+fn starts_word(text: &str, word: &str) -> bool {
+    let mut places = text.match_indices(word);
+    places.any(|(at, _)| !text[..at].ends_with(char::is_alphanumeric))
 }
 
 #[cfg(test)]

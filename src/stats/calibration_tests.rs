@@ -19,7 +19,7 @@ use rayon::prelude::*;
 use super::betting::{Game, bet, shuffled};
 use super::bounded::{cautious_loss, mean_loss};
 use super::cluster::{cluster_means, clustered_estimate};
-use super::distribution::normal_quantile;
+use super::distribution::{binomial_sf, normal_quantile};
 use super::mean::t_estimate;
 use super::paired_proportion::Discordant;
 use super::proportion;
@@ -205,17 +205,16 @@ fn percent(count: u64) -> String {
     format!("{:.1}", count as f64 / n_trials() as f64 * 100.0)
 }
 
-/// Three standard errors of a rate over all trials.
-fn slack(rate: f64) -> f64 {
-    3.0 * (rate * (1.0 - rate) / n_trials() as f64).sqrt()
-}
+/// Chance below which a count refutes a promised rate: that of three standard errors.
+const DOUBT: f64 = 0.001_35;
 
 #[track_caller]
 fn at_most(count: u64, rate: f64, what: &str) {
-    let found = count as f64 / n_trials() as f64;
+    let n = n_trials();
+    let chance = binomial_sf(count, n, rate);
     assert!(
-        found <= rate + slack(rate),
-        "{what}: {found}, promised {rate}"
+        chance >= DOUBT,
+        "{what}: {count} of {n}, promised {rate} (chance {chance:.1e})"
     );
 }
 

@@ -89,9 +89,13 @@ fn peak(record: &RunRecord) -> u64 {
 }
 
 #[track_caller]
-fn assert_within_a_percent(found: u64, expected: u64) {
-    let change = found.abs_diff(expected) as f64 / expected as f64;
-    assert!(change < 0.01, "{found} against {expected}: {change}");
+fn assert_alike(found: u64, expected: u64) {
+    // Peaks of these small models differ by up to 3 % from start to start, more where huge pages
+    // join; 4 MiB is 0.8 % of what is held beside them.
+    assert!(
+        found.abs_diff(expected) < 4 * MIB,
+        "{found} against {expected}"
+    );
 }
 
 #[test]
@@ -99,7 +103,7 @@ fn memory_of_the_parent_and_of_the_other_worker_is_not_counted() {
     let [base, cand] = measured([None, None]);
     let (base, cand) = (peak(&base), peak(&cand));
     // The same files in both places.
-    assert_within_a_percent(cand, base);
+    assert_alike(cand, base);
 
     let mut ballast = vec![0u8; 512 << 20];
     for page in ballast.chunks_mut(4096) {
@@ -108,12 +112,12 @@ fn memory_of_the_parent_and_of_the_other_worker_is_not_counted() {
     let [with_fat_parent, _] = measured([None, None]);
     std::hint::black_box(&ballast);
     drop(ballast);
-    assert_within_a_percent(peak(&with_fat_parent), base);
+    assert_alike(peak(&with_fat_parent), base);
 
     let [fat, beside_fat] = measured([Some("ballast:512"), None]);
-    assert_within_a_percent(peak(&beside_fat), cand);
+    assert_alike(peak(&beside_fat), cand);
     let held = peak(&fat) - base;
-    assert!(held.abs_diff(512 * MIB) < 2 * MIB, "{held}");
+    assert!(held.abs_diff(512 * MIB) < 4 * MIB, "{held}");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn first_promotion(lab: &Lab, least: &str) -> Ran {
     lab.write(
         "gate.toml",
         format!(
-            "schema_version = 1\nmode = \"smoke\"\n[[check]]\nmetric = \"chrf_pp\"\n\
+            "schema_version = 1\nmode = \"smoke\"\n[scenes]\nmin_scenes = 60\n[[check]]\nmetric = \"chrf_pp\"\n\
              limit = {{ at_least = {least} }}\n"
         ),
     );

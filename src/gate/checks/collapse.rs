@@ -1,13 +1,14 @@
 //! The check on scenes that fell apart: means hide a few of them, readers do not.
 
 use super::super::comparison::Paired;
-use super::super::policy::Margin;
+use super::super::policy::{ClusterBy, Margin};
 use super::super::sample::collapsed;
 use super::super::sizing::Units;
 use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
 use super::Case;
 use super::sampled::COLLAPSE_SCORE as SCORE;
+use crate::stats::cluster::MIN_CLUSTERS;
 
 impl Case<'_> {
     /// Passes when the share of collapsed scenes is shown to stay within the margin, and fails
@@ -39,6 +40,19 @@ impl Case<'_> {
             return settled.needing(few.more);
         }
         let result = self.decide(result, &sampled, Units::Scenes, |share| share);
+        if let Some(ClusterBy::Camera) = self.policy.scenes.cluster_by {
+            let clusters = match self.comparison.clusters(&sampled.scenes) {
+                Ok(clusters) => clusters,
+                Err(problem) => return result.settle(Outcome::Invalid, problem),
+            };
+            let n = clusters.iter().max().map_or(0, |last| last + 1);
+            if n < MIN_CLUSTERS {
+                let reason = format!(
+                    "{SCORE} comes from {n} cameras, fewer than the {MIN_CLUSTERS} it takes to decide"
+                );
+                return result.settle(Outcome::Inconclusive, reason);
+            }
+        }
         match (
             result.outcome,
             sampled.sample.severe_collapse(&sampled.rules),

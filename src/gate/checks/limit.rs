@@ -1,6 +1,6 @@
 //! Absolute limits on the candidate alone: a rule beside the margin, without statistics.
 
-use super::super::policy::{Limit, Mode};
+use super::super::policy::Limit;
 use super::super::rule::{Rule, rule};
 use super::super::verdict::{CheckResult, Outcome};
 use super::super::words;
@@ -10,7 +10,7 @@ impl Case<'_> {
     /// Holds the candidate's own value against the limit of the check.
     ///
     /// A limit broken fails whatever the change. A check that has no margin passes by its limit
-    /// alone.
+    /// alone, but not where there was too little to decide anything.
     pub(super) fn limited(&self, mut result: CheckResult) -> CheckResult {
         let Some(limit) = self.check.limit else {
             return result;
@@ -45,17 +45,20 @@ impl Case<'_> {
             let reason = before.map_or(reason.clone(), |before| format!("{before}; {reason}"));
             return result.settle(Outcome::Fail, reason);
         }
-        if self.check.margin.is_some() {
+        if self.check.margin.is_some() || result.outcome == Some(Outcome::Inconclusive) {
             return result;
         }
         let is_by_scene = matches!(
             rule(id),
-            Some(Rule::SceneMean | Rule::SceneRate | Rule::Tripwire)
+            Some(
+                Rule::SceneMean
+                    | Rule::SceneRate
+                    | Rule::Tripwire
+                    | Rule::SceneUnboundedShown
+                    | Rule::SceneRatio
+            )
         );
-        if is_by_scene
-            && self.policy.mode != Mode::Bootstrap
-            && let Some(few) = self.too_few(result.n)
-        {
+        if is_by_scene && let Some(few) = self.too_few(result.n) {
             let settled = result.settle(Outcome::Inconclusive, few.reason);
             return settled.needing(few.more);
         }

@@ -185,6 +185,10 @@ impl Case<'_> {
             );
             return result.settle(Outcome::Fail, reason);
         }
+        if let Some(few) = self.too_few(result.n) {
+            let settled = result.settle(Outcome::Inconclusive, few.reason);
+            return settled.needing(few.more);
+        }
         result.settle(Outcome::Pass, None)
     }
 }

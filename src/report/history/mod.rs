@@ -215,7 +215,11 @@ impl History {
     /// What the list shows of a run: time, verdict, from, to, scenes, folder.
     fn row(entry: &Entry, lang: Lang) -> [String; 6] {
         let (mark, word) = lang.outcome(entry.verdict);
-        let counts = if entry.counts { "" } else { " *" };
+        let counts = if entry.counts {
+            String::new()
+        } else {
+            format!(" ({})", lang.pick("does not count", "não vale"))
+        };
         [
             entry.when().to_owned(),
             format!("{mark} {word}{counts}"),

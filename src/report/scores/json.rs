@@ -9,6 +9,7 @@ use super::{NOT_VALIDATED, Sheet};
 use crate::metric::facts::FactError;
 use crate::metric::outputs::Explained;
 use crate::metric::{METRICS, SceneScores, Score};
+use crate::report::escape;
 use crate::units::Sha256;
 
 /// Version of the form.
@@ -63,6 +64,7 @@ struct Aggregated {
 /// The bytes of the document, a line feed at the end.
 ///
 /// Keys stand in one order and whole numbers without a fraction, so equal scores give equal bytes.
+/// Characters that a terminal or a build log acts upon are spelled as escapes.
 ///
 /// # Panics
 /// Never: the document is plain data.
@@ -106,9 +108,9 @@ pub fn render(sheet: &Sheet) -> Vec<u8> {
             .map(|metric| (metric.id, metric.version))
             .collect(),
     };
-    let mut bytes = serde_json::to_vec_pretty(&document).expect("the document is plain data");
-    bytes.push(b'\n');
-    bytes
+    let mut text = serde_json::to_string_pretty(&document).expect("the document is plain data");
+    text.push('\n');
+    escape::json(&text).into_bytes()
 }
 
 fn scenes(sheet: &Sheet) -> Vec<Scene<'_>> {

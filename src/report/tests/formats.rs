@@ -240,6 +240,7 @@ fn spoiled(text: &str) -> ReportFile {
     for check in &mut file.verdict.checks {
         if !check.required {
             check.estimate = None;
+            check.unit = text.to_owned();
             check.reason = Some(text.to_owned());
         }
     }

@@ -96,7 +96,7 @@ pub(super) static WORDS: Words = Words {
         ],
         slices: [
             "Changes by slice",
-            "Mean change on the scenes of each slice with its bounds. Slices decide nothing.",
+            "Mean change on the scenes of each slice with its bounds. Only a slice that the policy names can veto.",
         ],
         phases: [
             "peak after loading",

@@ -101,7 +101,8 @@ pub(super) static WORDS: Words = Words {
         ],
         slices: [
             "Mudanças por recorte",
-            "Mudança média nas cenas de cada recorte, com seus limites. Recortes não decidem nada.",
+            "Mudança média nas cenas de cada recorte, com seus limites. Só um recorte que a \
+             política nomeia pode vetar.",
         ],
         phases: [
             "pico após a carga",

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::calibrate::SegmentSizes;
 use crate::record::journal::Entry;
+use crate::record::observation::FailureKind;
 use crate::record::{Launch, Role, RunRecord, Segment};
 use crate::run::error::Error;
 use crate::run::machine::Machine;
@@ -42,7 +43,14 @@ impl Run<'_> {
             if index >= total {
                 break None;
             }
+            // A stop is final: going on would be another look at the times.
+            if self.stopped.is_some() {
+                break self.stopped.clone();
+            }
             if let Some(reason) = self.reason_to_stop(index, &pace) {
+                self.append(&Entry::Stopped {
+                    reason: Cow::Borrowed(&reason),
+                })?;
                 break Some(reason);
             }
             self.progress.step("latency", index, total, "launch");
@@ -148,6 +156,8 @@ impl Run<'_> {
         }
     }
 
+    /// One launch. A worker that the system ended for want of memory says nothing about its model:
+    /// each had its room alone.
     fn launch(
         &mut self,
         index: usize,
@@ -156,6 +166,26 @@ impl Run<'_> {
         model: impl Fn(Role) -> Role,
     ) -> Result<Pair<Launch>, Fault> {
         let machine = Machine::read();
+        let seen = self.measured_launch(index, plan, sizes, model, &machine);
+        let n_killed = || machine.until_now().oom_kills.unwrap_or(0);
+        match seen {
+            Err(Fault::Failed { role, failure })
+                if failure.kind == FailureKind::Crashed && n_killed() > 0 =>
+            {
+                Err(Error::NoRoom { role }.into())
+            }
+            seen => seen,
+        }
+    }
+
+    fn measured_launch(
+        &mut self,
+        index: usize,
+        plan: &LaunchPlan,
+        sizes: SegmentSizes,
+        model: impl Fn(Role) -> Role,
+        machine: &Machine,
+    ) -> Result<Pair<Launch>, Fault> {
         let mut pair = self.loaded_pair(plan.spawn_first, "latency", model)?;
         let at = At::pass("latency");
         for role in turns(plan.spawn_first) {

@@ -30,7 +30,25 @@ impl Run<'_> {
     /// Lets both models answer every scene, then the first scenes again in fresh workers.
     pub(in crate::run) fn outputs_pass(&mut self) -> Result<(), Fault> {
         self.write_all()?;
-        self.time_some()
+        self.time_some()?;
+        self.keep_outputs();
+        Ok(())
+    }
+
+    /// Keeps for later runs what this one wrote, now that some of it was seen to repeat.
+    fn keep_outputs(&self) {
+        for role in turns(Role::Baseline) {
+            let Some(cache) = self.cache(role) else {
+                continue;
+            };
+            let record = self.records.of(role);
+            for (position, output) in record.outputs.iter().enumerate() {
+                let mut reused = record.reused_outputs.iter();
+                if !reused.any(|it| it.scene == output.scene) {
+                    cache.keep(record, &self.scene_at(position).prompt_text, output);
+                }
+            }
+        }
     }
 
     /// Writes every scene that was not written yet, in batches; takes over what earlier runs wrote.
@@ -93,9 +111,6 @@ impl Run<'_> {
                 worker.refused(refusal, At::scene("outputs", &scene.id))
             })?;
             let output = observed(&scene.id, output);
-            if let Some(cache) = cache {
-                cache.keep(self.records.of(role), &scene.prompt_text, &output);
-            }
             self.keep(role, output, None)?;
         }
         Ok(())
@@ -132,8 +147,15 @@ impl Run<'_> {
                     continue;
                 }
                 let answer = self.output_or_again(&mut workers, role, scene)?;
+                let output = &self.records.of(role).outputs[position];
+                if let Err(error) = check_same(role, output, &answer) {
+                    // Asking again until it happens to agree would hide it.
+                    self.append(&Entry::Invalid {
+                        reason: Cow::Owned(error.to_string()),
+                    })?;
+                    return Err(error.into());
+                }
                 let output = &mut self.records.of_mut(role).outputs[position];
-                check_same(role, output, &answer)?;
                 let times = output.times.insert(NaturalTimes {
                     ttft_ns: answer.ttft_ns,
                     itl_ns: answer.itl_ns,
