@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::decide::{Decided, Means, decide};
 use super::gc::{self, Collected, Keep};
 use super::journal::Writer;
-use super::layout::{Current, Layout};
+use super::layout::Layout;
 use super::ledger::Ledger;
 use super::lock::Lock;
 use super::record::{self, Record};
@@ -287,26 +287,26 @@ impl Installation<'_> {
             reason: None,
         };
         self.adopt()?;
-        let mut late = Vec::new();
-        if let Err(error) = flip.run(&mut self.recovered.journal) {
-            // What follows the commit can be made up for; what comes before it is final.
-            if self.layout.read_current()? != Current::Generation(record.generation) {
-                return Err(error);
-            }
-            late.push(format!(
-                "the release is current, but: {error}; the next run completes it"
-            ));
-        }
-        let collected = self.tidy().unwrap_or_else(|error| {
-            late.push(format!(
-                "the release is current, but tidying up failed: {error}"
-            ));
-            Vec::new()
-        });
+        flip.commit(&mut self.recovered.journal)?;
+        // What follows the commit can be made up for. Nothing is deleted before the journal tells
+        // what is current.
+        let collected = match flip.follow(&mut self.recovered.journal) {
+            Ok(()) => self
+                .tidy()
+                .map_err(|error| format!("tidying up failed: {error}")),
+            Err(error) => Err(format!("{error}; the next run completes it")),
+        };
         reached(Step::Collected);
-        let mut outcome = self.outcome(&record, collected);
-        outcome.warnings.extend(late);
-        Ok(outcome)
+        Ok(match collected {
+            Ok(collected) => self.outcome(&record, collected),
+            Err(late) => {
+                let mut outcome = self.outcome(&record, Vec::new());
+                outcome
+                    .warnings
+                    .push(format!("the release is current, but: {late}"));
+                outcome
+            }
+        })
     }
 
     /// Nothing to do but put links back that someone removed.

@@ -91,7 +91,7 @@ pub struct Outcome {
     pub release: Option<Sha256>,
     /// The release that was condemned.
     pub condemned: Option<Sha256>,
-    /// What was tidied up, one line each.
+    /// What was tidied up, and what is left to the next run; one line each.
     pub notes: Vec<String>,
 }
 
@@ -119,7 +119,7 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
     let mut recovered = recover::recover(layout)?;
     let notes = std::mem::take(&mut recovered.notes);
     let mut outcome = run(layout, request, &mut recovered)?;
-    outcome.notes = notes;
+    outcome.notes.splice(..0, notes);
     Ok(outcome)
 }
 
@@ -264,7 +264,10 @@ pub(super) fn run(
         recovered.journal.append(news)?;
         recovered.ledger = Ledger::read(layout)?;
     }
-    let Plan { outcome, target } = plan(layout, request, &recovered.ledger, &recovered.current)?;
+    let Plan {
+        mut outcome,
+        target,
+    } = plan(layout, request, &recovered.ledger, &recovered.current)?;
     if let Some((record, record_sha256)) = target {
         let flip = flip::Flip {
             layout,
@@ -274,8 +277,16 @@ pub(super) fn run(
             manifest: None,
             reason: request.reason.clone(),
         };
-        flip.run(&mut recovered.journal)?;
-        recover::sweep(layout)?;
+        flip.commit(&mut recovered.journal)?;
+        let followed = flip
+            .follow(&mut recovered.journal)
+            .and_then(|()| recover::sweep(layout));
+        if let Err(error) = followed {
+            let number = record.generation;
+            outcome.notes.push(format!(
+                "generation {number} is current, but: {error}; the next run completes it"
+            ));
+        }
     }
     Ok(outcome)
 }

@@ -233,7 +233,10 @@ fn health(
         "tally": report.tally,
         "rolled_back": report.is_rolled_back,
     });
-    let mut reply = Reply::new(exit, members, text);
+    let mut reply = Reply {
+        notes: report.notes.clone(),
+        ..Reply::new(exit, members, text)
+    };
     if report.is_rolled_back {
         let release_of = status::status(&settings.layout, None, None)?;
         if let Some(record) = release_of.record {

@@ -56,25 +56,6 @@ fn what_is_installed_is_not_installed_again() {
     assert_eq!(snapshot(&host.path("models")), before);
 }
 
-/// Every path below a directory with its inode, mode and time of change.
-fn snapshot(directory: &Path) -> Vec<(PathBuf, u64, u32, i64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = fs::symlink_metadata(&path).unwrap();
-            if metadata.is_dir() {
-                pending.push(path.clone());
-            }
-            found.push((path, metadata.ino(), metadata.mode(), metadata.mtime_nsec()));
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let host = Host::new();
