@@ -12,7 +12,7 @@ use super::ledger::{Ledger, State};
 use super::lock::Lock;
 use super::record::Record;
 use super::step::{Step, reached};
-use super::{Error, clock, recover};
+use super::{Error, clock, recover, source};
 use crate::durable;
 use crate::units::Bytes;
 
@@ -32,6 +32,15 @@ pub struct Collected {
     pub generation: u64,
     /// What its files take.
     pub size_bytes: Bytes,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freed {
+    /// Generations.
+    pub collected: Vec<Collected>,
+    /// What downloads took that were kept for longer than the grace.
+    pub downloads: Bytes,
 }
 
 /// Which generations may go.
@@ -117,19 +126,15 @@ fn collect_generations(value: &serde_json::Value, arms: &mut BTreeSet<u64>) {
     }
 }
 
-/// Deletes what may go, or says what would.
+/// Deletes what may go, or says what would: generations, and downloads older than
+/// [`Keep::grace`].
 ///
 /// * `wait`: how long a busy store is waited for
 ///
 /// # Errors
 /// What keeps the store from being read or changed; a deletion that was cut short goes on in the
 /// next run.
-pub fn run(
-    layout: &Layout,
-    keep: Keep,
-    wait: Duration,
-    is_dry_run: bool,
-) -> Result<Vec<Collected>, Error> {
+pub fn run(layout: &Layout, keep: Keep, wait: Duration, is_dry_run: bool) -> Result<Freed, Error> {
     if is_dry_run || !layout.root().exists() {
         layout.check_format()?;
         let ledger = Ledger::read(layout)?;
@@ -138,12 +143,18 @@ pub fn run(
             generation,
             size_bytes: size(&layout.generation(generation)),
         });
-        return Ok(planned.collect());
+        return Ok(Freed {
+            collected: planned.collect(),
+            downloads: source::drop_older(layout, keep.grace, true)?,
+        });
     }
     let _lock = Lock::take(layout, wait)?;
     layout.check_format()?;
     let mut recovered = recover::recover(layout)?;
-    collect(layout, &recovered.ledger, &mut recovered.journal, keep)
+    Ok(Freed {
+        downloads: source::drop_older(layout, keep.grace, false)?,
+        collected: collect(layout, &recovered.ledger, &mut recovered.journal, keep)?,
+    })
 }
 
 /// Deletes what may go; the lock is held.

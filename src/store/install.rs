@@ -202,9 +202,11 @@ pub fn fetch(
     let release = &loaded.manifest.release;
     request.sources.check(release, request.manifest)?;
     let mut size = source::download_bound(release);
-    check_space(layout, size, request.policy)?;
-    if lock.is_some() {
+    if lock.is_none() {
+        check_space(layout, size, request.policy)?;
+    } else {
         recover::recover(layout)?;
+        make_room(layout, size, release, request.policy)?;
         layout.prepare()?;
         recover::sweep(layout)?;
         if is_fresh {
@@ -345,11 +347,8 @@ impl Installation<'_> {
         smoke: Smoke<'_>,
         listener: Listener<'_>,
     ) -> Result<(Record, Sha256), Error> {
-        check_space(
-            self.layout,
-            needed(&self.loaded.manifest.release),
-            self.request.policy,
-        )?;
+        let release = &self.loaded.manifest.release;
+        make_room(self.layout, needed(release), release, self.request.policy)?;
         self.layout.prepare()?;
         reached(Step::Prepared);
         let blobs = self.fetch(listener)?;
@@ -479,6 +478,22 @@ fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result
         needed,
         free,
     })
+}
+
+/// S5, with the lock held: downloads that serve nothing else than to be quicker next time go
+/// before a full disk ends the run.
+fn make_room(
+    layout: &Layout,
+    wanted: Bytes,
+    release: &Release,
+    policy: &Policy,
+) -> Result<(), Error> {
+    if check_space(layout, wanted, policy).is_ok() {
+        return Ok(());
+    }
+    source::drop_partials(layout)?;
+    source::drop_other_blobs(layout, release)?;
+    check_space(layout, wanted, policy)
 }
 
 /// Most bytes a release needs on the disk: what is fetched, and what it is unpacked to.

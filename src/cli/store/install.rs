@@ -10,7 +10,7 @@ use super::settings::{self, Settings};
 use super::{Reply, args, digest, smoke};
 use crate::cli::exit::Exit;
 use crate::cli::sources;
-use crate::store::gc::{self, Keep};
+use crate::store::gc::{self, Freed, Keep};
 use crate::store::health::{self, Consequence, Health};
 use crate::store::install::{self, Change, Outcome, Request};
 use crate::store::notify::{News, Notification};
@@ -332,7 +332,10 @@ pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
         newest: args.keep.unwrap_or(policy.keep),
         grace: hours.unwrap_or(policy.gc_grace),
     };
-    let collected = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
+    let Freed {
+        collected,
+        downloads,
+    } = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
     let word = if settings.is_dry_run {
         "would be deleted"
     } else {
@@ -346,9 +349,16 @@ pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
             gone.generation, gone.size_bytes
         );
     }
-    if collected.is_empty() {
+    if downloads.0 > 0 {
+        let _ = writeln!(text, "downloads kept too long, {downloads}: {word}");
+    }
+    if text.is_empty() {
         text.push_str("nothing to delete\n");
     }
-    let members = json!({ "dry_run": settings.is_dry_run, "collected": collected });
+    let members = json!({
+        "dry_run": settings.is_dry_run,
+        "collected": collected,
+        "downloads_size_bytes": downloads,
+    });
     Ok(Reply::new(Exit::Pass, members, text))
 }

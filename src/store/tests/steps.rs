@@ -800,6 +800,47 @@ fn there_is_room_or_nothing_is_written() {
 }
 
 #[test]
+fn a_full_disk_does_not_stay_full_of_downloads() {
+    let mut host = Host::new();
+    let root = host.layout().root();
+    let plant = |name: &str| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "downloaded").unwrap();
+        path
+    };
+    host.publish("1.0.0", "one");
+    let wanted = Sha256::of(&release_files("one")[0].1);
+    let wanted = plant(&format!("blobs/sha256/{wanted}"));
+    let plant_others = || {
+        let other = plant(&format!("blobs/sha256/{}", Sha256::of(b"other")));
+        [other, plant("partial/x.part")]
+    };
+    let (others, min_free) = (plant_others(), host.policy.min_free);
+    host.policy.min_free = crate::units::Bytes(u64::MAX / 2);
+    let error = host.try_install().unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    assert!(others.iter().all(|path| !path.exists()), "{others:?}");
+    assert!(wanted.exists());
+
+    host.policy.min_free = min_free;
+    host.install();
+    let others = plant_others();
+    let gc = |hours: u64, is_dry_run| {
+        let keep = gc::Keep {
+            newest: 2,
+            grace: Duration::from_secs(hours * 3600),
+        };
+        let freed = gc::run(&host.layout(), keep, Duration::from_secs(10), is_dry_run).unwrap();
+        freed.downloads.0
+    };
+    assert_eq!((gc(1, false), gc(0, true)), (0, 20));
+    assert!(others.iter().all(|path| path.exists()), "{others:?}");
+    assert_eq!(gc(0, false), 20);
+    assert!(others.iter().all(|path| !path.exists()), "{others:?}");
+}
+
+#[test]
 fn a_manifest_that_is_refused_writes_nothing_but_the_lock() {
     let host = Host::new();
     fs::write(host.manifest(), "{").unwrap();
