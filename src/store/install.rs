@@ -19,7 +19,7 @@ use super::stage::Staged;
 use super::step::{Step, reached};
 use super::verify::{self, Depth, Examined};
 use super::{Error, Policy, adopt, clock, content, flip, links, source};
-use crate::artifact::Blob;
+use crate::artifact::{Blob, cache};
 use crate::manifest::{self, Loaded, ModelOptions, Release};
 use crate::units::{Bytes, Sha256};
 
@@ -466,9 +466,7 @@ pub(super) fn examine(
 fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result<(), Error> {
     let path = layout.models();
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-    let found =
-        rustix::fs::statvfs(existing).map_err(|errno| Error::unreadable(existing, errno.into()))?;
-    let free = Bytes(found.f_bavail.saturating_mul(found.f_frsize));
+    let free = cache::free_space(existing)?;
     let needed = Bytes(wanted.saturating_add(policy.min_free.0));
     if needed <= free {
         return Ok(());

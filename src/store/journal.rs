@@ -292,9 +292,7 @@ impl Writer {
             .open(&path)
             .map_err(failed)?;
         if self.tail.is_torn {
-            file.set_len(self.tail.end)
-                .and_then(|()| file.sync_all())
-                .map_err(failed)?;
+            durable::truncate(&file, &path, self.tail.end)?;
             self.tail.is_torn = false;
         }
         Ok(file)

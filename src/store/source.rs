@@ -38,18 +38,8 @@ impl Sources {
         release: &Release,
         manifest: &Path,
     ) -> Result<Vec<Vec<Source>>, Error> {
-        let base = directory_of(manifest);
-        self.rules
-            .check_sizes(release)
-            .map_err(artifact::Error::from)?;
-        let of = |artifact: &Artifact| -> Result<Vec<Source>, Error> {
-            let urls = artifact.urls.iter();
-            let sources = urls
-                .map(|url| self.rules.source(url, base))
-                .collect::<Result<_, _>>();
-            Ok(sources.map_err(artifact::Error::from)?)
-        };
-        release.artifacts.iter().map(of).collect()
+        let sources = self.rules.sources(release, directory_of(manifest));
+        Ok(sources.map_err(artifact::Error::from)?)
     }
 
     /// Every artifact of a release, verified; in written order. What has to be fetched goes to the
