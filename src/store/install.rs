@@ -115,6 +115,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// What was tidied up, one line each.
     pub notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit, so that nobody was told of it.
+    pub completes_earlier: bool,
 }
 
 /// Installs the release a manifest names, or says what that would do.
@@ -253,6 +255,7 @@ fn plan(layout: &Layout, request: &Request<'_>) -> Result<Outcome, Error> {
         collected: Vec::new(),
         warnings: decided.warnings,
         notes: Vec::new(),
+        completes_earlier: false,
     })
 }
 
@@ -444,6 +447,7 @@ impl Installation<'_> {
             collected,
             warnings: self.decided.warnings.clone(),
             notes: Vec::new(),
+            completes_earlier: self.recovered.has_closed_commit,
         }
     }
 }

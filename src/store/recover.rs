@@ -18,6 +18,8 @@ pub(super) struct Recovered {
     pub(super) current: Current,
     /// What was done, in words, for the talk.
     pub(super) notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit.
+    pub(super) has_closed_commit: bool,
 }
 
 /// The store as it is, for a caller without the lock, who writes nothing.
@@ -28,6 +30,7 @@ pub(super) fn look(layout: &Layout) -> Result<Recovered, Error> {
         ledger,
         current: layout.read_current()?,
         notes: Vec::new(),
+        has_closed_commit: false,
     })
 }
 
@@ -37,12 +40,14 @@ pub(super) fn look(layout: &Layout) -> Result<Recovered, Error> {
 /// The lock is held by the caller.
 pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
     let mut notes = Vec::new();
+    let mut has_closed_commit = false;
     sweep(layout)?;
     let mut ledger = Ledger::read(layout)?;
     let mut journal = Writer::new(layout, ledger.tail.clone());
     let current = layout.read_current()?;
     if let Some(intent) = ledger.intent.take() {
         let is_done = current == Current::Generation(intent.generation);
+        has_closed_commit = is_done;
         let entry = intent.entry;
         let event = if is_done {
             // The run may have ended between the rename and its flush, or at a flush that failed.
@@ -84,6 +89,7 @@ pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
         journal,
         current,
         notes,
+        has_closed_commit,
     })
 }
 

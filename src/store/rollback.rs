@@ -93,6 +93,8 @@ pub struct Outcome {
     pub condemned: Option<Sha256>,
     /// What was tidied up, and what is left to the next run; one line each.
     pub notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit, so that nobody was told of it.
+    pub completes_earlier: bool,
 }
 
 /// Goes back to an earlier generation, or condemns one.
@@ -120,6 +122,7 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
     let notes = std::mem::take(&mut recovered.notes);
     let mut outcome = run(layout, request, &mut recovered)?;
     outcome.notes.splice(..0, notes);
+    outcome.completes_earlier = recovered.has_closed_commit;
     Ok(outcome)
 }
 
@@ -155,6 +158,7 @@ fn plan(
         release: None,
         condemned: condemn.as_ref().map(|condemn| condemn.release),
         notes: Vec::new(),
+        completes_earlier: false,
     };
     // Other labels for the same release make it no other model.
     let is_current_condemned = current.is_some_and(|current| {

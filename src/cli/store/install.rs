@@ -54,7 +54,8 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
     }
     let outcome = outcome?;
     let mut reply = installed(&outcome, settings.is_dry_run);
-    if outcome.change != Change::Unchanged && !settings.is_dry_run {
+    let is_changed = outcome.change != Change::Unchanged || outcome.completes_earlier;
+    if is_changed && !settings.is_dry_run {
         let news = News {
             generation: outcome.generation,
             version: &outcome.version,
@@ -131,6 +132,7 @@ fn installed(outcome: &Outcome, is_dry_run: bool) -> Reply {
         collected,
         warnings,
         notes,
+        completes_earlier: _,
     } = outcome;
     let release = digest(*release);
     let done = match (change, is_dry_run) {
@@ -306,7 +308,7 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
     if let (Some(generation), Some(release), true) = (
         outcome.generation,
         outcome.release,
-        is_flip && !settings.is_dry_run,
+        (is_flip || outcome.completes_earlier) && !settings.is_dry_run,
     ) {
         let news = News {
             generation,

@@ -80,7 +80,7 @@ impl Scene {
             Self::Fresh => {}
             Self::Upgrade | Self::Rollback => {
                 host.release("1.0.0", "one");
-                verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+                verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
             }
             Self::Migration => {
                 fs::create_dir_all(host.path("models/bitnet")).unwrap();
@@ -106,7 +106,7 @@ impl Scene {
                     to: Some(rollback::Named::Number(1)),
                     mark_bad: None,
                     reason: None,
-                    wait: Duration::from_secs(2),
+                    wait: Duration::from_secs(10),
                     is_dry_run: false,
                 };
                 rollback(&host.layout(), &request).unwrap();
@@ -119,7 +119,7 @@ impl Scene {
     fn survives(self, host: &Host, at: &str) {
         if self == Self::Migration && host.current() == Some(0) {
             // The record of the earlier installer still stands and is about the same files.
-            verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+            verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
             assert!(
                 matches!(host.info()["version"].as_str(), Some("0.9.0")),
                 "{at}"
@@ -146,7 +146,7 @@ impl Scene {
                     "{at}: {version:?}"
                 );
                 // I5: the last good generation is there.
-                verify(&host.layout(), Some(1), false, Duration::from_secs(2)).unwrap();
+                verify(&host.layout(), Some(1), false, Duration::from_secs(10)).unwrap();
             }
             Self::Migration => {
                 let old = fs::read(host.path("models/bitnet/weights.bin"));
@@ -267,6 +267,21 @@ fn a_deletion_killed_leaves_no_half_of_a_generation() {
     assert_eq!(host.layout().generation_numbers().unwrap(), [1, 3, 4]);
     host.install();
     host.is_tidy();
+}
+
+#[test]
+fn a_run_cut_short_after_its_commit_is_completed_and_told_once() {
+    let host = Scene::Upgrade.host();
+    let status = run_child(&host, Scene::Upgrade, "Flipped", &[]);
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    let told: Vec<_> = (0..2)
+        .map(|_| host.install())
+        .map(|outcome| (outcome.change, outcome.completes_earlier))
+        .collect();
+    assert_eq!(
+        told,
+        [(Change::Unchanged, true), (Change::Unchanged, false)]
+    );
 }
 
 #[test]

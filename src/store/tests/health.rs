@@ -53,7 +53,7 @@ fn run(host: &Host, events: &Path, rolls_back: bool) -> Result<Report, Error> {
         events,
         &HealthRules::default(),
         consequence,
-        Duration::from_secs(2),
+        Duration::from_secs(10),
     )
 }
 
@@ -162,7 +162,7 @@ fn the_same_release_under_other_labels_is_nowhere_to_go() {
         log(host, &[&LOAD_ERROR.replace("\"generation\":2", &named)])
     };
     let host = on_trial();
-    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     host.release("1.1.1", "two");
     let events = load_error(&host, 3);
     let report = run(&host, &events, true).unwrap();
@@ -262,6 +262,23 @@ fn a_condemned_trial_does_not_come_back_by_itself() {
     let again = run(&host, &events, true).unwrap();
     assert_eq!((again.generation, again.health), (1, Health::Good));
     assert_eq!(host.current(), Some(1));
+}
+
+#[test]
+fn confirming_a_release_pardons_it_under_all_its_labels() {
+    let host = on_trial();
+    let mark_good = |generation| {
+        let wait = Duration::from_secs(10);
+        verify(&host.layout(), Some(generation), true, wait).unwrap();
+    };
+    mark_good(2);
+    host.release("1.1.1", "two");
+    let load_error = LOAD_ERROR.replace("\"generation\":2", "\"generation\":3");
+    let events = log(&host, &[&load_error]);
+    run(&host, &events, true).unwrap();
+    assert!(!host.ledger().known_bad.is_empty());
+    mark_good(2);
+    assert!(host.ledger().known_bad.is_empty());
 }
 
 #[test]

@@ -107,7 +107,7 @@ impl Host {
             manifest,
             policy: &self.policy,
             // Programs that other tests start hold the lock until they are executed.
-            wait: Duration::from_secs(2),
+            wait: Duration::from_secs(10),
             is_strict: false,
             is_dry_run: false,
             allows_downgrade: false,

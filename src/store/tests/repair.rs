@@ -6,6 +6,8 @@ use super::*;
 fn look(host: &Host, repairs: bool) -> Vec<Finding> {
     let request = Request {
         repairs,
+        // Programs that other tests start hold the lock until they are executed.
+        wait: Duration::from_secs(10),
         ..Request::default()
     };
     examine(&host.layout(), &request).unwrap()

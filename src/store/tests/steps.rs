@@ -262,7 +262,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
     let host = Host::new();
     host.release("1.0.0", "one");
     spoil(&host);
-    let error = verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err();
+    let error = verify(&host.layout(), None, false, Duration::from_secs(10)).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains(word), "{error}");
     let outcome = host.install();
@@ -272,7 +272,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
         "{:?}",
         outcome.warnings
     );
-    assert!(verify(&host.layout(), None, false, Duration::from_secs(2)).is_ok());
+    assert!(verify(&host.layout(), None, false, Duration::from_secs(10)).is_ok());
 }
 
 #[test]
@@ -335,7 +335,7 @@ fn s17_a_broken_current_is_not_guessed_at() {
         std::os::unix::fs::symlink(text, host.layout().current()).unwrap();
         for error in [
             host.try_install().unwrap_err(),
-            verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err(),
+            verify(&host.layout(), None, false, Duration::from_secs(10)).unwrap_err(),
         ] {
             assert!(matches!(error, Error::Corrupt { .. }), "{error}");
             assert!(error.hint().unwrap().contains("doctor --repair"));
@@ -394,7 +394,7 @@ fn s14_a_plain_directory_becomes_generation_0() {
     let outcome = host.install();
     assert_eq!((outcome.generation, host.current()), (1, Some(1)));
     host.is_tidy();
-    let (number, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+    let (number, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
     assert_eq!((number, record.version.as_str()), (0, "0.9.0"));
     let back = rollback(&host.layout(), &back(None)).unwrap();
     assert_eq!(back.generation, Some(0));
@@ -410,7 +410,7 @@ fn s13_the_record_of_an_earlier_installer_is_never_trusted() {
         plain(&host, info);
         host.publish("1.0.0", "one");
         host.install();
-        let (_, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+        let (_, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
         assert_eq!(record.version, "unknown");
     }
 }
@@ -462,7 +462,7 @@ fn back(to: Option<&str>) -> rollback::Request {
         to: to.map(Named::parse),
         mark_bad: None,
         reason: Some("test".into()),
-        wait: Duration::from_secs(2),
+        wait: Duration::from_secs(10),
         is_dry_run: false,
     }
 }
@@ -570,7 +570,7 @@ fn relabelled() -> Host {
     let host = Host::new();
     for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two")] {
         host.release(version, weights);
-        verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+        verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     }
     host.publish("1.1.1", "two");
     assert_eq!(host.install().change, Change::Relabelled);
@@ -623,9 +623,9 @@ fn a_release_can_be_condemned_before_it_was_ever_here() {
 fn a_confirmed_generation_is_where_rollbacks_go() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     let n = host.events().len();
-    verify(&host.layout(), Some(1), true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), Some(1), true, Duration::from_secs(10)).unwrap();
     assert_eq!(host.events().len(), n, "confirming twice changes nothing");
     host.release("1.1.0", "two");
     host.release("1.2.0", "three");
@@ -639,7 +639,7 @@ fn a_confirmed_generation_is_where_rollbacks_go() {
 fn old_generations_go_and_the_last_good_one_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     for (i, version) in ["1.1.0", "1.2.0", "1.3.0", "1.4.0"].iter().enumerate() {
         host.release(version, &format!("w{i}"));
     }
@@ -686,7 +686,7 @@ fn what_a_lost_or_damaged_journal_does_not_account_for_is_kept() {
         host.policy.keep = 3;
         for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two"), ("1.2.0", "three")] {
             host.release(version, weights);
-            verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+            verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
         }
         host.policy.keep = 0;
         let journal = host.layout().journal();

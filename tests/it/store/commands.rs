@@ -203,6 +203,18 @@ fn the_notification_runs_after_a_change_and_only_then() {
     assert_eq!(host.model("install", &flags).code, 0);
     assert_eq!(host.model("install", &flags).code, 0);
     assert_eq!(fs::read_to_string(&seen).unwrap(), "1 1.0.0\n");
+    // As after a run that was killed before its commit reached the journal.
+    let journal = host.path("models/.vv/journal.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(last.contains("\"committed\""), "{last}");
+    fs::write(&journal, format!("{before}\n")).unwrap();
+    assert_eq!(host.model("install", &flags).code, 0);
+    assert_eq!(
+        fs::read_to_string(&seen).unwrap(),
+        "1 1.0.0\n".repeat(2),
+        "the run that completes it tells the system"
+    );
     host.set_manifest(host.release("1.1.0", "two"));
     let ran = host.model("install", &["--smoke", "none", "--notify-cmd", "false"]);
     assert_eq!(

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use super::super::common::{PROGRAM, root};
-use super::Host;
+use super::{Host, tell};
 
 fn shim(host: &Host, name: &str, further: &[&str]) -> Option<Output> {
     let output = Command::new("python3")
@@ -20,7 +20,7 @@ fn shim(host: &Host, name: &str, further: &[&str]) -> Option<Output> {
         )
         .output();
     if output.is_err() {
-        eprintln!("skipped: there is no python3");
+        tell("skipped: there is no python3");
     }
     output.ok()
 }
@@ -68,7 +68,7 @@ fn bootstrap_starts_with_what_is_there_whatever_the_policy_says() {
             .env("VV_MODEL_MANIFEST", host.manifest())
             .output();
         let Ok(ran) = output else {
-            eprintln!("skipped: there is no python3");
+            tell("skipped: there is no python3");
             return;
         };
         assert!(ran.status.success(), "the model is whole: {ran:?}");

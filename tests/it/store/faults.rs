@@ -477,7 +477,7 @@ fn check_all(rows: &[Row]) {
             );
         }
     }
-    eprintln!("{n} cases of {} rows", rows.len());
+    tell(&format!("{n} cases of {} rows", rows.len()));
     assert!(
         failures.is_empty(),
         "{} of {n} cases:\n{}",
