@@ -148,7 +148,11 @@ mod tests {
             size_bytes: Bytes(bytes.len() as u64),
             sha256: Sha256::of(bytes),
         };
-        Target::new("bitnet", files.iter().map(record).collect())
+        Target {
+            name: "bitnet".to_owned(),
+            tree_sha256: Sha256::of(b"tree"),
+            files: files.iter().map(record).collect(),
+        }
     }
 
     #[test]
