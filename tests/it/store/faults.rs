@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use super::{Host, SECRET, artifact, gguf, manifest, sha256};
+use super::{Host, SECRET, artifact, gguf, manifest, sha256, tell};
 
 /// What becomes of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
