@@ -443,6 +443,18 @@ pub fn append(file: &mut File, path: &Path, bytes: &[u8]) -> Result<(), Error> {
     file.sync_data().map_err(|e| failure("flush", path, e))
 }
 
+/// Cuts an open file off after so many bytes and flushes it.
+///
+/// * `path`: where the file stands, for messages
+///
+/// # Errors
+/// [`Error`] with the operation that failed.
+pub fn truncate(file: &File, path: &Path, length: u64) -> Result<(), Error> {
+    file.set_len(length)
+        .map_err(|e| failure("shorten", path, e))?;
+    file.sync_all().map_err(|e| failure("flush", path, e))
+}
+
 fn failure(operation: &'static str, path: &Path, source: io::Error) -> Error {
     Error {
         operation,

@@ -17,6 +17,15 @@ use sha2::Digest as _;
 #[serde(transparent)]
 pub struct Bytes(pub u64);
 
+/// Whether a count is zero; such counts are left out of files where older ones lack them.
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+pub(crate) fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 impl Bytes {
     /// The count in binary mebibytes (2^20 bytes).
     pub fn mib(self) -> f64 {

@@ -50,12 +50,7 @@ impl Fetcher {
     /// # Errors
     /// [`Error::Refused`] for the first source, or size, that is not allowed.
     pub fn sources(&self, release: &Release, base: &Path) -> Result<Vec<Vec<Source>>, Error> {
-        self.rules.check_sizes(release)?;
-        let of = |artifact: &Artifact| {
-            let urls = artifact.urls.iter();
-            urls.map(|url| self.rules.source(url, base)).collect()
-        };
-        Ok(release.artifacts.iter().map(of).collect::<Result<_, _>>()?)
+        Ok(self.rules.sources(release, base)?)
     }
 
     /// Obtains one artifact: its bytes are the promised ones.

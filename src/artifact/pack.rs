@@ -89,7 +89,7 @@ pub fn pack(directory: &Path, out: &Path) -> Result<Packed, PackError> {
         write_entries(directory, &found.files, encoder, out)?
     };
     durable::set_mode(file.path(), MODE)?;
-    file.as_file().sync_all().map_err(failed)?;
+    durable::sync(file.path())?;
     file.persist_noclobber(out)
         .map_err(|refused| failed(refused.error))?;
     durable::sync(parent)?;

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::hint::Hint;
-use crate::manifest::{Host, HttpUrl, Release, Scheme, Url, is_public};
+use crate::manifest::{Artifact, Host, HttpUrl, Release, Scheme, Url, is_public};
 use crate::units::Bytes;
 
 /// Most bytes of one artifact, when the policy does not say (16 GiB).
@@ -192,6 +192,21 @@ impl Rules {
             found: address.to_string(),
             advice: Some("if this host is yours, add it to `[sources] allow_private` of gate.toml"),
         })
+    }
+
+    /// Where each artifact of a release may come from, mirrors in order; opens nothing.
+    ///
+    /// * `base`: the manifest's directory
+    ///
+    /// # Errors
+    /// [`Refusal`] for the first source, or size, that is not allowed.
+    pub fn sources(&self, release: &Release, base: &Path) -> Result<Vec<Vec<Source>>, Refusal> {
+        self.check_sizes(release)?;
+        let of = |artifact: &Artifact| {
+            let urls = artifact.urls.iter();
+            urls.map(|url| self.source(url, base)).collect()
+        };
+        release.artifacts.iter().map(of).collect()
     }
 
     /// Whether the sizes a release declares are within bounds.

@@ -132,6 +132,9 @@ pub struct Compare {
     /// Scene set: `NAME`, `NAME@VERSION` below eval-sets/, or a directory (default: the policy's).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
+    /// Words of your own: a TOML file that extends the lexicon of the scene set.
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
     /// Directory for reports, records and journal (default: a new one below reports/).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -214,6 +217,9 @@ pub struct Score {
     /// which is unpinned.
     #[arg(long, value_name = "SET")]
     pub scenes: String,
+    /// Words of your own: a TOML file that extends the lexicon of the scene set.
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
     /// One output per scene, as JSON lines.
     #[arg(long, value_name = "FILE")]
     pub outputs: PathBuf,

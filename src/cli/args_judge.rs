@@ -30,6 +30,9 @@ pub struct Judge {
     /// The scene set of the records (default: the one they name, below eval-sets/).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
+    /// Words of your own the records were made with: the TOML file given to `compare`.
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
     /// The set of the records' sentinels, where they have any (default: the one they name).
     #[arg(long, value_name = "SET")]
     pub sentinels: Option<String>,
@@ -65,6 +68,9 @@ pub struct Verify {
     /// is found below eval-sets/; else the scores are taken as they stand).
     #[arg(long, value_name = "SET")]
     pub scenes: Option<String>,
+    /// Words of your own the report was made with: the TOML file given to `compare`.
+    #[arg(long, value_name = "FILE")]
+    pub lexicon: Option<PathBuf>,
 }
 
 const PLAN_EXAMPLES: &str = "\

@@ -164,6 +164,7 @@ fn scene_inputs(set: &SceneSet) -> impl Iterator<Item = SceneInput> {
         id: scene.id.clone(),
         prompt_text: set.template.render(&scene.analytic, &scene.time_base),
         forced_text: scene.references.first().cloned().unwrap_or_default(),
+        references: scene.references.clone(),
     };
     set.scenes.iter().map(input)
 }
@@ -189,6 +190,7 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         pairs_per_launch: effort.pairs,
         threads: effort.threads,
         max_new_tokens: effort.max_new_tokens,
+        read_scenes: effort.likelihood_scenes,
         batch: effort.batch,
         timed_scenes: effort.timed_scenes,
         memory_runs: effort.memory_runs,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::gate::{Evidence, SceneTags};
 use crate::metric::SceneScores;
+use crate::metric::likelihood;
 use crate::metric::outputs::{self, Job, Said};
 use crate::record::RunRecord;
 use crate::scene::{Scene, SceneSet};
@@ -27,7 +28,8 @@ pub(super) fn score_records(
             .filter_map(|id| by_scene.get(id.as_str())?[place].clone())
             .collect::<Vec<_>>()
     };
-    let scores = [in_plan(0, &records[0]), in_plan(1, &records[1])];
+    let mut scores = [in_plan(0, &records[0]), in_plan(1, &records[1])];
+    likelihood::enter(&mut scores, records.each_ref());
     let [baseline, candidate] = records;
     let [baseline_scores, candidate_scores] = scores;
     [

@@ -1,5 +1,7 @@
 //! `vv-eval judge`: two saved records under a policy, without a model.
 
+use std::path::Path;
+
 use super::Failure;
 use super::args::{self, Color};
 use super::deliver::{Delivery, deliver};
@@ -18,7 +20,8 @@ pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
     let mut policy = settings::policy(args.policy.as_deref())?;
     let baseline = RunRecord::load(&args.baseline).map_err(Failure::invalid)?;
     let candidate = RunRecord::load(&args.candidate).map_err(Failure::invalid)?;
-    let set = scene_set(&baseline.scenes, args.scenes.as_deref())?;
+    let (scenes, lexicon) = (args.scenes.as_deref(), args.lexicon.as_deref());
+    let set = scene_set(&baseline.scenes, scenes, lexicon)?;
     if args.scenes.is_some() {
         // As for `compare`: the flag wins over the policy's names, not over its digest.
         policy.scenes.set = Some(set.name.clone());
@@ -26,7 +29,7 @@ pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
     }
     let sentinels = baseline.sentinels.as_ref();
     let sentinels = sentinels
-        .map(|sentinels| scene_set(&sentinels.set, args.sentinels.as_deref()))
+        .map(|sentinels| scene_set(&sentinels.set, args.sentinels.as_deref(), None))
         .transpose()?;
     if let Some(out) = &args.out {
         durable::reserve_directory(out).map_err(Failure::invalid)?;
@@ -57,11 +60,14 @@ pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
 
 /// The scene set a record was made with: the one named, else by its own name below eval-sets/.
 ///
+/// * `lexicon`: file of words that extend the lexicon of the set
+///
 /// Digests of scenes, prompt and lexicon must be those of the record; otherwise its outputs would be
 /// scored by other rules than they were written for.
 pub(super) fn scene_set(
     recorded: &SceneSetIdentity,
     named: Option<&str>,
+    lexicon: Option<&Path>,
 ) -> Result<SceneSet, Failure> {
     let directory = match named {
         Some(named) => settings::set_directory(named)?,
@@ -78,9 +84,18 @@ pub(super) fn scene_set(
             "run from the repository's root, or name it: --scenes NAME@VERSION or DIR",
         ));
     }
-    let set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    let mut set = SceneSet::load(&directory).map_err(Failure::invalid)?;
+    set.lexicon = settings::lexicon_of(set.lexicon, lexicon)?;
     match difference(recorded, &set) {
         None => Ok(set),
+        Some(("lexicon_sha256", expected, found)) => Err(Failure::usage(
+            format!(
+                "the lexicon is not the one the record was made with\n  expected:  sha256 {expected}\n  \
+                 found:     sha256 {found} ({})",
+                set.lexicon.version
+            ),
+            "give the file the record was made with by --lexicon FILE, and none where it had none",
+        )),
         Some((what, expected, found)) => Err(Failure::usage(
             format!(
                 "{} is not the scene set of the record\n  field:     {what}\n  expected:  {expected}\n  \

@@ -15,7 +15,7 @@ use crate::manifest::{self, ModelOptions, QuantizationMode};
 use crate::record::{LoadSettings, Role, journal};
 use crate::report::scores::SetView;
 use crate::report::wording::Lang;
-use crate::scene::lexicon::{BUILT_IN, Lexicon};
+use crate::scene::lexicon::{BUILT_IN, Lexicon, lint};
 use crate::scene::{Scene, SceneSet};
 
 /// Policy file read when none is named.
@@ -73,6 +73,7 @@ impl Compare {
     /// A comparison of what was found, under a policy nobody can change any more.
     pub(super) fn of_parts(parts: CompareParts) -> Result<Self, Failure> {
         check_pin(&parts.policy, &parts.scenes, "the base")?;
+        check_lexicon(parts.scenes.lexicon, &parts.policy)?;
         slices_exist(&parts.policy, &parts.scenes)?;
         if let (Some(demanded), Some(set)) = (&parts.policy.sentinels, &parts.sentinels) {
             check_sentinels(demanded, set, &parts.scenes, "the base")?;
@@ -119,7 +120,9 @@ impl Compare {
             .check_expiry(&manifest::today())
             .map_err(Failure::invalid)?;
         let planted = planted(&args.plant)?;
-        let scenes = scenes(args.scenes.as_deref(), &policy)?;
+        let mut scenes = scenes(args.scenes.as_deref(), &policy)?;
+        scenes.lexicon = lexicon_of(scenes.lexicon, args.lexicon.as_deref())?;
+        check_lexicon(scenes.lexicon, &policy)?;
         if args.scenes.is_some() {
             // The flag wins over the policy's names; a digest the policy pins was checked.
             policy.scenes.set = Some(scenes.name.clone());
@@ -224,6 +227,7 @@ impl Score {
             (name, set.scenes, set.scenes_sha256, set.lexicon)
         };
         let (name, version) = name.unzip();
+        let lexicon = lexicon_of(lexicon, args.lexicon.as_deref())?;
         Ok(Self {
             set: SetView {
                 name,
@@ -342,6 +346,55 @@ fn planted(flags: &[String]) -> Result<[Option<String>; 2], Failure> {
         *slot = Some(harm.to_owned());
     }
     Ok(planted)
+}
+
+/// The lexicon of a scene set, with the words of the user's file where one is named.
+pub(super) fn lexicon_of(
+    base: &'static Lexicon,
+    extension: Option<&Path>,
+) -> Result<&'static Lexicon, Failure> {
+    let Some(path) = extension else {
+        return Ok(base);
+    };
+    let shown = durable::shown(path);
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let hint = "name a TOML file in UTF-8 with --lexicon FILE";
+        Failure::usage(format!("cannot read lexicon {shown}: {error}"), hint)
+    })?;
+    let hint = "docs/metrics.md shows what a file with words of your own looks like";
+    let extended = base
+        .extended_by(&text)
+        .map_err(|error| Failure::usage(format!("{shown}: {error}"), hint))?;
+    let findings = lint::new_findings(base, &extended);
+    if !findings.is_empty() {
+        let lines = findings
+            .iter()
+            .map(|finding| format!("\n  {}: {}", finding.rule, finding.message));
+        let message = format!(
+            "{shown} contradicts the lexicon {}{}",
+            base.version,
+            lines.collect::<String>()
+        );
+        return Err(Failure::usage(message, hint));
+    }
+    // One per process at most, needed to its end, like those compiled in.
+    Ok(Box::leak(Box::new(extended)))
+}
+
+/// Refuses a lexicon that is not the one the policy pins.
+fn check_lexicon(lexicon: &Lexicon, policy: &Policy) -> Result<(), Failure> {
+    match policy.scenes.lexicon {
+        Some(expected) if expected != lexicon.sha256 => Err(Failure::usage(
+            format!(
+                "the lexicon is not the one the policy pins\n  expected:  sha256 {expected}\n  \
+                 found:     sha256 {} ({})",
+                lexicon.sha256, lexicon.version
+            ),
+            "change `scenes.lexicon` of the policy in review, or give the file it was made with by \
+             --lexicon FILE",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The scene set named, else the policy's, checked against what the policy pins.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::path::Path;
 
 use super::Failure;
 use super::args;
@@ -33,7 +34,7 @@ pub(super) fn run(args: &args::Verify) -> Result<Exit, Failure> {
     let file = ReportFile::from_json(&bytes).map_err(Failure::invalid)?;
     let mut found = verify(&file).map_err(Failure::invalid)?;
     let again = match &file.evidence {
-        Some(evidence) => rescored(evidence, args.scenes.as_deref())?,
+        Some(evidence) => rescored(evidence, args.scenes.as_deref(), args.lexicon.as_deref())?,
         None => Rescored::Nothing,
     };
     if let Rescored::Differs(mismatch) = &again {
@@ -68,14 +69,18 @@ enum Rescored {
 }
 
 /// Scores the outputs of the report again, where their scene sets are at hand.
-fn rescored(evidence: &EvidenceFile, named: Option<&str>) -> Result<Rescored, Failure> {
+fn rescored(
+    evidence: &EvidenceFile,
+    named: Option<&str>,
+    lexicon: Option<&Path>,
+) -> Result<Rescored, Failure> {
     let record = &evidence.baseline_record;
-    let set = match named {
-        Some(_) => Some(scene_set(&record.scenes, named)?),
-        None => match at_hand(&record.scenes, "evidence.baseline_record.scenes") {
+    let set = match (named, lexicon) {
+        (None, None) => match at_hand(&record.scenes, "evidence.baseline_record.scenes") {
             Ok(set) => set,
             Err(mismatch) => return Ok(Rescored::Differs(mismatch)),
         },
+        _ => Some(scene_set(&record.scenes, named, lexicon)?),
     };
     let sentinels = record.sentinels.as_ref();
     let found = sentinels.map(|it| at_hand(&it.set, "evidence.baseline_record.sentinels.set"));

@@ -1,9 +1,144 @@
-//! How likely a model finds given text.
+//! How likely a model finds given text, and how far two models are from each other on it.
+//!
+//! Text is only fed, never written: all tokens of a piece go through the model together.
 
-use super::{Engine, Error, check_finite};
+use super::{Engine, Error, argmax, check_finite};
 
 /// Logits held at once, at most, unless one position has more: 8 MiB of floats.
 const MAX_LOGITS: usize = 2 << 20;
+
+/// Reads texts that follow prompts.
+///
+/// What a prompt shares with the tokens fed before it is not fed again, where the engine can take
+/// tokens back: texts of one prompt cost the prompt once, and prompts that begin alike cost their
+/// beginning once. By the promise of [`Numerics::Fixed`](crate::model::Numerics::Fixed) this
+/// changes no bit of the logits.
+pub struct Reader<'a> {
+    engine: &'a mut dyn Engine,
+    /// Tokens in the engine's context.
+    held: Vec<u32>,
+    /// `[rows, vocab]` of the piece in work.
+    logits: Vec<f32>,
+}
+
+impl<'a> Reader<'a> {
+    /// Empties the engine's context.
+    pub fn new(engine: &'a mut dyn Engine) -> Self {
+        engine.reset();
+        Self {
+            engine,
+            held: Vec::new(),
+            logits: Vec::new(),
+        }
+    }
+
+    /// Shows the logits from which each token of `text` would be chosen, given `prompt` and the
+    /// tokens before it.
+    ///
+    /// * `prompt`: at least one token
+    /// * `sink`: called once per token of `text`, in order, with the logits `[vocab_size]`, all
+    ///   finite, and the token, which is one of them; an error of it ends the reading
+    ///
+    /// Logits are asked for in pieces, so that memory does not grow with the text.
+    ///
+    /// # Errors
+    /// As [`Self::fits`], before anything is fed; [`Error::Library`]; [`Error::NotFinite`]; those
+    /// of `sink`.
+    ///
+    /// # Panics
+    /// When `prompt` is empty.
+    pub fn read<E: From<Error>>(
+        &mut self,
+        prompt: &[u32],
+        text: &[u32],
+        sink: &mut dyn FnMut(&[f32], u32) -> Result<(), E>,
+    ) -> Result<(), E> {
+        assert!(!prompt.is_empty(), "something is fed before the text");
+        if text.is_empty() {
+            return Ok(());
+        }
+        self.fits(prompt, text)?;
+        let read = self.read_fitting(prompt, text, sink);
+        if read.is_err() {
+            self.engine.reset();
+            self.held.clear();
+        }
+        read
+    }
+
+    /// Whether the vocabulary has all tokens and the context holds them, the last one of the text
+    /// apart: the logits after it predict nothing, so it is not fed.
+    ///
+    /// # Errors
+    /// [`Error::UnknownToken`], [`Error::ContextFull`].
+    pub fn fits(&self, prompt: &[u32], text: &[u32]) -> Result<(), Error> {
+        let vocab_size = self.engine.vocab_size();
+        let mut ids = prompt.iter().chain(text);
+        if let Some(&id) = ids.find(|id| **id as usize >= vocab_size) {
+            return Err(Error::UnknownToken { id, vocab_size });
+        }
+        let wanted = prompt.len() + text.len().saturating_sub(1);
+        let limit = self.engine.context_limit();
+        if wanted > limit {
+            return Err(Error::ContextFull { limit, wanted });
+        }
+        Ok(())
+    }
+
+    /// Number of logits per token.
+    pub fn vocab_size(&self) -> usize {
+        self.engine.vocab_size()
+    }
+
+    fn read_fitting<E: From<Error>>(
+        &mut self,
+        prompt: &[u32],
+        text: &[u32],
+        sink: &mut dyn FnMut(&[f32], u32) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let (last, before) = prompt.split_last().expect("the prompt is not empty");
+        let kept = self.keep(before);
+        if kept < before.len() {
+            self.engine.feed(&before[kept..])?;
+            self.held.extend_from_slice(&before[kept..]);
+        }
+        let vocab_size = self.engine.vocab_size();
+        let chunk = (MAX_LOGITS / vocab_size).max(1);
+        let fed: Vec<u32> = std::iter::once(*last)
+            .chain(text[..text.len() - 1].iter().copied())
+            .collect();
+        let mut next = text.iter();
+        for piece in fed.chunks(chunk) {
+            let first = self.held.len();
+            self.engine.feed_all(piece, &mut self.logits)?;
+            self.held.extend_from_slice(piece);
+            let rows = self.logits.chunks_exact(vocab_size);
+            for (i, (row, &id)) in rows.zip(&mut next).enumerate() {
+                check_finite(row, first + i)?;
+                sink(row, id)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes back all but the tokens that `prompt` begins with, and gives how many those are.
+    fn keep(&mut self, prompt: &[u32]) -> usize {
+        let same = self.held.iter().zip(prompt).take_while(|(a, b)| a == b);
+        let kept = same.count();
+        match self.engine.as_rewind() {
+            Some(engine) if kept > 0 => {
+                engine.rewind(self.held.len() - kept);
+                self.held.truncate(kept);
+                kept
+            }
+            _ => {
+                self.engine.reset();
+                self.held.clear();
+                0
+            }
+        }
+    }
+}
 
 /// Feeds `ids` to an empty context and gives the natural logarithm of the probability of each but
 /// the first, given those before it.
@@ -11,11 +146,8 @@ const MAX_LOGITS: usize = 2 << 20;
 /// * `ids`: at least one
 /// * `sink`: called once per probability, in order
 ///
-/// Logits are computed with the exact float head and in chunks, so that memory does not grow with
-/// the text.
-///
 /// # Errors
-/// As [`Engine::feed_all`]; [`Error::NotFinite`].
+/// As [`Reader::read`].
 ///
 /// # Panics
 /// When `ids` is empty.
@@ -25,28 +157,80 @@ pub fn log_probs(
     sink: &mut dyn FnMut(f64),
 ) -> Result<(), Error> {
     assert!(!ids.is_empty(), "a text holds at least one token");
-    engine.reset();
-    let vocab_size = engine.vocab_size();
-    let chunk = (MAX_LOGITS / vocab_size).max(1);
-    let mut logits = Vec::new();
-    // The logits after the last token predict nothing.
-    let fed = &ids[..ids.len() - 1];
-    for (n, piece) in fed.chunks(chunk).enumerate() {
-        engine.feed_all(piece, &mut logits)?;
-        for (i, row) in logits.chunks_exact(vocab_size).enumerate() {
-            let position = n * chunk + i;
-            check_finite(row, position)?;
-            let next = ids[position + 1];
-            let Some(&logit) = row.get(next as usize) else {
-                return Err(Error::UnknownToken {
-                    id: next,
-                    vocab_size,
-                });
-            };
-            sink(f64::from(logit) - log_sum_exp(row));
+    let (first, rest) = ids.split_at(1);
+    Reader::new(engine).read(first, rest, &mut |logits, id| {
+        sink(log_prob(logits, id));
+        Ok(())
+    })
+}
+
+/// Natural logarithm of the probability of one token, computed in f64.
+///
+/// * `logits`: `[vocab_size]` before the softmax, all finite
+///
+/// # Panics
+/// When the vocabulary does not hold `id`.
+pub fn log_prob(logits: &[f32], id: u32) -> f64 {
+    LogSoftmax::of(logits).log_prob(logits[id as usize])
+}
+
+/// How two models differ in what may follow one position.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Distance {
+    /// Kullback–Leibler divergence of the other model's distribution from the first one's, over the
+    /// whole vocabulary, in nats.
+    pub divergence: f64,
+    /// Whether both find the same token most probable; ties go to the lowest id.
+    pub is_same_first: bool,
+}
+
+impl Distance {
+    /// Compares the logits of two models.
+    ///
+    /// * `first`, `other`: `[vocab_size]` logits before the softmax, all finite
+    ///
+    /// Everything is computed in f64 with the largest logit taken out. Equal logits give a
+    /// divergence of exactly 0.
+    ///
+    /// # Panics
+    /// When the vocabularies differ in size or are empty.
+    ///
+    /// Source: Kullback & Leibler (1951), *Annals of Mathematical Statistics* 22(1), 79–86.
+    pub fn of(first: &[f32], other: &[f32]) -> Self {
+        let (n, found) = (first.len(), other.len());
+        assert_eq!(n, found, "the vocabularies differ in size");
+        let (from, to) = (LogSoftmax::of(first), LogSoftmax::of(other));
+        let terms = first.iter().zip(other).map(|(&a, &b)| {
+            let (a, b) = (from.log_prob(a), to.log_prob(b));
+            a.exp() * (a - b)
+        });
+        Self {
+            divergence: terms.sum(),
+            is_same_first: argmax(first) == argmax(other),
         }
     }
-    Ok(())
+}
+
+/// The normaliser of one row of logits; the largest logit is taken out so that nothing overflows.
+struct LogSoftmax {
+    largest: f64,
+    log_sum: f64,
+}
+
+impl LogSoftmax {
+    fn of(logits: &[f32]) -> Self {
+        let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        let largest = f64::from(largest);
+        let terms = logits.iter().map(|&x| (f64::from(x) - largest).exp());
+        Self {
+            largest,
+            log_sum: terms.sum::<f64>().ln(),
+        }
+    }
+
+    fn log_prob(&self, logit: f32) -> f64 {
+        f64::from(logit) - self.largest - self.log_sum
+    }
 }
 
 /// `exp` of the mean negative [`log_probs`]; `None` below two tokens.
@@ -65,115 +249,6 @@ pub fn perplexity(engine: &mut dyn Engine, ids: &[u32]) -> Result<Option<f64>, E
     Ok((n > 0).then(|| (-sum / f64::from(n)).exp()))
 }
 
-/// Logarithm of the sum of exponentials; the largest logit is taken out so that none overflows.
-fn log_sum_exp(logits: &[f32]) -> f64 {
-    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let terms = logits.iter().map(|x| f64::from(x - largest).exp());
-    f64::from(largest) + terms.sum::<f64>().ln()
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The same logits after every token; counts rows asked for at once.
-    struct Fixed {
-        row: Vec<f32>,
-        n: usize,
-        most_rows: usize,
-    }
-
-    fn fixed(row: &[f32]) -> Fixed {
-        Fixed {
-            row: row.to_vec(),
-            n: 0,
-            most_rows: 0,
-        }
-    }
-
-    impl Engine for Fixed {
-        fn vocab_size(&self) -> usize {
-            self.row.len()
-        }
-        fn context_limit(&self) -> usize {
-            usize::MAX
-        }
-        fn position(&self) -> usize {
-            self.n
-        }
-        fn reset(&mut self) {
-            self.n = 0;
-        }
-        fn reserve(&mut self, _: usize) -> Result<(), Error> {
-            Ok(())
-        }
-        fn feed(&mut self, _: &[u32]) -> Result<&[f32], Error> {
-            unreachable!("all logits are needed")
-        }
-        fn feed_all(&mut self, ids: &[u32], logits: &mut Vec<f32>) -> Result<(), Error> {
-            self.n += ids.len();
-            self.most_rows = self.most_rows.max(ids.len());
-            *logits = self.row.repeat(ids.len());
-            Ok(())
-        }
-    }
-
-    #[track_caller]
-    fn check(row: &[f32], ids: &[u32], expected: f64) {
-        let found = perplexity(&mut fixed(row), ids).unwrap().unwrap();
-        assert!((found / expected - 1.0).abs() < 1e-6, "{found}");
-    }
-
-    #[test]
-    fn a_model_that_knows_nothing_is_as_perplexed_as_its_vocabulary_is_large() {
-        check(&[0.5; 7], &[1, 2, 3, 4], 7.0);
-    }
-
-    #[test]
-    fn perplexity_is_the_geometric_mean_of_inverse_probabilities() {
-        // Probabilities 1/2, 1/4, 1/4; the first token is given.
-        let row = [2f32.ln(), 0.0, 0.0];
-        check(&row, &[2, 0], 2.0);
-        check(&row, &[0, 1, 0], 8f64.sqrt());
-    }
-
-    #[test]
-    fn large_logits_do_not_overflow() {
-        check(&[1e5, 1e5, -1e5], &[0, 1, 0], 2.0);
-    }
-
-    #[test]
-    fn logits_are_asked_for_in_chunks_of_bounded_size() {
-        let mut engine = fixed(&vec![0.0; 1 << 17]);
-        let mut n = 0;
-        log_probs(&mut engine, &[1; 40], &mut |_| n += 1).unwrap();
-        assert_eq!((n, engine.n, engine.most_rows), (39, 39, 16));
-    }
-
-    #[test]
-    fn one_token_has_no_perplexity() {
-        assert_eq!(perplexity(&mut fixed(&[0.0]), &[0]), Ok(None));
-        assert_eq!(perplexity(&mut fixed(&[0.0]), &[]), Ok(None));
-    }
-
-    #[test]
-    fn a_logit_that_is_not_finite_and_an_unknown_token_are_named() {
-        let error = perplexity(&mut fixed(&[0.0, f32::NAN]), &[0, 0]).unwrap_err();
-        assert!(matches!(
-            error,
-            Error::NotFinite {
-                position: 0,
-                index: 1,
-                ..
-            }
-        ));
-        let error = perplexity(&mut fixed(&[0.0, 0.0]), &[0, 5]).unwrap_err();
-        assert_eq!(
-            error,
-            Error::UnknownToken {
-                id: 5,
-                vocab_size: 2
-            }
-        );
-    }
-}
+#[path = "likelihood_tests.rs"]
+mod tests;

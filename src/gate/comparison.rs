@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::hint::Hint;
-use crate::metric::{SceneScores, Score, cost::role_name, outputs};
+use crate::metric::{SceneScores, Score, cost::role_name, likelihood, outputs};
 use crate::record::{self, Role, RunRecord};
 use crate::stats::PairedSample;
 use crate::stats::sample::Pair;
@@ -91,6 +91,16 @@ pub enum Error {
         /// Scene id planned, or `nothing`.
         planned: String,
     },
+    /// The texts a role has read are not those of the plan, or a likelihood is no number.
+    #[error("the {role}'s reading of scene `{scene}` {problem}")]
+    BadReading {
+        /// `baseline` or `candidate`.
+        role: &'static str,
+        /// Scene id.
+        scene: String,
+        /// What is wrong with it.
+        problem: &'static str,
+    },
     /// A score is NaN, infinite, out of range, or of a metric that does not exist.
     #[error("the {role}'s `{metric}` of scene `{scene}` is {value}, which is {problem}")]
     BadScore {
@@ -117,6 +127,7 @@ impl Hint for Error {
             Self::SchemaVersion { .. }
             | Self::NoScenes
             | Self::DuplicateScene { .. }
+            | Self::BadReading { .. }
             | Self::BadScore { .. } => None,
         }
     }
@@ -151,6 +162,7 @@ impl Comparison {
         }
         for evidence in [&baseline, &candidate] {
             check_scores(evidence)?;
+            check_readings(&evidence.record)?;
             if is_complete {
                 check_scenes(evidence)?;
             }
@@ -329,6 +341,7 @@ fn check_same_run(base: &RunRecord, cand: &RunRecord) -> Result<(), Error> {
     same("load.head", &base.load.head, &cand.load.head)?;
     same("plan.batch", &a.batch, &b.batch)?;
     same("plan.n_timed", &a.n_timed, &b.n_timed)?;
+    same("plan.n_read", &a.n_read, &b.n_read)?;
     same("plan.n_launches", &a.n_launches, &b.n_launches)?;
     same(
         "plan.pairs_per_launch",
@@ -382,6 +395,17 @@ fn check_order(record: &RunRecord, what: &'static str, found: &[&str]) -> Result
         }
     }
     Ok(())
+}
+
+fn check_readings(record: &RunRecord) -> Result<(), Error> {
+    match likelihood::fault(record) {
+        None => Ok(()),
+        Some((scene, problem)) => Err(Error::BadReading {
+            role: role_name(record.role),
+            scene: scene.to_owned(),
+            problem,
+        }),
+    }
 }
 
 fn check_scores(evidence: &Evidence) -> Result<(), Error> {

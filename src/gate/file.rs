@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::certificate::Certificate;
 use super::comparison::{Comparison, SceneTags};
 use super::file_rules::{SentinelsFile, VetoFile};
+use super::likelihood_file::LikelihoodsFile;
 use super::policy::{Lane, Policy};
 use super::scene_file::{SceneFile, SliceFile};
 use super::seal::Seal;
@@ -56,6 +57,10 @@ pub struct ReportFile {
     /// How the outputs agree token by token; absent when nothing was run.
     #[serde(default)]
     pub agreement: Option<AgreementFile>,
+    /// What both models make of the references and of each other's outputs; absent when nothing was
+    /// read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub likelihoods: Option<LikelihoodsFile>,
     /// What is known of each scene, in planned order; empty when nothing was run, and in older
     /// reports.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -288,6 +293,7 @@ impl ReportFile {
                 .map(WorstSceneFile::from)
                 .collect(),
             agreement: Some(AgreementFile::of(comparison)),
+            likelihoods: LikelihoodsFile::of(comparison),
             evidence: Some(EvidenceFile {
                 baseline_scores: scores(comparison.baseline_scores()),
                 candidate_scores: scores(comparison.candidate_scores()),
@@ -336,6 +342,7 @@ impl ReportFile {
             n_scenes_worse: 0,
             worst_scenes: Vec::new(),
             agreement: None,
+            likelihoods: None,
             scene_details: Vec::new(),
             slices: Vec::new(),
             certificate: None,

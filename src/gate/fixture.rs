@@ -8,7 +8,8 @@ use super::{JudgeOptions, Outcome, Verdict, judge};
 use crate::metric::{SceneScores, Score};
 use crate::record::{
     self, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes, OutputObservation,
-    Role, RunRecord, SceneSetIdentity, Segment, Sentinels, StopReason, WorkerFacts,
+    Reading, ReadingDistance, Role, RunRecord, SceneSetIdentity, Segment, Sentinels, StopReason,
+    TextSource, WorkerFacts,
 };
 use crate::record::{FileIdentity, PlanSummary};
 use crate::units::{Bytes, Sha256};
@@ -16,6 +17,8 @@ use crate::units::{Bytes, Sha256};
 pub(crate) const N_SCENES: usize = 60;
 /// Scenes with natural-lane times.
 const N_TIMED: usize = 20;
+/// Scenes whose texts both roles have read.
+const N_READ: usize = 30;
 const N_LAUNCHES: usize = 6;
 const N_PAIRS: usize = 4;
 
@@ -203,6 +206,7 @@ fn record(role: Role) -> RunRecord {
             scene_ids,
             batch: 8,
             n_timed: N_TIMED,
+            n_read: N_READ,
             n_launches: N_LAUNCHES,
             looks: Vec::new(),
             stopped: None,
@@ -225,6 +229,9 @@ fn record(role: Role) -> RunRecord {
         planted: None,
         memory: (0..3).map(|_| memory_run()).collect(),
         launches: (0..N_LAUNCHES).map(|index| launch(role, index)).collect(),
+        readings: scene_ids_read(N_READ)
+            .flat_map(|scene| readings(role, &scene))
+            .collect(),
         failure: None,
         notes: Vec::new(),
         environment: None,
@@ -233,6 +240,37 @@ fn record(role: Role) -> RunRecord {
         n_resumed: 0,
         reused_outputs: Vec::new(),
     }
+}
+
+fn scene_ids_read(n: usize) -> impl Iterator<Item = String> {
+    (0..n).map(|i| format!("scene-{i:02}"))
+}
+
+/// Four tokens of each of three texts; a token costs the baseline two bits and the candidate one.
+fn readings(role: Role, scene: &str) -> Vec<Reading> {
+    let nll = match role {
+        Role::Baseline => 2.0 * std::f32::consts::LN_2,
+        Role::Candidate => std::f32::consts::LN_2,
+    };
+    let texts = [
+        TextSource::Reference(0),
+        TextSource::BaselineOutput,
+        TextSource::CandidateOutput,
+    ];
+    let reading = |text| Reading {
+        scene: scene.to_owned(),
+        text,
+        n_bytes: 16,
+        nll: vec![nll; 4],
+        distance: (role == Role::Candidate && text == TextSource::Reference(0)).then(|| {
+            ReadingDistance {
+                divergence: vec![0.25, 0.0, 0.5, 0.25],
+                other_first: vec![2],
+            }
+        }),
+        absent: None,
+    };
+    texts.map(reading).into()
 }
 
 fn host() -> HostKey {

@@ -16,6 +16,7 @@ mod design;
 pub mod file;
 pub mod file_rules;
 pub mod health;
+pub mod likelihood_file;
 mod pace;
 pub mod planning;
 pub mod policy;
@@ -171,10 +172,13 @@ fn scene_mismatch(record: &RunRecord, policy: &Policy) -> Vec<String> {
     let (found, wanted) = (&record.scenes, &policy.scenes);
     let digest = found.scenes_sha256.to_string();
     let demanded = wanted.digest.map(|digest| digest.to_string());
+    let lexicon = found.lexicon_sha256.to_string();
+    let demanded_lexicon = wanted.lexicon.map(|digest| digest.to_string());
     [
         ("set", &found.name, &wanted.set),
         ("version", &found.version, &wanted.version),
         ("digest", &digest, &demanded),
+        ("lexicon", &lexicon, &demanded_lexicon),
     ]
     .into_iter()
     .filter_map(|(what, found, wanted)| {

@@ -85,6 +85,10 @@ pub struct ScenesPolicy {
     pub version: Option<String>,
     /// SHA-256 of the set's `scenes.jsonl`; `None` accepts any.
     pub digest: Option<Sha256>,
+    /// SHA-256 of the lexicon that summaries are read by, extensions included; `None` accepts that of
+    /// the set, extended or not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lexicon: Option<Sha256>,
     /// Fewest scenes with a value in both roles, at least [`MIN_SCENES`].
     pub min_scenes: usize,
     /// What makes scenes dependent; `None` takes each scene for a draw of its own.
@@ -135,6 +139,10 @@ pub struct Effort {
     pub threads: usize,
     /// Limit of new tokens per output.
     pub max_new_tokens: usize,
+    /// Scenes whose references and outputs both models read, to say how likely they find them; 0
+    /// leaves that out. Decides nothing. Policies of older reports do not name it.
+    #[serde(default, skip_serializing_if = "crate::units::is_zero")]
+    pub likelihood_scenes: usize,
     /// Seconds after which a scene counts as hung.
     pub scene_timeout_s: u64,
     /// Most outputs in progress at the same time while the scenes are written.
@@ -313,6 +321,7 @@ impl Policy {
                 set: Some("cenas-pt".to_owned()),
                 version: None,
                 digest: None,
+                lexicon: None,
                 min_scenes: if is_promotion { 300 } else { MIN_SCENES },
                 cluster_by: None,
             },
@@ -331,6 +340,7 @@ impl Policy {
                 pairs: 20,
                 threads: 1,
                 max_new_tokens: 160,
+                likelihood_scenes: 100,
                 scene_timeout_s: 300,
                 batch: 8,
                 timed_scenes: 20,

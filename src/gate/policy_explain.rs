@@ -66,7 +66,10 @@ const ORDER: [&str; 9] = [
 ];
 
 fn in_force(policy: &Policy, line: impl Fn(&str) -> Option<usize>) -> Vec<InForce> {
-    let value = serde_json::to_value(policy).expect("a policy is plain data");
+    let mut value = serde_json::to_value(policy).expect("a policy is plain data");
+    // Left out of the JSON where they are not used, so that digests of older policies hold.
+    value["scenes"]["lexicon"] = serde_json::json!(policy.scenes.lexicon);
+    value["effort"]["likelihood_scenes"] = policy.effort.likelihood_scenes.into();
     let tables = value.as_object().expect("a policy is a table");
     let place = |key: &str| ORDER.iter().position(|known| *known == key);
     let mut keys: Vec<&String> = tables.keys().filter(|key| *key != "origin").collect();

@@ -68,8 +68,8 @@ fn unknown_keys_are_refused_with_a_suggestion() {
     );
     refused(
         "[scenes]\nteam = 1\n",
-        "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, min_scenes, \
-         cluster_by",
+        "gate.toml:4: `scenes.team`: unknown key; known here: set, version, digest, lexicon, \
+         min_scenes, cluster_by",
     );
 }
 
@@ -205,6 +205,7 @@ fn efforts_and_rates_that_decide_nothing_are_refused() {
     };
     assert_eq!(key("[scenes]\nmin_scenes = 59\n"), "scenes.min_scenes");
     assert_eq!(key("[scenes]\ndigest = \"abc\"\n"), "scenes.digest");
+    assert_eq!(key("[scenes]\nlexicon = \"abc\"\n"), "scenes.lexicon");
     assert_eq!(key("[effort]\nlaunches = 3\n"), "effort.launches");
     assert_eq!(key("[effort]\nthreads = 0\n"), "effort.threads");
     assert_eq!(

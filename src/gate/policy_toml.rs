@@ -91,6 +91,8 @@ struct ScenesToml {
     version: Option<String>,
     /// `sha256:` and the digest of the set's scenes.jsonl.
     digest: Option<String>,
+    /// `sha256:` and the digest of the lexicon that summaries are read by, extensions included.
+    lexicon: Option<String>,
     /// Fewest scenes with a value in both models, at least 60.
     min_scenes: Option<usize>,
     /// What makes scenes dependent; every scene must name it.
@@ -121,6 +123,8 @@ struct EffortToml {
     threads: Option<usize>,
     /// Limit of new tokens per output.
     max_new_tokens: Option<usize>,
+    /// Scenes whose references and outputs both models read, to say how likely they are.
+    likelihood_scenes: Option<usize>,
     /// Seconds after which a scene counts as hung.
     scene_timeout_s: Option<u64>,
     /// Most outputs in progress at the same time.
@@ -222,7 +226,14 @@ const KEYS: &[(&str, &[&str])] = &[
     ),
     (
         "scenes",
-        &["set", "version", "digest", "min_scenes", "cluster_by"],
+        &[
+            "set",
+            "version",
+            "digest",
+            "lexicon",
+            "min_scenes",
+            "cluster_by",
+        ],
     ),
     (
         "confidence",
@@ -235,6 +246,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "pairs",
             "threads",
             "max_new_tokens",
+            "likelihood_scenes",
             "scene_timeout_s",
             "batch",
             "timed_scenes",
@@ -327,10 +339,10 @@ impl GateToml {
             .map(|(i, waiver)| waiver.into_waiver(i))
             .collect::<Result<_, _>>()?;
         let scenes = self.scenes;
-        let digest = scenes
-            .digest
-            .map(|text| read_digest("scenes.digest", &text))
-            .transpose()?;
+        let pinned =
+            |key: &str, text: Option<String>| text.map(|text| read_digest(key, &text)).transpose();
+        let digest = pinned("scenes.digest", scenes.digest)?;
+        let lexicon = pinned("scenes.lexicon", scenes.lexicon)?;
         let confidence = self.confidence;
         Ok(Policy {
             schema_version: self.schema_version,
@@ -341,6 +353,7 @@ impl GateToml {
                 set: scenes.set.or(base.scenes.set),
                 version: scenes.version,
                 digest,
+                lexicon,
                 min_scenes: scenes.min_scenes.unwrap_or(base.scenes.min_scenes),
                 cluster_by: scenes.cluster_by,
             },
@@ -386,6 +399,7 @@ impl EffortToml {
             pairs: self.pairs.unwrap_or(base.pairs),
             threads: self.threads.unwrap_or(base.threads),
             max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens),
+            likelihood_scenes: self.likelihood_scenes.unwrap_or(base.likelihood_scenes),
             scene_timeout_s: self.scene_timeout_s.unwrap_or(base.scene_timeout_s),
             batch: self.batch.unwrap_or(base.batch),
             timed_scenes: self.timed_scenes.unwrap_or(base.timed_scenes),

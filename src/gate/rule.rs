@@ -26,6 +26,8 @@ pub(crate) enum Rule {
     Launches(ForcedCost),
     /// A time of one output each, from a single process per role: shown without an interval.
     NaturalShown(NaturalTime),
+    /// A distance between the two models, which belongs to neither: shown without a change.
+    DistanceShown(Distance),
     /// Load time, shown without an interval.
     LoadShown,
     /// Peak memory against a relative margin with a floor in bytes.
@@ -38,6 +40,14 @@ pub(crate) enum NaturalTime {
     Ttft,
     Tpot,
     EndToEnd,
+}
+
+/// A distance between next-token distributions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Distance {
+    MeanDivergence,
+    P99Divergence,
+    SameFirst,
 }
 
 /// Smallest share of valid outputs the candidate may have where the policy names none.
@@ -55,8 +65,19 @@ pub(crate) fn rule(metric: &str) -> Option<Rule> {
         }
         "chrf_pp" => Rule::Tripwire,
         "collapse_rate" => Rule::Collapse,
-        "slot_error_rate" | "accent_errors" | "unverifiable" | "weak_unsupported"
-        | "unknown_labels" | "length_ratio" | "english_leak" => Rule::SceneUnboundedShown,
+        "slot_error_rate"
+        | "accent_errors"
+        | "unverifiable"
+        | "weak_unsupported"
+        | "unknown_labels"
+        | "length_ratio"
+        | "english_leak"
+        | "ref_bits_per_byte"
+        | "own_bits_per_byte"
+        | "cross_bits_per_byte" => Rule::SceneUnboundedShown,
+        "kld_mean" => Rule::DistanceShown(Distance::MeanDivergence),
+        "kld_p99" => Rule::DistanceShown(Distance::P99Divergence),
+        "top1_agreement" => Rule::DistanceShown(Distance::SameFirst),
         "output_tokens" => Rule::SceneRatio,
         "valid" => Rule::ValidRate,
         "cpu_ms_per_token" => Rule::Launches(ForcedCost::CpuPerToken),
@@ -83,7 +104,10 @@ impl Rule {
             | Self::ValidRate
             | Self::Launches(_)
             | Self::Peak => true,
-            Self::SceneUnboundedShown | Self::NaturalShown(_) | Self::LoadShown => false,
+            Self::SceneUnboundedShown
+            | Self::NaturalShown(_)
+            | Self::DistanceShown(_)
+            | Self::LoadShown => false,
         }
     }
 
@@ -106,6 +130,7 @@ impl Rule {
             | Self::Collapse
             | Self::SceneUnboundedShown
             | Self::ValidRate
+            | Self::DistanceShown(_)
             | Self::LoadShown
             | Self::Peak => None,
         }

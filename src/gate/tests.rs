@@ -4,7 +4,7 @@ use super::fixture::{
     N_SCENES, compare_edited, judge_edited, outcome_of, roles, scale_times, set_scores,
 };
 use super::*;
-use crate::metric::Score;
+use crate::metric::{Score, likelihood};
 use crate::units::{Bytes, Sha256};
 
 fn failure(kind: FailureKind) -> Failure {
@@ -585,6 +585,7 @@ fn records_of_different_runs_are_not_compared() {
     not_comparable("load.head", |record| record.load.head = "f16".into());
     not_comparable("plan.batch", |record| record.plan.batch = 1);
     not_comparable("plan.n_timed", |record| record.plan.n_timed = 3);
+    not_comparable("plan.n_read", |record| record.plan.n_read = 3);
     not_comparable("plan.protocol_version", |record| {
         record.plan.protocol_version = 3;
     });
@@ -692,6 +693,79 @@ fn a_report_survives_a_round_trip_and_equal_input_gives_equal_bytes() {
         text
     };
     assert_eq!(bytes(), bytes());
+}
+
+/// What a watched check shows.
+#[track_caller]
+fn check_shown(metric: &str, baseline: Option<f64>, candidate: f64, n: usize, n_unit: &str) {
+    let toml = format!(
+        "schema_version = 1\nmode = \"smoke\"\n[scenes]\nset = \"cenas-pt\"\n\
+         [[check]]\nmetric = \"valid\"\n[[check]]\nmetric = \"{metric}\"\nrequired = false\n"
+    );
+    let policy = Policy::parse(&toml, "gate.toml").unwrap();
+    let comparison = compare_edited(|base, cand| {
+        let mut scores = [base.scores.clone(), cand.scores.clone()];
+        likelihood::enter(&mut scores, [&base.record, &cand.record]);
+        [base.scores, cand.scores] = scores;
+    })
+    .unwrap();
+    let verdict = judge(&comparison, &policy, JudgeOptions::default());
+    let check = &verdict.checks[1];
+    assert_eq!((check.outcome, check.n, check.n_unit), (None, n, n_unit));
+    assert_eq!(verdict.outcome, Outcome::Pass);
+    let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-6;
+    assert!(close(check.candidate, candidate), "{check:?}");
+    assert_eq!(check.baseline.is_some(), baseline.is_some());
+    assert!(
+        baseline.is_none_or(|it| close(check.baseline, it)),
+        "{check:?}"
+    );
+}
+
+#[test]
+fn likelihoods_and_distances_are_shown_and_decide_nothing() {
+    // Four tokens of two bits, or one, on sixteen bytes.
+    check_shown("ref_bits_per_byte", Some(0.5), 0.25, 30, "scenes");
+    check_shown("own_bits_per_byte", Some(0.5), 0.25, 30, "scenes");
+    check_shown("cross_bits_per_byte", Some(0.25), 0.5, 30, "scenes");
+    check_shown("kld_mean", None, 0.25, 120, "tokens");
+    check_shown("kld_p99", None, 0.5, 120, "tokens");
+    check_shown("top1_agreement", None, 0.75, 120, "tokens");
+}
+
+#[test]
+fn readings_of_other_texts_than_planned_are_refused() {
+    refused(
+        |cand| {
+            cand.record.readings.truncate(3);
+        },
+        "the candidate's reading of scene `scene-01` is missing",
+    );
+    refused(
+        |cand| cand.record.readings[0].nll[2] = f32::NAN,
+        "the candidate's reading of scene `scene-00` has a likelihood that is no number from 0 on",
+    );
+}
+
+#[test]
+fn a_lexicon_other_than_the_pinned_one_is_not_judged() {
+    let policy = |text: &str| {
+        let digest = Sha256::of(text.as_bytes());
+        let toml = format!(
+            "schema_version = 1\nmode = \"smoke\"\n[scenes]\nlexicon = \"sha256:{digest}\"\n"
+        );
+        Policy::parse(&toml, "gate.toml").unwrap()
+    };
+    let comparison = compare_edited(|_, _| {}).unwrap();
+    let judged = |text| judge(&comparison, &policy(text), JudgeOptions::default());
+    assert_eq!(judged("lexicon").outcome, Outcome::Pass);
+    let verdict = judged("another");
+    assert_eq!(verdict.outcome, Outcome::Invalid);
+    assert!(
+        verdict.reasons[0].starts_with("the scene lexicon is "),
+        "{:?}",
+        verdict.reasons
+    );
 }
 
 fn scores() -> impl Strategy<Value = Vec<f64>> {

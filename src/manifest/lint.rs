@@ -5,6 +5,7 @@
 use unicode_normalization::is_nfc;
 
 use super::finding::{Class, quoted};
+use super::version::is_version;
 use crate::units::{Bytes, DigestSyntax, Sha256, is_date};
 
 /// Largest artifact accepted, in bytes (16 GiB).
@@ -110,28 +111,6 @@ pub(super) fn version(text: &str) -> Result<(), Breach> {
         return Err(breach.hint("a name that moves pins nothing: write the number of the release"));
     }
     Err(breach)
-}
-
-fn is_version(text: &str) -> bool {
-    let is_suffix = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
-    };
-    let length_ok = text.len() <= 64;
-    let (text, build_ok) = match text.split_once('+') {
-        Some((before, build)) => (before, is_suffix(build)),
-        None => (text, true),
-    };
-    let text = text.strip_prefix('v').unwrap_or(text);
-    let (numbers, pre_ok) = match text.split_once('-') {
-        Some((before, pre)) => (before, is_suffix(pre)),
-        None => (text, true),
-    };
-    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-    let numbers_ok = numbers.split('.').all(is_number) && numbers.split('.').count() <= 4;
-    build_ok && length_ok && pre_ok && numbers_ok
 }
 
 /// A checked digest and whether it was written in upper case.

@@ -29,7 +29,7 @@ pub use finding::{Class, Error, Finding, Position, Warning};
 pub use host::{Host, is_public};
 pub use http_url::HttpUrl;
 pub use url::{Scheme, Url};
-pub use version::compare as compare_versions;
+pub use version::{compare as compare_versions, is_version};
 pub use write::Local;
 
 use crate::durable;

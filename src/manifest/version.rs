@@ -1,6 +1,30 @@
-//! Order of version labels (rule R7).
+//! Form and order of version labels (rule R7).
 
 use std::cmp::Ordering;
+
+/// Whether a text is a version label: an optional `v`, one to four numbers, `-pre` and `+build`, in
+/// at most 64 bytes.
+pub fn is_version(text: &str) -> bool {
+    let is_suffix = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b))
+    };
+    let length_ok = text.len() <= 64;
+    let (text, build_ok) = match text.split_once('+') {
+        Some((before, build)) => (before, is_suffix(build)),
+        None => (text, true),
+    };
+    let text = text.strip_prefix('v').unwrap_or(text);
+    let (numbers, pre_ok) = match text.split_once('-') {
+        Some((before, pre)) => (before, is_suffix(pre)),
+        None => (text, true),
+    };
+    let is_number = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
+    let numbers_ok = numbers.split('.').all(is_number) && numbers.split('.').count() <= 4;
+    build_ok && length_ok && pre_ok && numbers_ok
+}
 
 /// Compares two version labels: numbers part by part, missing parts as 0, a pre-release below its
 /// release, build metadata ignored.

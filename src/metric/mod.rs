@@ -3,7 +3,8 @@
 //! In: a scene and what a system said of it. Out: a [`Score`] per metric. Pure.
 //!
 //! Scores of texts are taken scene by scene ([`outputs`]); times and memory ([`cost`]) come
-//! straight from the records, because their unit of inference is the launch and not the scene.
+//! straight from the records, because their unit of inference is the launch and not the scene; so do
+//! likelihoods ([`likelihood`]), which need what both models made of a text.
 
 pub mod accept;
 pub mod bleu;
@@ -15,6 +16,7 @@ pub mod facts;
 pub mod fidelity;
 pub mod form;
 pub mod keywords;
+pub mod likelihood;
 pub mod outputs;
 pub mod rouge;
 mod table;

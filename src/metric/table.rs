@@ -294,6 +294,41 @@ pub const METRICS: &[Metric] = &[
             |l| Score::Value(l.n_english as f64),
         ))
     },
+    // Likelihoods, reported.
+    bits(
+        "ref_bits_per_byte",
+        Lower,
+        "bits per byte of the references, mean over them",
+    ),
+    bits(
+        "own_bits_per_byte",
+        Neither,
+        "bits per byte of the output under the model that wrote it",
+    ),
+    bits(
+        "cross_bits_per_byte",
+        Lower,
+        "bits per byte of the output under the other model",
+    ),
+    distance(
+        "kld_mean",
+        Lower,
+        "divergence of next-token distributions on the references, mean over tokens",
+    ),
+    distance(
+        "kld_p99",
+        Lower,
+        "divergence of next-token distributions on the references, 99 % quantile",
+    ),
+    Metric {
+        unit: "fraction",
+        range: (0.0, 1.0),
+        ..distance(
+            "top1_agreement",
+            Higher,
+            "share of tokens of the references where both models find the same one most probable",
+        )
+    },
     // Costs.
     Metric {
         unit: "tokens",
@@ -417,6 +452,25 @@ const fn unbounded(metric: Metric) -> Metric {
 
 const fn at_version(version: u32, metric: Metric) -> Metric {
     Metric { version, ..metric }
+}
+
+/// Bits per byte of a text that was read.
+const fn bits(id: &'static str, better: Better, summary: &'static str) -> Metric {
+    Metric {
+        unit: "bits/byte",
+        better,
+        absent: "the scene was not read, or the text is empty",
+        ..cost(id, "bits/byte", summary)
+    }
+}
+
+/// How far two models are from each other.
+const fn distance(id: &'static str, better: Better, summary: &'static str) -> Metric {
+    Metric {
+        better,
+        absent: "only a comparison of models with the same tokenizer has it",
+        ..cost(id, "nats", summary)
+    }
 }
 
 const fn cost(id: &'static str, unit: &'static str, summary: &'static str) -> Metric {

@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::file::Error;
 use super::{
     Failure, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes,
-    OutputObservation, PlanSummary, ReusedOutput, Role, SceneSetIdentity, Sentinels, WorkerFacts,
+    OutputObservation, PlanSummary, Reading, ReusedOutput, Role, SceneSetIdentity, Sentinels,
+    WorkerFacts,
 };
 use crate::units::Sha256;
 
@@ -124,6 +125,13 @@ pub enum Entry<'a> {
         baseline: Cow<'a, Launch>,
         /// The half in the candidate's place.
         candidate: Cow<'a, Launch>,
+    },
+    /// The texts of one scene of the likelihood pass, read by both.
+    Readings {
+        /// What the baseline made of them.
+        baseline: Cow<'a, [Reading]>,
+        /// What the candidate made of them.
+        candidate: Cow<'a, [Reading]>,
     },
     /// The end of a model's run.
     Failure {

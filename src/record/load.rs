@@ -38,7 +38,7 @@ impl Default for LoadSettings {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WorkerFacts {
-    /// What it was started for: `load`, `memory`, `outputs`, `latency`.
+    /// What it was started for: `load`, `memory`, `outputs`, `latency`, `likelihood`.
     pub pass: String,
     /// Compute kernel it chose.
     pub kernel: String,

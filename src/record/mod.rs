@@ -10,6 +10,7 @@ pub mod host;
 pub mod journal;
 pub mod load;
 pub mod observation;
+pub mod reading;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -22,6 +23,7 @@ pub use load::{LoadSettings, WorkerFacts};
 pub use observation::{
     Failure, FailureKind, Launch, MemoryRun, NaturalTimes, OutputObservation, Segment, StopReason,
 };
+pub use reading::{Reading, ReadingDistance, TextSource};
 
 use crate::units::{Bytes, Sha256};
 
@@ -75,6 +77,10 @@ pub struct RunRecord {
     pub outputs: Vec<OutputObservation>,
     /// One entry per launch of the latency pass.
     pub launches: Vec<Launch>,
+    /// One entry per text of the likelihood pass: of the scenes read, in planned order, the
+    /// references, then what the baseline and what the candidate wrote. Absent in older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub readings: Vec<Reading>,
     /// What ended the model's run early, if anything did.
     pub failure: Option<Failure>,
     /// One sentence each: why a promised pass is missing, or which work had to be repeated.
@@ -188,6 +194,9 @@ pub struct PlanSummary {
     /// Scenes written again alone, the first of `scene_ids`: their natural-lane times are known,
     /// and both texts were equal.
     pub n_timed: usize,
+    /// Scenes whose texts both models read, the first of `scene_ids`; 0 in older records.
+    #[serde(default, skip_serializing_if = "crate::units::is_zero")]
+    pub n_read: usize,
     /// Launches of the latency pass: those that were taken, once the pass is over.
     pub n_launches: usize,
     /// When the launches are looked at, and which share of each level every look may spend. Without
@@ -220,12 +229,12 @@ pub struct PlannedLook {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A record with something in every list.
     #[expect(clippy::too_many_lines, reason = "one value, spelled out")]
-    pub(super) fn sample() -> RunRecord {
+    pub(crate) fn sample() -> RunRecord {
         let digest = Sha256::of(b"sample");
         let segment = Segment {
             scene: "s1".to_owned(),
@@ -281,6 +290,7 @@ mod tests {
                 scene_ids: vec!["s1".to_owned()],
                 batch: 8,
                 n_timed: 1,
+                n_read: 1,
                 n_launches: 1,
                 looks: vec![PlannedLook {
                     launches: 1,
@@ -329,6 +339,17 @@ mod tests {
                 prefill: vec![segment],
                 machine: Some(MachineRecord::default()),
                 pages: None,
+            }],
+            readings: vec![Reading {
+                scene: "s1".to_owned(),
+                text: TextSource::Reference(0),
+                n_bytes: 2,
+                nll: vec![0.5, 0.25],
+                distance: Some(ReadingDistance {
+                    divergence: vec![0.125, 0.0],
+                    other_first: vec![0],
+                }),
+                absent: None,
             }],
             failure: Some(Failure {
                 kind: FailureKind::Crashed,

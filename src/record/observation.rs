@@ -114,7 +114,7 @@ pub struct MemoryRun {
 pub struct Failure {
     /// What happened.
     pub kind: FailureKind,
-    /// Pass in which it happened: `load`, `memory`, `outputs`, `latency`.
+    /// Pass in which it happened: `load`, `memory`, `outputs`, `latency`, `likelihood`.
     pub pass: String,
     /// Scene being worked on, when there was one.
     pub scene: Option<String>,

@@ -13,6 +13,7 @@ pub mod history;
 pub mod html;
 pub mod json;
 pub mod junit;
+mod likelihood;
 mod machine;
 pub mod markdown;
 pub mod plot;

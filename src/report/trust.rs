@@ -1,7 +1,7 @@
 //! What a verdict rests on, and the digests of what was tested.
 
 use super::wording::{Lang, Noun};
-use super::{certificate, digest, machine};
+use super::{certificate, digest, likelihood, machine};
 use crate::gate::file::{AgreementFile, EvidenceFile, ReportFile};
 use crate::record::{ModelIdentity, Role, RunRecord, WorkerFacts};
 
@@ -12,6 +12,8 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
     let mut lines: Vec<String> = evidence
         .map(|evidence| evidence_line(lang, evidence, file.agreement.as_ref()))
         .collect();
+    let likelihoods = file.likelihoods.iter();
+    lines.extend(likelihoods.flat_map(|file| likelihood::lines(lang, file)));
     lines.extend(
         file.evidence
             .iter()

@@ -4,10 +4,10 @@
 //! Out: one [`RunRecord`] per role. Judges nothing, prints nothing, loads no model: each model
 //! lives in worker processes, and this side only takes turns, waits and writes down.
 //!
-//! Both models are loaded once to see that they can be, the baseline first. Then come three passes,
+//! Both models are loaded once to see that they can be, the baseline first. Then come four passes,
 //! each in fresh workers: *memory* (one model alone), *outputs* (both models' own words in batches,
-//! some of them again alone and timed) and *latency* (launches of coin-flipped pairs of timed
-//! segments).
+//! some of them again alone and timed), *latency* (launches of coin-flipped pairs of timed segments)
+//! and *likelihood* (both models read the references and each other's words).
 //! A model that crashes, hangs or computes nonsense ends the run early with
 //! [`failure`](RunRecord::failure) set; that is a result, not an error.
 
@@ -25,6 +25,7 @@ mod passes;
 pub mod plan;
 pub mod probe;
 pub mod protocol;
+pub mod reading;
 mod resume;
 mod smoke;
 mod subject;
@@ -84,8 +85,10 @@ pub struct SceneInput {
     pub id: String,
     /// The prompt.
     pub prompt_text: String,
-    /// Text fed in the forced lane: the scene's reference.
+    /// Text fed in the forced lane: the scene's first reference.
     pub forced_text: String,
+    /// Texts both models read to see how likely they find them: every reference.
+    pub references: Vec<String>,
 }
 
 /// Everything a run needs to know.
@@ -124,7 +127,7 @@ impl PairInputs {
 pub trait Progress {
     /// A step was done. Never called while a segment is timed.
     ///
-    /// * `phase`: `memory`, `outputs` or `latency`
+    /// * `phase`: `memory`, `outputs`, `latency` or `likelihood`
     /// * `done`, `total`: steps of the phase
     /// * `detail`: a scene id or a role
     fn step(&mut self, phase: &str, done: usize, total: usize, detail: &str);
@@ -256,6 +259,7 @@ fn empty_records(
             memory: Vec::new(),
             outputs: Vec::new(),
             launches: Vec::new(),
+            readings: Vec::new(),
             failure: None,
             notes: Vec::new(),
             environment: Some(environment.clone()),
@@ -351,7 +355,8 @@ impl<'a> Run<'a> {
         }
         self.memory_pass()?;
         self.outputs_pass()?;
-        self.latency_pass()
+        self.latency_pass()?;
+        self.likelihood_pass()
     }
 
     /// The outputs of earlier runs that serve a role, once its model was loaded.

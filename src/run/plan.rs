@@ -40,6 +40,8 @@ pub struct Effort {
     pub batch: usize,
     /// Scenes written again alone, for their times and to see that outputs repeat.
     pub timed_scenes: usize,
+    /// Scenes whose texts both models read; 0 leaves the likelihood pass out.
+    pub read_scenes: usize,
     /// Runs of the memory pass per role.
     pub memory_runs: usize,
     /// When the launches are looked at, the last one after all of them; empty for that one only.
@@ -66,6 +68,7 @@ impl Default for Effort {
             max_new_tokens: 128,
             batch: 8,
             timed_scenes: 20,
+            read_scenes: 100,
             memory_runs: 3,
             looks: Vec::new(),
             controls: 0,
@@ -200,6 +203,11 @@ impl RunPlan {
         self.effort.timed_scenes.min(self.scene_order.len())
     }
 
+    /// Scenes whose texts both models read: the first of `scene_order`.
+    pub fn n_read(&self) -> usize {
+        self.effort.read_scenes.min(self.scene_order.len())
+    }
+
     /// The plan as it stands in the record.
     ///
     /// * `scene_ids`: ids of the caller's scenes, in the caller's order
@@ -214,6 +222,7 @@ impl RunPlan {
                 .collect(),
             batch: self.effort.batch,
             n_timed: self.n_timed(),
+            n_read: self.n_read(),
             n_launches: self.launches.len(),
             looks: self.effort.looks.clone(),
             stopped: None,

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::reading::{ReadAnswer, ReadRequest};
 use crate::record::{ArenaPages, LoadSettings, SegmentHealth, StopReason};
 use crate::units::{Bytes, Sha256};
 
@@ -69,6 +70,8 @@ pub enum Op {
     /// Natural lane: the outputs of many scenes, decoded together where the engine can do that.
     /// Nothing is timed.
     GenerateBatch(BatchRequest),
+    /// Reads given texts and says how likely they are. Nothing is timed.
+    Read(ReadRequest),
     /// Ends a generation.
     Close {
         /// From `open`.
@@ -207,6 +210,8 @@ pub enum Answer {
     Generate(GenerateAnswer),
     /// The outputs, in the order of the scenes.
     GenerateBatch(BatchAnswer),
+    /// What was read.
+    Read(ReadAnswer),
     /// Closed.
     Close,
     /// Memory now.

@@ -156,6 +156,21 @@ impl Run<'_> {
                 self.records.baseline.controls.push(baseline.into_owned());
                 self.records.candidate.controls.push(candidate.into_owned());
             }
+            Entry::Readings {
+                baseline,
+                candidate,
+            } => {
+                let position = self.n_read();
+                for reading in baseline.iter().chain(candidate.iter()) {
+                    self.is_planned(position, &reading.scene)?;
+                }
+                if baseline.is_empty() || baseline.len() != candidate.len() {
+                    return None;
+                }
+                let records = &mut self.records;
+                records.baseline.readings.extend(baseline.into_owned());
+                records.candidate.readings.extend(candidate.into_owned());
+            }
             Entry::Failure { role, failure } => {
                 self.records.of_mut(role).failure = Some(failure.into_owned());
             }

@@ -51,7 +51,7 @@ fn quality(record: &RunRecord) -> String {
             ..output.clone()
         })
         .collect();
-    serde_json::to_string(&(&record.model, &record.plan, outputs)).unwrap()
+    serde_json::to_string(&(&record.model, &record.plan, outputs, &record.readings)).unwrap()
 }
 
 #[test]
@@ -84,6 +84,7 @@ fn a_run_cut_off_after_any_line_goes_on_and_does_nothing_twice() {
         }
         let text = journal(folder.path());
         assert!(text.starts_with(&kept), "cut after line {cut}");
+        assert_eq!(text.matches("{\"readings\":{").count(), N_SCENES);
         for role in ["baseline", "candidate"] {
             for scene in 1..=N_SCENES {
                 let unit = format!(
@@ -115,6 +116,10 @@ fn a_finished_run_is_taken_up_without_work() {
     let (again, _) = go(folder.path(), true).unwrap();
     assert_eq!(again.launches, first.launches);
     assert_eq!(again.outputs, first.outputs);
+    assert_eq!(
+        (again.readings.len(), &again.readings),
+        (20, &first.readings)
+    );
     assert_eq!(lines(folder.path(), "batches"), batches);
     assert_eq!(lines(folder.path(), "alone"), alone);
 }

@@ -12,6 +12,7 @@ use super::protocol::{
     self, Answer, BatchOutput, BatchRequest, GenerateAnswer, HelloAnswer, LoadAnswer, LoadRequest,
     MemoryAnswer, Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request, Timing,
 };
+use super::reading::{ReadAnswer, ReadRequest};
 use super::worker::EXIT_PROTOCOL;
 use super::worker_process::{Ending, NoLine, WorkerCommand, WorkerProcess};
 use crate::record::{Failure, FailureKind, Role};
@@ -195,6 +196,18 @@ impl Session {
             self.broken(protocol::Malformed::NotOneOutcome { id }.to_string())
                 .into()
         })
+    }
+
+    /// What was made of the texts of the first scenes, at least one. The time limit grows with the
+    /// number of scenes.
+    pub(super) fn read(&mut self, request: ReadRequest, at: At) -> Result<ReadAnswer, Fault> {
+        let n_texts: Vec<usize> = request.scenes.iter().map(|it| it.texts.len()).collect();
+        let times = u32::try_from(n_texts.len()).unwrap_or(u32::MAX);
+        let timeout = self.scene_timeout.saturating_mul(times);
+        match self.call(Op::Read(request), timeout, at)? {
+            Answer::Read(answer) if answer.answers(&n_texts) => Ok(answer),
+            other => Err(self.unexpected(&other).into()),
+        }
     }
 
     pub(super) fn close(&mut self, handle: u64, at: At) -> Result<(), Fault> {

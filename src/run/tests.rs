@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::*;
-use crate::record::{FailureKind, StopReason};
+use crate::record::{FailureKind, StopReason, TextSource};
 use crate::units::{Bytes, Sha256};
 
 /// Answers every request at once. `HOOK` runs before each answer and may change `body`, or end the
@@ -41,6 +41,19 @@ while IFS= read -r line; do
         *) break ;;
       esac; done
       body='{"generate_batch":{"outputs":['${outputs#,}']}}' ;;
+    '{"read"'*)
+      # The texts of the first scene only: a worker may stop when it likes.
+      texts=; first=${op#*\"texts\":[}; first=${first%%]*}; scene=${op#*\"scene\":\"}; scene=${scene%%\"*}
+      while :; do case "$first" in
+        *'"is_compared":true'*'"is_compared":'*) first=${first#*'"is_compared":true'}; compared=1 ;;
+        *'"is_compared":false'*) first=${first#*'"is_compared":false'}; compared= ;;
+        *) break ;;
+      esac
+      case "$compared/$op" in
+        1/*'"compare"'*) texts="$texts"',{"nll":[0.5,0.25],"divergence":[0.125,0.0],"other_first":[0]}' ;;
+        *) texts="$texts"',{"nll":[0.5,0.25]}' ;;
+      esac; done
+      body='{"read":{"scenes":[{"texts":['${texts#,}']}]}}' ;;
     '{"close"'*) body='"close"' ;;
     '{"snapshot"'*) body='{"snapshot":{"peak_bytes":4096,"anon_bytes":2048,"file_bytes":1024,"is_reset":true}}' ;;
     '"bye"'*) body='"bye"' ;;
@@ -105,6 +118,7 @@ pub(super) fn pair_inputs(folder: &Path, hook: &str, n_scenes: usize) -> PairInp
                 id: format!("s{i}"),
                 prompt_text: "p".repeat(i),
                 forced_text: format!("reference {i}"),
+                references: vec![format!("reference {i}"), format!("other {i}")],
             })
             .collect(),
         sentinels: None,
@@ -200,6 +214,28 @@ fn a_whole_run_fills_both_records() {
         );
         // 2 ms per token: 40 tokens make 80 ms.
         assert_eq!(record.plan.segment_tokens, Some(40));
+        let read: Vec<_> = record
+            .readings
+            .iter()
+            .map(|it| (it.scene.clone(), it.text))
+            .collect();
+        let planned = scenes.iter().flat_map(|scene| {
+            let texts = [
+                TextSource::Reference(0),
+                TextSource::Reference(1),
+                TextSource::BaselineOutput,
+                TextSource::CandidateOutput,
+            ];
+            texts.map(|text| (scene.clone(), text))
+        });
+        assert_eq!(read, planned.collect::<Vec<_>>());
+        for reading in &record.readings {
+            assert_eq!(reading.nll, [0.5, 0.25]);
+            let is_reference = matches!(reading.text, TextSource::Reference(_));
+            let is_compared = role == Role::Candidate && is_reference;
+            assert_eq!(reading.distance.is_some(), is_compared, "{reading:?}");
+        }
+        assert_eq!(record.readings[2].n_bytes, "baseline s1".len());
         assert_eq!(record.failure, None);
         assert_eq!(record.notes, [""; 0]);
     }
@@ -213,8 +249,8 @@ fn a_whole_run_fills_both_records() {
     }
     assert_eq!(steps.first().unwrap(), "memory 0/4");
     assert!(steps.contains(&"outputs 10/10".to_owned()));
-    assert_eq!(steps.last().unwrap(), "latency 2/2");
-    // Header, 4 memory runs, 10 outputs, the times of 10, 2 launches.
+    assert!(steps.contains(&"latency 2/2".to_owned()));
+    assert_eq!(steps.last().unwrap(), "likelihood 5/5");
     // One launch is calibration.
     let units = |name: &str| journal.matches(&format!("\"unit\":{{\"{name}\"")).count();
     let counted = [
@@ -226,9 +262,10 @@ fn a_whole_run_fills_both_records() {
         "times",
         "calibration",
         "launch",
+        "readings",
     ]
     .map(units);
-    assert_eq!(counted, [1, 2, 16, 4, 10, 10, 1, 2]);
+    assert_eq!(counted, [1, 2, 18, 4, 10, 10, 1, 2, 5]);
     assert_eq!(journal.lines().count(), counted.iter().sum::<usize>());
 }
 
@@ -405,7 +442,15 @@ fn every_worker_that_loaded_a_model_is_described() {
     for record in [baseline, candidate] {
         let passes: Vec<_> = record.workers.iter().map(|w| w.pass.as_str()).collect();
         let expected = [
-            "load", "memory", "memory", "outputs", "outputs", "latency", "latency", "latency",
+            "load",
+            "memory",
+            "memory",
+            "outputs",
+            "outputs",
+            "latency",
+            "latency",
+            "latency",
+            "likelihood",
         ];
         assert_eq!(passes, expected);
         let worker = &record.workers[0];
@@ -470,6 +515,68 @@ fn different_tokenizers_leave_latency_out() {
             record.notes
         );
         assert_eq!(record.outputs.len(), 5);
+        assert!(
+            record.notes[1].contains("no distance between next tokens"),
+            "{:?}",
+            record.notes
+        );
+        // Bits per byte need no common tokenizer.
+        assert_eq!(record.readings.len(), 20);
+        assert!(record.readings.iter().all(|it| it.distance.is_none()));
+    }
+}
+
+#[test]
+fn a_crash_over_a_text_is_forgiven_once_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let hook = once(r#"case "$role/$op" in candidate/'{"read"'*) kill -9 $$ ;; esac"#);
+    let inputs = pair_inputs(folder.path(), &hook, 5);
+    let plan = plan(5, Duration::from_secs(60));
+    let (_, candidate) = run_pair(&inputs, &plan, &mut Steps::default()).unwrap();
+    assert_eq!((candidate.failure, candidate.notes.len()), (None, 1));
+    assert_eq!(candidate.readings.len(), 20);
+    let left = std::fs::read_dir(folder.path().join("run")).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["journal.jsonl"]);
+}
+
+#[test]
+fn a_model_that_reads_nonsense_has_failed() {
+    let hook = r#"case "$role/$op" in candidate/'{"read"'*) outcome=err
+        body='{"kind":"not_finite","message":"logit 3 is NaN"}' ;; esac"#;
+    let (baseline, candidate) = run(hook).outcome.unwrap();
+    let failure = candidate.failure.unwrap();
+    assert_eq!(
+        (failure.kind, failure.pass.as_str()),
+        (FailureKind::NotFinite, "likelihood")
+    );
+    // A scene counts when both have read it.
+    assert_eq!((baseline.readings.len(), candidate.readings.len()), (0, 0));
+}
+
+#[test]
+fn a_vocabulary_of_another_size_leaves_the_distance_out() {
+    let hook = r#"case "$op" in *'"compare"'*)
+        body='{"read":{"scenes":[{"texts":['$(printf '%s' "$texts" | sed 's/,"divergence":[^}]*}/}/g; s/^,//')']}],"not_compared":"the vocabularies differ in size"}}' ;; esac"#;
+    let (_, candidate) = run(hook).outcome.unwrap();
+    assert_eq!(candidate.failure, None);
+    let [note] = &candidate.notes[..] else {
+        panic!("{:?}", candidate.notes)
+    };
+    assert!(note.ends_with("the vocabularies differ in size"), "{note}");
+    assert!(candidate.readings.iter().all(|it| it.distance.is_none()));
+}
+
+#[test]
+fn a_plan_without_likelihoods_reads_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = pair_inputs(folder.path(), "", 3);
+    let mut plan = plan(3, Duration::from_secs(60));
+    plan.effort.read_scenes = 0;
+    let (baseline, candidate) = run_pair(&inputs, &plan, &mut Steps::default()).unwrap();
+    for record in [baseline, candidate] {
+        assert_eq!((record.plan.n_read, record.readings.len()), (0, 0));
+        assert!(record.workers.iter().all(|it| it.pass != "likelihood"));
     }
 }
 

@@ -16,6 +16,7 @@ use super::protocol::{
     Malformed, MemoryAnswer, Op, OpenAnswer, OpenRequest, Refusal, RefusalKind, Reply, Request,
     Timing,
 };
+use super::reading::{self, ReadAnswer, ReadRequest};
 use super::{probe, subject};
 use crate::engine::{Engine, kernels};
 use crate::units::Sha256;
@@ -242,6 +243,7 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
                 }
             },
             Op::GenerateBatch(request) => self.generate_batch(&request).map(Answer::GenerateBatch),
+            Op::Read(request) => self.read(&request).map(Answer::Read),
             Op::Close { handle } => {
                 self.generation(handle)?;
                 self.open = None;
@@ -309,6 +311,16 @@ impl<L: FnMut(&LoadRequest) -> Result<Loaded, LoadRefused>> Worker<L> {
         }
         let outputs = generate_batch(self.subject()?, request);
         Ok(BatchAnswer { outputs })
+    }
+
+    fn read(&mut self, request: &ReadRequest) -> Result<ReadAnswer, Refusal> {
+        if self.open.is_some() {
+            return Err(protocol_refusal("a generation is open".to_owned()));
+        }
+        if request.scenes.is_empty() {
+            return Err(protocol_refusal("nothing to read".to_owned()));
+        }
+        reading::read(self.subject()?, request)
     }
 
     fn open(&mut self, request: OpenRequest) -> Result<OpenAnswer, Refusal> {

@@ -78,7 +78,8 @@ impl Rules {
                 "[[check]]\nmetric = \"cpu_ms_per_token\"\nmargin = {{ relative = {margin} }}\n"
             )
         };
-        let effort = |keys: &str| format!("[effort]\n{keys}\n");
+        // Likelihoods decide nothing.
+        let effort = |keys: &str| format!("[effort]\nlikelihood_scenes = 0\n{keys}\n");
         match self {
             Self::Quality => format!("{head}{}{quality}", effort("launches = 0")),
             Self::QualityInTime => {

@@ -13,7 +13,6 @@ use super::stage::Staged;
 use super::step::{Step, reached};
 use super::{Error, clock, durable_failure, flip, recover, verify};
 use crate::durable;
-use crate::hint::Hint as _;
 use crate::manifest::{Artifact, Format, Release};
 use crate::units::Bytes;
 
@@ -162,10 +161,9 @@ fn exchange(layout: &Layout, name: &str, allows_gap: bool) -> Result<(), Error> 
             if !allows_gap {
                 return Err(Error::Unsupported {
                     path: public,
-                    problem: format!(
-                        "its file system cannot exchange two names{}",
-                        error.hint().unwrap_or_default()
-                    ),
+                    problem: "its file system cannot exchange two names; --allow-gap accepts a \
+                              moment without a model"
+                        .into(),
                 });
             }
             let kept = layout.temporary("plain")?;

@@ -184,7 +184,8 @@ impl Search<'_> {
     /// The current generation, after going back to the last good one where that is asked for.
     fn current(&mut self, ledger: &Ledger) -> Result<Option<u64>, Error> {
         let found = match self.layout.read_current()? {
-            Current::Absent => return Ok(None),
+            Current::Absent if !is_lost(self.layout, ledger)? => return Ok(None),
+            Current::Absent => "missing".to_owned(),
             Current::Generation(number) => {
                 if ledger.believed != Some(number) && ledger.intent.is_none() {
                     let problem = format!(
@@ -240,7 +241,8 @@ impl Search<'_> {
                     manifest: None,
                     reason: Some("repair of a broken current".into()),
                 };
-                flip.run(&mut recovered.journal)?;
+                flip.commit(&mut recovered.journal)?;
+                flip.follow(&mut recovered.journal)?;
                 recover::sweep(self.layout)?;
                 return Ok(Some(number));
             }
@@ -349,6 +351,23 @@ impl Search<'_> {
         self.findings.push(found);
         Ok(())
     }
+}
+
+/// Whether the journal believes in a generation, so that a missing `current` is damage. It is none
+/// when a migration was cut short just before it set `current`: the plain directory serves.
+fn is_lost(layout: &Layout, ledger: &Ledger) -> Result<bool, Error> {
+    let Some(believed) = ledger.believed else {
+        return Ok(false);
+    };
+    let Ok((record, _)) = Record::read(&layout.generation(believed)) else {
+        return Ok(true);
+    };
+    for target in &record.targets {
+        if links::target_place(layout, &target.name)? == Place::Plain {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn repair_mode(generation: &Path, below: &str) -> Result<(), Error> {

@@ -52,8 +52,6 @@ pub enum ContentProblem {
     Malformed,
     /// A file must not be installed at all (code 31).
     Unsafe,
-    /// There is more than allowed (code 32).
-    OverLimits,
 }
 
 /// Why the store did not do what was asked. Untrusted text inside is escaped when shown.

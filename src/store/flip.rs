@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::journal::{Entry, Event, News, Writer};
+use super::journal::{Event, News, Writer};
 use super::layout::{Layout, generation_name};
 use super::record::Record;
 use super::step::{Step, reached};
@@ -39,7 +39,10 @@ impl Flip<'_> {
     }
 
     /// Puts the generation in force. Everything of it reached the disk before.
-    pub(super) fn run(&self, journal: &mut Writer) -> Result<Entry, Error> {
+    ///
+    /// After an error `current` names the generation before, or this one without a promise that it
+    /// will after a power cut; [`recover`](super::recover::recover) flushes it again.
+    pub(super) fn commit(&self, journal: &mut Writer) -> Result<(), Error> {
         let layout = self.layout;
         links::ensure(layout, self.record)?;
         reached(Step::Linked);
@@ -47,13 +50,19 @@ impl Flip<'_> {
         reached(Step::Intended);
         set_current(layout, self.record.generation)?;
         reached(Step::Flipped);
+        Ok(())
+    }
+
+    /// What follows the commit; where it fails, the next run makes up for it.
+    pub(super) fn follow(&self, journal: &mut Writer) -> Result<(), Error> {
+        let layout = self.layout;
         links::remove_vanished(layout, self.record)?;
         reached(Step::Unlinked);
         links::set_flag(layout, self.record)?;
         reached(Step::Flagged);
-        let entry = journal.append(self.news(self.event))?;
+        journal.append(self.news(self.event))?;
         reached(Step::Committed);
-        Ok(entry)
+        Ok(())
     }
 }
 

@@ -1,5 +1,5 @@
 //! Deletes generations nobody needs: never the current one, the last good one, or an arm of a
-//! running experiment.
+//! running experiment. What a lost or damaged journal does not account for may be the last good one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,10 +7,13 @@ use std::io;
 use std::time::Duration;
 
 use super::journal::{Event, News, Writer};
-use super::layout::{Current, Layout};
+use super::layout::{Current, Layout, OWN_MODE};
 use super::ledger::{Ledger, State};
 use super::lock::Lock;
-use super::{Error, clock, recover};
+use super::record::Record;
+use super::step::{Step, reached};
+use super::{Error, clock, recover, source};
+use crate::durable;
 use crate::units::Bytes;
 
 /// What to keep besides what is always kept.
@@ -29,6 +32,15 @@ pub struct Collected {
     pub generation: u64,
     /// What its files take.
     pub size_bytes: Bytes,
+}
+
+/// What was deleted, or would be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Freed {
+    /// Generations.
+    pub collected: Vec<Collected>,
+    /// What downloads took that were kept for longer than the grace.
+    pub downloads: Bytes,
 }
 
 /// Which generations may go.
@@ -53,6 +65,11 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
     let mut kept: BTreeSet<u64> = used.iter().rev().take(keep.newest).copied().collect();
     kept.insert(current);
     kept.extend(ledger.last_good(Some(current), &on_disk));
+    // Where to go when the release itself proves bad.
+    if let Some(release) = ledger.release_of(current) {
+        let others = ledger.of_other_releases(&on_disk, release);
+        kept.extend(ledger.last_good(Some(current), &others));
+    }
     kept.extend(arms);
     let is_in_grace = |number: &u64| {
         let account = ledger.generations.get(number);
@@ -62,7 +79,15 @@ pub(super) fn candidates(layout: &Layout, ledger: &Ledger, keep: Keep) -> Result
             .and_then(|account| account.left)
             .is_some_and(|left| now < left.saturating_add(keep.grace.as_secs()))
     };
-    let may_go = |number: &u64| !kept.contains(number) && !is_in_grace(number);
+    let is_accounted_for =
+        ledger.tail.n_broken == 0 && ledger.last_good(Some(current), &on_disk).is_some();
+    let may_be_good = |number: &u64| {
+        !is_accounted_for
+            && !ever_current(number)
+            && Record::read(&layout.generation(*number)).is_ok()
+    };
+    let may_go =
+        |number: &u64| !kept.contains(number) && !is_in_grace(number) && !may_be_good(number);
     Ok(on_disk.into_iter().filter(may_go).collect())
 }
 
@@ -101,19 +126,15 @@ fn collect_generations(value: &serde_json::Value, arms: &mut BTreeSet<u64>) {
     }
 }
 
-/// Deletes what may go, or says what would.
+/// Deletes what may go, or says what would: generations, and downloads older than
+/// [`Keep::grace`].
 ///
 /// * `wait`: how long a busy store is waited for
 ///
 /// # Errors
 /// What keeps the store from being read or changed; a deletion that was cut short goes on in the
 /// next run.
-pub fn run(
-    layout: &Layout,
-    keep: Keep,
-    wait: Duration,
-    is_dry_run: bool,
-) -> Result<Vec<Collected>, Error> {
+pub fn run(layout: &Layout, keep: Keep, wait: Duration, is_dry_run: bool) -> Result<Freed, Error> {
     if is_dry_run || !layout.root().exists() {
         layout.check_format()?;
         let ledger = Ledger::read(layout)?;
@@ -122,12 +143,18 @@ pub fn run(
             generation,
             size_bytes: size(&layout.generation(generation)),
         });
-        return Ok(planned.collect());
+        return Ok(Freed {
+            collected: planned.collect(),
+            downloads: source::drop_older(layout, keep.grace, true)?,
+        });
     }
     let _lock = Lock::take(layout, wait)?;
     layout.check_format()?;
     let mut recovered = recover::recover(layout)?;
-    collect(layout, &recovered.ledger, &mut recovered.journal, keep)
+    Ok(Freed {
+        downloads: source::drop_older(layout, keep.grace, false)?,
+        collected: collect(layout, &recovered.ledger, &mut recovered.journal, keep)?,
+    })
 }
 
 /// Deletes what may go; the lock is held.
@@ -141,7 +168,7 @@ pub(super) fn collect(
     for number in candidates(layout, ledger, keep)? {
         let path = layout.generation(number);
         let size_bytes = size(&path);
-        recover::remove_tree(&path)?;
+        remove(layout, number)?;
         let mut news = News::of(Event::Gc);
         news.generation = Some(number);
         journal.append(news)?;
@@ -151,6 +178,19 @@ pub(super) fn collect(
         });
     }
     Ok(collected)
+}
+
+/// Deletes a generation: first its name, so that no half of one ever stands under its number.
+fn remove(layout: &Layout, number: u64) -> Result<(), Error> {
+    let path = layout.generation(number);
+    if fs::symlink_metadata(&path).is_ok_and(|found| found.is_dir()) {
+        // A directory its owner cannot write cannot be moved to another one.
+        durable::set_mode(&path, OWN_MODE)?;
+    }
+    durable::rename_to_free(&path, &layout.temporary("gone")?)?;
+    durable::sync(&layout.generations())?;
+    reached(Step::Unnamed);
+    recover::sweep(layout)
 }
 
 /// What the files of a generation take.

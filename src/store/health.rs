@@ -44,14 +44,17 @@ pub struct Report {
     pub current: u64,
     /// Whether the current generation was changed.
     pub is_rolled_back: bool,
+    /// What was tidied up, and what is left to the next run; one line each.
+    pub notes: Vec<String>,
 }
 
 /// What to do with a verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Consequence {
-    /// Nothing: only say it.
+    /// Nothing: only say it. Takes no lock and writes nothing, so that a run under way may be
+    /// seen in the middle.
     Say,
-    /// Confirm a good generation and note lost tries.
+    /// Confirm a good generation and note lost tries, as many as condemn it.
     Note,
     /// And condemn a bad one and leave it for the last good one.
     RollBack,
@@ -77,9 +80,18 @@ pub fn judge(
     if !layout.root().exists() {
         return Err(nothing_current());
     }
-    let _lock = Lock::take(layout, wait)?;
+    let is_told_only = consequence == Consequence::Say;
+    let _lock = if is_told_only {
+        None
+    } else {
+        Some(Lock::take(layout, wait)?)
+    };
     layout.check_format()?;
-    let mut recovered = recover::recover(layout)?;
+    let mut recovered = if is_told_only {
+        recover::look(layout)?
+    } else {
+        recover::recover(layout)?
+    };
     let Current::Generation(generation) = recovered.current else {
         return Err(nothing_current());
     };
@@ -106,9 +118,11 @@ pub fn judge(
         .map(|account| account.tries.clone())
         .unwrap_or_default();
     let n_tries = known.union(&tally.dead_starts).count();
-    let is_noted = consequence != Consequence::Say && state == State::Trial;
+    let is_noted = !is_told_only && state == State::Trial;
     if is_noted {
-        for start in tally.dead_starts.difference(&known) {
+        // A host that restarts for ever must not fill the journal: more tries say nothing more.
+        let n_missing = rules.tries.saturating_sub(known.len());
+        for start in tally.dead_starts.difference(&known).take(n_missing) {
             recovered.journal.append(news(Event::Try, start.clone()))?;
         }
     }
@@ -126,6 +140,7 @@ pub fn judge(
         n_tries,
         current: generation,
         is_rolled_back: false,
+        notes: std::mem::take(&mut recovered.notes),
     };
     if is_noted && health == Health::Good {
         recovered
@@ -133,7 +148,9 @@ pub fn judge(
             .append(news(Event::Good, report.reason.clone()))?;
     }
     if health == Health::Bad && consequence == Consequence::RollBack {
-        report.current = roll_back(layout, &mut recovered, generation, &report.reason)?;
+        let outcome = roll_back(layout, &mut recovered, generation, &report.reason)?;
+        report.current = outcome.generation.unwrap_or(generation);
+        report.notes.extend(outcome.notes);
         report.is_rolled_back = true;
     }
     Ok(report)
@@ -152,14 +169,14 @@ fn roll_back(
     recovered: &mut Recovered,
     generation: u64,
     reason: &str,
-) -> Result<u64, Error> {
+) -> Result<rollback::Outcome, Error> {
     recovered.ledger = Ledger::read(layout)?;
-    let on_disk = layout.generation_numbers()?;
-    if recovered
-        .ledger
-        .last_good(Some(generation), &on_disk)
-        .is_none()
-    {
+    let ledger = &recovered.ledger;
+    let mut on_disk = layout.generation_numbers()?;
+    if let Some(release) = ledger.release_of(generation) {
+        on_disk = ledger.of_other_releases(&on_disk, release);
+    }
+    if ledger.last_good(Some(generation), &on_disk).is_none() {
         return Err(Error::NothingToRollBackTo);
     }
     let request = rollback::Request {
@@ -169,8 +186,7 @@ fn roll_back(
         wait: Duration::ZERO,
         is_dry_run: false,
     };
-    let outcome = rollback::run(layout, &request, recovered)?;
-    Ok(outcome.generation.unwrap_or(generation))
+    rollback::run(layout, &request, recovered)
 }
 
 /// The rules, in the order in which they decide.

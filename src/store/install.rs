@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::decide::{Decided, Means, decide};
 use super::gc::{self, Collected, Keep};
 use super::journal::Writer;
-use super::layout::{Current, Layout};
+use super::layout::Layout;
 use super::ledger::Ledger;
 use super::lock::Lock;
 use super::record::{self, Record};
@@ -19,7 +19,7 @@ use super::stage::Staged;
 use super::step::{Step, reached};
 use super::verify::{self, Depth, Examined};
 use super::{Error, Policy, adopt, clock, content, flip, links, source};
-use crate::artifact::Blob;
+use crate::artifact::{Blob, cache};
 use crate::manifest::{self, Loaded, ModelOptions, Release};
 use crate::units::{Bytes, Sha256};
 
@@ -115,6 +115,8 @@ pub struct Outcome {
     pub warnings: Vec<String>,
     /// What was tidied up, one line each.
     pub notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit, so that nobody was told of it.
+    pub completes_earlier: bool,
 }
 
 /// Installs the release a manifest names, or says what that would do.
@@ -202,9 +204,11 @@ pub fn fetch(
     let release = &loaded.manifest.release;
     request.sources.check(release, request.manifest)?;
     let mut size = source::download_bound(release);
-    check_space(layout, size, request.policy)?;
-    if lock.is_some() {
+    if lock.is_none() {
+        check_space(layout, size, request.policy)?;
+    } else {
         recover::recover(layout)?;
+        make_room(layout, size, release, request.policy)?;
         layout.prepare()?;
         recover::sweep(layout)?;
         if is_fresh {
@@ -251,6 +255,7 @@ fn plan(layout: &Layout, request: &Request<'_>) -> Result<Outcome, Error> {
         collected: Vec::new(),
         warnings: decided.warnings,
         notes: Vec::new(),
+        completes_earlier: false,
     })
 }
 
@@ -287,26 +292,26 @@ impl Installation<'_> {
             reason: None,
         };
         self.adopt()?;
-        let mut late = Vec::new();
-        if let Err(error) = flip.run(&mut self.recovered.journal) {
-            // What follows the commit can be made up for; what comes before it is final.
-            if self.layout.read_current()? != Current::Generation(record.generation) {
-                return Err(error);
-            }
-            late.push(format!(
-                "the release is current, but: {error}; the next run completes it"
-            ));
-        }
-        let collected = self.tidy().unwrap_or_else(|error| {
-            late.push(format!(
-                "the release is current, but tidying up failed: {error}"
-            ));
-            Vec::new()
-        });
+        flip.commit(&mut self.recovered.journal)?;
+        // What follows the commit can be made up for. Nothing is deleted before the journal tells
+        // what is current.
+        let collected = match flip.follow(&mut self.recovered.journal) {
+            Ok(()) => self
+                .tidy()
+                .map_err(|error| format!("tidying up failed: {error}")),
+            Err(error) => Err(format!("{error}; the next run completes it")),
+        };
         reached(Step::Collected);
-        let mut outcome = self.outcome(&record, collected);
-        outcome.warnings.extend(late);
-        Ok(outcome)
+        Ok(match collected {
+            Ok(collected) => self.outcome(&record, collected),
+            Err(late) => {
+                let mut outcome = self.outcome(&record, Vec::new());
+                outcome
+                    .warnings
+                    .push(format!("the release is current, but: {late}"));
+                outcome
+            }
+        })
     }
 
     /// Nothing to do but put links back that someone removed.
@@ -345,11 +350,8 @@ impl Installation<'_> {
         smoke: Smoke<'_>,
         listener: Listener<'_>,
     ) -> Result<(Record, Sha256), Error> {
-        check_space(
-            self.layout,
-            needed(&self.loaded.manifest.release),
-            self.request.policy,
-        )?;
+        let release = &self.loaded.manifest.release;
+        make_room(self.layout, needed(release), release, self.request.policy)?;
         self.layout.prepare()?;
         reached(Step::Prepared);
         let blobs = self.fetch(listener)?;
@@ -445,6 +447,7 @@ impl Installation<'_> {
             collected,
             warnings: self.decided.warnings.clone(),
             notes: Vec::new(),
+            completes_earlier: self.recovered.has_closed_commit,
         }
     }
 }
@@ -467,9 +470,7 @@ pub(super) fn examine(
 fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result<(), Error> {
     let path = layout.models();
     let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
-    let found =
-        rustix::fs::statvfs(existing).map_err(|errno| Error::unreadable(existing, errno.into()))?;
-    let free = Bytes(found.f_bavail.saturating_mul(found.f_frsize));
+    let free = cache::free_space(existing)?;
     let needed = Bytes(wanted.saturating_add(policy.min_free.0));
     if needed <= free {
         return Ok(());
@@ -479,6 +480,22 @@ fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result
         needed,
         free,
     })
+}
+
+/// S5, with the lock held: downloads that serve nothing else than to be quicker next time go
+/// before a full disk ends the run.
+fn make_room(
+    layout: &Layout,
+    wanted: Bytes,
+    release: &Release,
+    policy: &Policy,
+) -> Result<(), Error> {
+    if check_space(layout, wanted, policy).is_ok() {
+        return Ok(());
+    }
+    source::drop_partials(layout)?;
+    source::drop_other_blobs(layout, release)?;
+    check_space(layout, wanted, policy)
 }
 
 /// Most bytes a release needs on the disk: what is fetched, and what it is unpacked to.

@@ -18,6 +18,9 @@ use crate::units::Sha256;
 /// Longest line read, in bytes; ours are far below.
 const MAX_LINE_BYTES: u64 = 64 << 10;
 
+/// Longest reason kept, in characters: whatever it is made of, its line can be read back.
+const MAX_REASON_CHARS: usize = 4096;
+
 /// `prev` of the first line of a chain.
 const NOTHING: [u8; 0] = [];
 
@@ -289,9 +292,7 @@ impl Writer {
             .open(&path)
             .map_err(failed)?;
         if self.tail.is_torn {
-            file.set_len(self.tail.end)
-                .and_then(|()| file.sync_all())
-                .map_err(failed)?;
+            durable::truncate(&file, &path, self.tail.end)?;
             self.tail.is_torn = false;
         }
         Ok(file)
@@ -307,7 +308,7 @@ impl Writer {
             record_sha256: news.record,
             version: news.version,
             manifest_sha256: news.manifest,
-            reason: news.reason,
+            reason: news.reason.map(bounded),
             prev: self.tail.last,
         };
         let mut line = serde_json::to_vec(&entry).expect("an entry is JSON");
@@ -322,6 +323,13 @@ impl Writer {
         self.tail.seq = entry.seq;
         self.tail.last = digest;
         Ok(entry)
+    }
+}
+
+fn bounded(reason: String) -> String {
+    match reason.char_indices().nth(MAX_REASON_CHARS) {
+        Some((end, _)) => format!("{}…", &reason[..end]),
+        None => reason,
     }
 }
 
@@ -402,6 +410,21 @@ mod tests {
         let (found, tail) = generations(&layout);
         assert_eq!(found, [Some(1), Some(9), Some(3), None, Some(4), Some(5)]);
         assert_eq!((tail.broken.as_slice(), tail.holds), (&[3][..], true));
+    }
+
+    #[test]
+    fn a_reason_of_any_length_can_be_read_back() {
+        let (_dir, layout) = store();
+        // A control character takes most bytes once it is written.
+        for text in ["long", "\u{1}", "ü"] {
+            let tail = read(&layout, |_, _| {}).unwrap();
+            let mut news = News::of(Event::Bad);
+            news.reason = Some(text.repeat(100_000));
+            let entry = Writer::new(&layout, tail).append(news).unwrap();
+            assert!(entry.reason.unwrap().ends_with('…'));
+        }
+        let (found, tail) = generations(&layout);
+        assert_eq!((found.len(), tail.n_broken), (3, 0));
     }
 
     #[test]

@@ -99,14 +99,30 @@ impl Ledger {
         account.map_or(State::Trial, |account| account.state)
     }
 
+    /// The release of a generation, where the journal tells.
+    pub(super) fn release_of(&self, generation: u64) -> Option<Sha256> {
+        self.generations.get(&generation)?.release
+    }
+
+    /// Those of some generations that are not known to hold `release`.
+    pub(super) fn of_other_releases(&self, numbers: &[u64], release: Sha256) -> Vec<u64> {
+        let is_other = |number: &&u64| self.release_of(**number) != Some(release);
+        numbers.iter().filter(is_other).copied().collect()
+    }
+
     /// Where to go back to from `current`: the newest other generation marked good; if none is, the
-    /// one that was current just before, unless it is bad.
+    /// one that was current just before, unless it is bad. A release marked bad is nowhere to go
+    /// back to, whichever of its generations was condemned.
     ///
     /// * `on_disk`: generations that can be gone back to
     pub fn last_good(&self, current: Option<u64>, on_disk: &[u64]) -> Option<u64> {
         let others = || {
-            let others = self.generations.iter();
-            others.filter(|(number, _)| Some(**number) != current && on_disk.contains(number))
+            self.generations.iter().filter(|(number, account)| {
+                let is_condemned = account
+                    .release
+                    .is_some_and(|release| self.known_bad.contains_key(&release));
+                Some(**number) != current && on_disk.contains(number) && !is_condemned
+            })
         };
         let good = others().filter(|(_, account)| account.state == State::Good);
         if let Some((number, _)) = good.max_by_key(|(number, _)| **number) {

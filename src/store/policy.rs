@@ -16,7 +16,7 @@ use crate::units::Bytes;
 /// Rules of one host.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Policy {
-    /// Generations kept besides the current and the last good one.
+    /// Newest generations that were current that are kept, the current one among them.
     pub keep: usize,
     /// How long a generation stays after it ceased to be current.
     pub gc_grace: Duration,

@@ -9,7 +9,7 @@ use super::journal::{Event, News, Writer};
 use super::layout::{Current, Layout};
 use super::ledger::Ledger;
 use super::record::Record;
-use super::{Error, links};
+use super::{Error, flip, links};
 
 /// A store under its lock, tidied up.
 pub(super) struct Recovered {
@@ -18,6 +18,20 @@ pub(super) struct Recovered {
     pub(super) current: Current,
     /// What was done, in words, for the talk.
     pub(super) notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit.
+    pub(super) has_closed_commit: bool,
+}
+
+/// The store as it is, for a caller without the lock, who writes nothing.
+pub(super) fn look(layout: &Layout) -> Result<Recovered, Error> {
+    let ledger = Ledger::read(layout)?;
+    Ok(Recovered {
+        journal: Writer::new(layout, ledger.tail.clone()),
+        ledger,
+        current: layout.read_current()?,
+        notes: Vec::new(),
+        has_closed_commit: false,
+    })
 }
 
 /// Drops what is in staging, closes an open intent by looking at `current`, and brings links and
@@ -26,14 +40,18 @@ pub(super) struct Recovered {
 /// The lock is held by the caller.
 pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
     let mut notes = Vec::new();
+    let mut has_closed_commit = false;
     sweep(layout)?;
     let mut ledger = Ledger::read(layout)?;
     let mut journal = Writer::new(layout, ledger.tail.clone());
     let current = layout.read_current()?;
     if let Some(intent) = ledger.intent.take() {
         let is_done = current == Current::Generation(intent.generation);
+        has_closed_commit = is_done;
         let entry = intent.entry;
         let event = if is_done {
+            // The run may have ended between the rename and its flush, or at a flush that failed.
+            flip::set_current(layout, intent.generation)?;
             ledger.flip_event(entry.release_digest)
         } else {
             Event::Aborted
@@ -71,6 +89,7 @@ pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
         journal,
         current,
         notes,
+        has_closed_commit,
     })
 }
 

@@ -91,8 +91,10 @@ pub struct Outcome {
     pub release: Option<Sha256>,
     /// The release that was condemned.
     pub condemned: Option<Sha256>,
-    /// What was tidied up, one line each.
+    /// What was tidied up, and what is left to the next run; one line each.
     pub notes: Vec<String>,
+    /// Whether an earlier run was cut short after its commit, so that nobody was told of it.
+    pub completes_earlier: bool,
 }
 
 /// Goes back to an earlier generation, or condemns one.
@@ -119,7 +121,8 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
     let mut recovered = recover::recover(layout)?;
     let notes = std::mem::take(&mut recovered.notes);
     let mut outcome = run(layout, request, &mut recovered)?;
-    outcome.notes = notes;
+    outcome.notes.splice(..0, notes);
+    outcome.completes_earlier = recovered.has_closed_commit;
     Ok(outcome)
 }
 
@@ -155,13 +158,19 @@ fn plan(
         release: None,
         condemned: condemn.as_ref().map(|condemn| condemn.release),
         notes: Vec::new(),
+        completes_earlier: false,
     };
-    let condemned_number = condemn.as_ref().and_then(|condemn| condemn.generation);
-    let is_current_condemned = current.is_some() && condemned_number == current;
+    // Other labels for the same release make it no other model.
+    let is_current_condemned = current.is_some_and(|current| {
+        condemn.as_ref().is_some_and(|condemn| {
+            condemn.generation == Some(current)
+                || ledger.release_of(current) == Some(condemn.release)
+        })
+    });
     let is_flip = request.to.is_some() || condemn.is_none() || is_current_condemned;
     let mut target = None;
     if is_flip {
-        let found = find_target(layout, request, ledger, current, condemned_number)?;
+        let found = find_target(layout, request, ledger, current, condemn.as_ref())?;
         let (record, sha256) = check_target(layout, ledger, condemn.as_ref(), found)?;
         outcome.generation = Some(found);
         outcome.version = Some(record.version.clone());
@@ -204,13 +213,16 @@ fn find_target(
     request: &Request,
     ledger: &Ledger,
     current: Option<u64>,
-    condemned: Option<u64>,
+    condemn: Option<&Condemn>,
 ) -> Result<u64, Error> {
     if let Some(named) = &request.to {
         return named.find(layout);
     }
     let mut on_disk = layout.generation_numbers()?;
-    on_disk.retain(|number| Some(*number) != condemned);
+    if let Some(condemn) = condemn {
+        on_disk = ledger.of_other_releases(&on_disk, condemn.release);
+        on_disk.retain(|number| Some(*number) != condemn.generation);
+    }
     ledger
         .last_good(current, &on_disk)
         .ok_or(Error::NothingToRollBackTo)
@@ -256,7 +268,10 @@ pub(super) fn run(
         recovered.journal.append(news)?;
         recovered.ledger = Ledger::read(layout)?;
     }
-    let Plan { outcome, target } = plan(layout, request, &recovered.ledger, &recovered.current)?;
+    let Plan {
+        mut outcome,
+        target,
+    } = plan(layout, request, &recovered.ledger, &recovered.current)?;
     if let Some((record, record_sha256)) = target {
         let flip = flip::Flip {
             layout,
@@ -266,8 +281,16 @@ pub(super) fn run(
             manifest: None,
             reason: request.reason.clone(),
         };
-        flip.run(&mut recovered.journal)?;
-        recover::sweep(layout)?;
+        flip.commit(&mut recovered.journal)?;
+        let followed = flip
+            .follow(&mut recovered.journal)
+            .and_then(|()| recover::sweep(layout));
+        if let Err(error) = followed {
+            let number = record.generation;
+            outcome.notes.push(format!(
+                "generation {number} is current, but: {error}; the next run completes it"
+            ));
+        }
     }
     Ok(outcome)
 }

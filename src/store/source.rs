@@ -2,7 +2,8 @@
 
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::layout::Layout;
 use super::record::{FileRecord, Target};
@@ -37,18 +38,8 @@ impl Sources {
         release: &Release,
         manifest: &Path,
     ) -> Result<Vec<Vec<Source>>, Error> {
-        let base = directory_of(manifest);
-        self.rules
-            .check_sizes(release)
-            .map_err(artifact::Error::from)?;
-        let of = |artifact: &Artifact| -> Result<Vec<Source>, Error> {
-            let urls = artifact.urls.iter();
-            let sources = urls
-                .map(|url| self.rules.source(url, base))
-                .collect::<Result<_, _>>();
-            Ok(sources.map_err(artifact::Error::from)?)
-        };
-        release.artifacts.iter().map(of).collect()
+        let sources = self.rules.sources(release, directory_of(manifest));
+        Ok(sources.map_err(artifact::Error::from)?)
     }
 
     /// Every artifact of a release, verified; in written order. What has to be fetched goes to the
@@ -116,17 +107,63 @@ pub(super) fn drop_partials(layout: &Layout) -> Result<(), Error> {
     empty(&layout.partial())
 }
 
-fn empty(directory: &Path) -> Result<(), Error> {
-    let entries = match fs::read_dir(directory) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(source) => return Err(Error::unreadable(directory, source)),
+/// Drops finished downloads that are no artifact of `release`.
+pub(super) fn drop_other_blobs(layout: &Layout, release: &Release) -> Result<(), Error> {
+    let is_wanted = |path: &Path| {
+        let digests = release.artifacts.iter().map(|it| it.sha256.to_string());
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| digests.into_iter().any(|digest| digest == name))
     };
-    for entry in entries {
-        let path = entry.map_err(|e| Error::unreadable(directory, e))?.path();
-        fs::remove_file(&path).map_err(|e| Error::unwritable(&path, e))?;
+    for path in files(&layout.blobs().join("sha256"))? {
+        if !is_wanted(&path) {
+            remove(&path)?;
+        }
     }
     Ok(())
+}
+
+/// Drops downloads, finished and unfinished, that were last written to so long ago.
+///
+/// * `is_dry_run`: whether only to say what they take
+///
+/// Gives the bytes that are free then.
+pub(super) fn drop_older(layout: &Layout, age: Duration, is_dry_run: bool) -> Result<Bytes, Error> {
+    let mut sum = 0;
+    for directory in [layout.blobs().join("sha256"), layout.partial()] {
+        for path in files(&directory)? {
+            let found = fs::symlink_metadata(&path).map_err(|e| Error::unreadable(&path, e))?;
+            let written = found.modified().map_err(|e| Error::unreadable(&path, e))?;
+            // A time in the future says nothing: it counts as now.
+            if written.elapsed().unwrap_or_default() < age {
+                continue;
+            }
+            sum += found.len();
+            if !is_dry_run {
+                remove(&path)?;
+            }
+        }
+    }
+    Ok(Bytes(sum))
+}
+
+fn empty(directory: &Path) -> Result<(), Error> {
+    files(directory)?.iter().try_for_each(|path| remove(path))
+}
+
+/// What stands in a directory, which may be missing.
+fn files(directory: &Path) -> Result<Vec<PathBuf>, Error> {
+    let unreadable = |source| Error::unreadable(directory, source);
+    match fs::read_dir(directory) {
+        Ok(entries) => entries
+            .map(|entry| Ok(entry.map_err(unreadable)?.path()))
+            .collect(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        Err(source) => Err(unreadable(source)),
+    }
+}
+
+fn remove(path: &Path) -> Result<(), Error> {
+    fs::remove_file(path).map_err(|source| Error::unwritable(path, source))
 }
 
 fn refused(artifact: &Artifact, error: archive::Error) -> Error {

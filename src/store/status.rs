@@ -151,15 +151,15 @@ pub fn age(path: &Path) -> Option<Duration> {
         .ok()
 }
 
-/// Examines one generation, whole, and confirms it where asked to.
+/// Examines one generation, whole, and confirms it where asked to. To confirm a condemned one
+/// pardons its release.
 ///
 /// * `generation`: its number; `None` for the current one
 ///
 /// Gives the number and its record.
 ///
 /// # Errors
-/// [`Error::Corrupt`] with everything that is wrong; [`Error::NoSuchGeneration`];
-/// [`Error::Refused`] when a condemned release is to be confirmed.
+/// [`Error::Corrupt`] with everything that is wrong; [`Error::NoSuchGeneration`].
 pub fn verify(
     layout: &Layout,
     generation: Option<u64>,
@@ -187,7 +187,8 @@ pub fn verify(
         return Err(verify::damaged(layout, number, &examined.damages));
     };
     if let Some(recovered) = &mut recovered
-        && ledger.state(number) != State::Good
+        && (ledger.state(number) != State::Good
+            || ledger.known_bad.contains_key(&record.release_digest))
     {
         let mut news = journal::News::of(Event::Good);
         news.generation = Some(number);

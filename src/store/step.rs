@@ -41,6 +41,8 @@ pub(super) enum Step {
     Flagged,
     /// The commit is in the journal.
     Committed,
+    /// An old generation has lost its number and is about to be deleted.
+    Unnamed,
     /// Old generations are gone.
     Collected,
 }

@@ -1,71 +1,13 @@
-//! Version labels compared, and the versions of the summarizer a release works with.
-//!
-//! A label is an optional `v`, one to four numbers, `-pre` and `+build`. Numbers compare as
-//! numbers, missing ones are 0, a pre-release stands below its release, build is ignored.
+//! Labels that may be no versions compared, and the versions of the summarizer a release works with.
 
 use std::cmp::Ordering;
 
+use crate::manifest;
+
 /// Compares two labels; `None` when one of them is no version.
 pub(super) fn compare(a: &str, b: &str) -> Option<Ordering> {
-    let (a, b) = (Version::parse(a)?, Version::parse(b)?);
-    Some(
-        a.numbers
-            .cmp(&b.numbers)
-            .then_with(|| match (a.pre, b.pre) {
-                (None, None) => Ordering::Equal,
-                (None, Some(_)) => Ordering::Greater,
-                (Some(_), None) => Ordering::Less,
-                (Some(a), Some(b)) => compare_pre(a, b),
-            }),
-    )
-}
-
-struct Version<'a> {
-    numbers: [u128; 4],
-    pre: Option<&'a str>,
-}
-
-impl<'a> Version<'a> {
-    fn parse(text: &'a str) -> Option<Self> {
-        let text = text.split('+').next()?;
-        let text = text.strip_prefix('v').unwrap_or(text);
-        let (numbers_text, pre) = match text.split_once('-') {
-            Some((numbers, pre)) => (numbers, Some(pre)),
-            None => (text, None),
-        };
-        let mut numbers = [0; 4];
-        for (i, part) in numbers_text.split('.').enumerate() {
-            let is_number = !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit());
-            // A label has at most 64 bytes; numbers beyond 128 bits are all the same size here.
-            *numbers.get_mut(i).filter(|_| is_number)? = part.parse().unwrap_or(u128::MAX);
-        }
-        Some(Self { numbers, pre })
-    }
-}
-
-/// Dot-separated parts: numbers as numbers and below words, fewer parts below more.
-fn compare_pre(a: &str, b: &str) -> Ordering {
-    let number = |part: &str| -> Option<u128> {
-        let is_number = part.bytes().all(|b| b.is_ascii_digit());
-        part.parse().ok().filter(|_| is_number)
-    };
-    let (mut a, mut b) = (a.split('.'), b.split('.'));
-    loop {
-        let ordering = match (a.next(), b.next()) {
-            (None, None) => return Ordering::Equal,
-            (None, Some(_)) => Ordering::Less,
-            (Some(_), None) => Ordering::Greater,
-            (Some(a), Some(b)) => match (number(a), number(b)) {
-                (Some(a), Some(b)) => a.cmp(&b),
-                (Some(_), None) => Ordering::Less,
-                (None, Some(_)) => Ordering::Greater,
-                (None, None) => a.cmp(b),
-            },
-        };
-        if ordering != Ordering::Equal {
-            return ordering;
-        }
-    }
+    let are_versions = manifest::is_version(a) && manifest::is_version(b);
+    are_versions.then(|| manifest::compare_versions(a, b))
 }
 
 /// Whether a version keeps every comparator of a list such as `>=2.1,<3`.
@@ -112,6 +54,8 @@ mod tests {
             "v1.0.1",
             "1.2",
             "1.10",
+            "1.10.99999999999999999999999999999999999999998",
+            "1.10.99999999999999999999999999999999999999999",
         ];
         for (i, a) in ascending.iter().enumerate() {
             for (j, b) in ascending.iter().enumerate() {

@@ -13,7 +13,8 @@ pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_vv-eval");
 /// A run that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(480);
 
-/// Few launches, and times only watched: no verdict depends on the speed of the machine.
+/// Few launches and few texts read, and times only watched: no verdict depends on the speed of the
+/// machine.
 pub(crate) const FAST_POLICY: &str = r#"
 schema_version = 1
 mode = "smoke"
@@ -21,6 +22,7 @@ mode = "smoke"
 [effort]
 launches = 4
 pairs = 2
+likelihood_scenes = 4
 scene_timeout_s = 60
 
 [[check]]

@@ -16,6 +16,7 @@ mod judge;
 #[cfg(target_os = "linux")]
 mod killed;
 mod layering;
+mod likelihood;
 mod memory;
 mod model_files;
 mod modes;

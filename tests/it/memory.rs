@@ -43,6 +43,7 @@ fn measured(planted: [Option<&str>; 2]) -> [RunRecord; 2] {
             id: "one".to_owned(),
             prompt_text: "carro 09:00-09:05 ".repeat(8),
             forced_text: String::new(),
+            references: Vec::new(),
         }],
         scene_set: SceneSetIdentity {
             name: "memory".to_owned(),

@@ -19,6 +19,7 @@ mode = "smoke"
 [effort]
 launches = 4
 pairs = 2
+likelihood_scenes = 20
 
 [[check]]
 metric = "object_recall"
@@ -51,7 +52,8 @@ fn said(lab: &Lab, role: &str) -> String {
     serde_json::to_string(&outputs).unwrap()
 }
 
-/// How often each unit stands in the journal: outputs by role and scene, launches, memory runs.
+/// How often each unit stands in the journal: outputs and times by role and scene, launches, scenes
+/// read.
 fn units(journal: &Path) -> BTreeMap<String, usize> {
     let text = fs::read_to_string(journal).unwrap();
     let mut units = BTreeMap::new();
@@ -64,6 +66,8 @@ fn units(journal: &Path) -> BTreeMap<String, usize> {
             format!("launch {}", launch["baseline"]["index"])
         } else if unit.get("times").is_some() {
             format!("times {} {}", unit["times"]["role"], unit["times"]["scene"])
+        } else if let Some(readings) = unit.get("readings") {
+            format!("readings {}", readings["baseline"][0]["scene"])
         } else if let Some(memory) = unit.get("memory") {
             format!("memory {}", memory["role"])
         } else {

@@ -69,7 +69,8 @@ pub struct Common {
     /// Manifest (default: `$VV_MODEL_MANIFEST`, else /opt/vv-video-ai-system/model_manifest.json).
     #[arg(long, value_name = "FILE")]
     pub manifest: Option<PathBuf>,
-    /// Policy with `[store]` and `[health]` (default: gate.toml beside the manifest, where it is).
+    /// Policy with `[store]` and `[health]` (default: gate.toml beside the manifest, where it is);
+    /// rollback, history, doctor and verify without --health read none.
     #[arg(long, value_name = "FILE")]
     pub policy: Option<PathBuf>,
     /// Print one JSON object on stdout, for errors too.
@@ -139,7 +140,8 @@ pub struct Install {
     /// Accept a moment without a model where the file system cannot exchange two names.
     #[arg(long)]
     pub allow_gap: bool,
-    /// Keep this many of the newest generations (default: the policy's, else 2).
+    /// Keep this many of the newest generations, the current one counted (default: the policy's,
+    /// else 2).
     #[arg(long, value_name = "N")]
     pub keep: Option<usize>,
     /// Keep the artifacts after they were installed.
@@ -293,10 +295,12 @@ pub struct Gc {
     /// What all commands share.
     #[command(flatten)]
     pub common: Common,
-    /// Keep this many of the newest generations (default: the policy's, else 2).
+    /// Keep this many of the newest generations, the current one counted (default: the policy's,
+    /// else 2).
     #[arg(long, value_name = "N")]
     pub keep: Option<usize>,
-    /// Keep what was current less than this many hours ago (default: the policy's, else 24).
+    /// Keep what was current, or downloaded, less than this many hours ago (default: the policy's,
+    /// else 24).
     #[arg(long, value_name = "HOURS")]
     pub grace: Option<u32>,
 }

@@ -138,7 +138,6 @@ fn exit_of(error: &Error) -> Exit {
         Error::Content { kind, .. } => match kind {
             ContentProblem::Malformed => Exit::ArchiveMalformed,
             ContentProblem::Unsafe => Exit::ArchiveUnsafe,
-            ContentProblem::OverLimits => Exit::ArchiveOverLimits,
         },
         Error::NoSpace { .. } => Exit::NoSpace,
         // A flush that failed is final, whatever the system calls it.

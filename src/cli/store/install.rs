@@ -10,7 +10,7 @@ use super::settings::{self, Settings};
 use super::{Reply, args, digest, smoke};
 use crate::cli::exit::Exit;
 use crate::cli::sources;
-use crate::store::gc::{self, Keep};
+use crate::store::gc::{self, Freed, Keep};
 use crate::store::health::{self, Consequence, Health};
 use crate::store::install::{self, Change, Outcome, Request};
 use crate::store::notify::{News, Notification};
@@ -19,8 +19,8 @@ use crate::store::status;
 use crate::units::Bytes;
 
 pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply, Fault> {
+    let mut policy = settings.policy()?;
     let consumer = settings::consumer(args.consumer.as_deref())?;
-    let mut policy = settings.policy.clone();
     policy.keep = args.keep.unwrap_or(policy.keep);
     let request = Request {
         manifest: &settings.manifest,
@@ -54,7 +54,8 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
     }
     let outcome = outcome?;
     let mut reply = installed(&outcome, settings.is_dry_run);
-    if outcome.change != Change::Unchanged && !settings.is_dry_run {
+    let is_changed = outcome.change != Change::Unchanged || outcome.completes_earlier;
+    if is_changed && !settings.is_dry_run {
         let news = News {
             generation: outcome.generation,
             version: &outcome.version,
@@ -71,7 +72,7 @@ pub(super) fn install(args: &args::Install, settings: &Settings) -> Result<Reply
 }
 
 pub(super) fn fetch(args: &args::Fetch, settings: &Settings) -> Result<Reply, Fault> {
-    let policy = &settings.policy;
+    let policy = &settings.policy()?;
     let request = Request {
         manifest: &settings.manifest,
         policy,
@@ -131,6 +132,7 @@ fn installed(outcome: &Outcome, is_dry_run: bool) -> Reply {
         collected,
         warnings,
         notes,
+        completes_earlier: _,
     } = outcome;
     let release = digest(*release);
     let done = match (change, is_dry_run) {
@@ -211,7 +213,7 @@ fn health(
         (false, false) => Consequence::Note,
         (false, true) => Consequence::RollBack,
     };
-    let rules = &settings.policy.health;
+    let rules = &settings.policy()?.health;
     let report = health::judge(&settings.layout, events, rules, consequence, settings.wait)?;
     let (word, exit) = match report.health {
         Health::Good => ("good", Exit::Pass),
@@ -233,7 +235,10 @@ fn health(
         "tally": report.tally,
         "rolled_back": report.is_rolled_back,
     });
-    let mut reply = Reply::new(exit, members, text);
+    let mut reply = Reply {
+        notes: report.notes.clone(),
+        ..Reply::new(exit, members, text)
+    };
     if report.is_rolled_back {
         let release_of = status::status(&settings.layout, None, None)?;
         if let Some(record) = release_of.record {
@@ -303,7 +308,7 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
     if let (Some(generation), Some(release), true) = (
         outcome.generation,
         outcome.release,
-        is_flip && !settings.is_dry_run,
+        (is_flip || outcome.completes_earlier) && !settings.is_dry_run,
     ) {
         let news = News {
             generation,
@@ -321,14 +326,18 @@ pub(super) fn rollback(args: &args::Rollback, settings: &Settings) -> Result<Rep
 }
 
 pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
+    let policy = settings.policy()?;
     let hours = args
         .grace
         .map(|hours| Duration::from_secs(u64::from(hours) * 3600));
     let keep = Keep {
-        newest: args.keep.unwrap_or(settings.policy.keep),
-        grace: hours.unwrap_or(settings.policy.gc_grace),
+        newest: args.keep.unwrap_or(policy.keep),
+        grace: hours.unwrap_or(policy.gc_grace),
     };
-    let collected = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
+    let Freed {
+        collected,
+        downloads,
+    } = gc::run(&settings.layout, keep, settings.wait, settings.is_dry_run)?;
     let word = if settings.is_dry_run {
         "would be deleted"
     } else {
@@ -342,9 +351,16 @@ pub(super) fn gc(args: &args::Gc, settings: &Settings) -> Result<Reply, Fault> {
             gone.generation, gone.size_bytes
         );
     }
-    if collected.is_empty() {
+    if downloads.0 > 0 {
+        let _ = writeln!(text, "downloads kept too long, {downloads}: {word}");
+    }
+    if text.is_empty() {
         text.push_str("nothing to delete\n");
     }
-    let members = json!({ "dry_run": settings.is_dry_run, "collected": collected });
+    let members = json!({
+        "dry_run": settings.is_dry_run,
+        "collected": collected,
+        "downloads_size_bytes": downloads,
+    });
     Ok(Reply::new(Exit::Pass, members, text))
 }

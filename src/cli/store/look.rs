@@ -16,6 +16,7 @@ use crate::store::verify::Depth;
 use crate::store::{Current, Error};
 
 pub(super) fn status(args: &args::Status, settings: &Settings) -> Result<Reply, Fault> {
+    let policy = settings.policy()?;
     let depth = match args.verify {
         args::Depth::None => None,
         args::Depth::Quick => Some(Depth::Quick),
@@ -25,7 +26,7 @@ pub(super) fn status(args: &args::Status, settings: &Settings) -> Result<Reply, 
     let found = status::status(&settings.layout, Some(&loaded), depth)?;
     let mut warnings = Vec::new();
     let age = status::age(&settings.manifest);
-    if let (Some(age), Some(limit)) = (age, settings.policy.stale_manifest)
+    if let (Some(age), Some(limit)) = (age, policy.stale_manifest)
         && age > limit
     {
         let days = age.as_secs() / 86_400;

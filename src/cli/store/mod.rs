@@ -75,12 +75,9 @@ impl Reply {
 /// Runs a command of the store.
 pub(in crate::cli) fn run(command: &StoreCommand) -> Result<Exit, Failure> {
     let common = command.common();
-    let done = Settings::new(common).and_then(|settings| {
-        let reply = act(command, &settings)?;
-        Ok((settings, reply))
-    });
-    match done {
-        Ok((settings, reply)) => {
+    let settings = Settings::new(common);
+    match act(command, &settings) {
+        Ok(reply) => {
             for warning in &reply.warnings {
                 say(&format!("warning: {}", one_line(warning)));
             }
@@ -96,7 +93,7 @@ pub(in crate::cli) fn run(command: &StoreCommand) -> Result<Exit, Failure> {
         }
         Err(fault) => {
             if common.json {
-                print_json(&fault.to_json(command.name(), &settings::layout(common)))?;
+                print_json(&fault.to_json(command.name(), &settings.layout))?;
             }
             Err(fault.into_failure())
         }

@@ -12,6 +12,7 @@ use crate::durable::shown;
 use crate::store::{Error, check_directory};
 
 pub(super) fn pack(args: &args::Pack, settings: &Settings) -> Result<Reply, Fault> {
+    let policy = settings.policy()?;
     let directory = args
         .directory
         .canonicalize()
@@ -20,7 +21,7 @@ pub(super) fn pack(args: &args::Pack, settings: &Settings) -> Result<Reply, Faul
             source,
         })?;
     let found = pack::list(&directory).map_err(fault)?;
-    check_directory(&directory, &found.files, &settings.policy.allow)?;
+    check_directory(&directory, &found.files, &policy.allow)?;
     if settings.is_dry_run {
         let text = format!("{} files would be packed\n", found.files.len());
         let members = json!({ "dry_run": true, "files": found.files, "left_out": found.left_out });

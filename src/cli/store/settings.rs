@@ -31,37 +31,44 @@ const NOTIFY_TIMEOUT: Duration = Duration::from_secs(60);
 pub(super) struct Settings {
     pub(super) layout: Layout,
     pub(super) manifest: PathBuf,
-    pub(super) policy: Policy,
+    /// Where the policy was said to be; `None` for beside the manifest.
+    policy_path: Option<PathBuf>,
     pub(super) wait: Duration,
     pub(super) is_dry_run: bool,
     pub(super) is_json: bool,
 }
 
 impl Settings {
-    pub(super) fn new(common: &args::Common) -> Result<Self, Fault> {
+    pub(super) fn new(common: &args::Common) -> Self {
         let manifest = named(
             common.manifest.as_deref(),
             "VV_MODEL_MANIFEST",
             DEFAULT_MANIFEST,
         );
-        Ok(Self {
-            layout: layout(common),
-            policy: policy(common.policy.as_deref(), &manifest)?,
+        Self {
+            layout: Layout::new(&named(
+                common.models_dir.as_deref(),
+                "VV_MODELS_DIR",
+                DEFAULT_MODELS,
+            )),
+            policy_path: common.policy.clone(),
             manifest,
             wait: Duration::from_secs_f64(common.wait),
             is_dry_run: common.dry_run,
             is_json: common.json,
-        })
+        }
     }
-}
 
-/// The store a command works on, whatever else is wrong.
-pub(super) fn layout(common: &args::Common) -> Layout {
-    Layout::new(&named(
-        common.models_dir.as_deref(),
-        "VV_MODELS_DIR",
-        DEFAULT_MODELS,
-    ))
+    /// Reads the policy. Only what it decides about asks for it: with one that cannot be read, a
+    /// host must still be able to go back and to say that its model is whole.
+    pub(super) fn policy(&self) -> Result<Policy, Fault> {
+        let beside = self.manifest.with_file_name(POLICY_FILE);
+        match &self.policy_path {
+            Some(path) => Ok(Policy::read(path)?),
+            None if beside.exists() => Ok(Policy::read(&beside)?),
+            None => Ok(Policy::default()),
+        }
+    }
 }
 
 /// The flag, else the environment, else the default.
@@ -73,15 +80,6 @@ fn named(flag: Option<&Path>, variable: &str, default: &str) -> PathBuf {
 
 fn environment(variable: &str) -> Option<OsString> {
     std::env::var_os(variable).filter(|value| !value.is_empty())
-}
-
-fn policy(flag: Option<&Path>, manifest: &Path) -> Result<Policy, Fault> {
-    let beside = manifest.with_file_name(POLICY_FILE);
-    match flag {
-        Some(path) => Ok(Policy::read(path)?),
-        None if beside.exists() => Ok(Policy::read(&beside)?),
-        None => Ok(Policy::default()),
-    }
 }
 
 /// Where artifacts may come from: policy, flags and environment together.

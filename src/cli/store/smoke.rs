@@ -9,13 +9,13 @@ use super::super::exit::Exit;
 use super::super::settings::load_settings;
 use super::args::Smoke;
 use crate::artifact::ModelFiles;
-use crate::artifact::digest::digest_file;
+use crate::artifact::digest::verify_file;
 use crate::run::{self, RoleInput, SceneInput, SmokeTest, WorkerCommand};
 use crate::scene::facts::TimeBase;
 use crate::scene::generate;
 use crate::scene::prompt::Template;
 use crate::store::install::{Candidate, SmokeFailure};
-use crate::store::record::Target;
+use crate::store::record::{FileRecord, Target};
 
 /// The prompt of the video system.
 const PROMPT: &str = include_str!("../../../prompts/scene_summarizer.prompt");
@@ -91,17 +91,23 @@ fn broken(failure: Failure) -> Refused {
     }
 }
 
-fn has_weights(target: &Target) -> bool {
-    let ends = |ending: &str| target.files.iter().any(|file| file.path.ends_with(ending));
-    ends(".gguf") || ends(".safetensors")
+/// The files of a model: those in subdirectories do not belong to it.
+fn files_of_model(target: &Target) -> impl Iterator<Item = &FileRecord> {
+    target.files.iter().filter(|file| !file.path.contains('/'))
 }
 
-/// The files of a target as a model; those in subdirectories do not belong to it.
+fn has_weights(target: &Target) -> bool {
+    files_of_model(target)
+        .any(|file| file.path.ends_with(".gguf") || file.path.ends_with(".safetensors"))
+}
+
+/// The files of a target as a model, which are still the recorded ones.
 fn model(candidate: &Candidate<'_>, target: &Target) -> Result<RoleInput, Refused> {
     let directory = candidate.directory.join(&target.name);
     let mut files = BTreeMap::new();
-    for file in target.files.iter().filter(|file| !file.path.contains('/')) {
-        let found = digest_file(&directory.join(&file.path));
+    for file in files_of_model(target) {
+        let path = directory.join(&file.path);
+        let found = verify_file(&path, file.sha256, Some(file.size_bytes));
         let found = found.map_err(|error| broken(Failure::invalid(error).with_exit(Exit::Io)))?;
         files.insert(file.path.clone(), found);
     }
@@ -128,5 +134,54 @@ fn scene() -> SceneInput {
         id: "smoke".to_owned(),
         prompt_text: template.render(&analytic, &TimeBase::default()),
         forced_text: String::new(),
+        references: Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::{Bytes, Sha256};
+
+    fn target(files: &[(&str, &[u8])]) -> Target {
+        let record = |(path, bytes): &(&str, &[u8])| FileRecord {
+            path: (*path).to_owned(),
+            size_bytes: Bytes(bytes.len() as u64),
+            sha256: Sha256::of(bytes),
+        };
+        Target {
+            name: "bitnet".to_owned(),
+            tree_sha256: Sha256::of(b"tree"),
+            files: files.iter().map(record).collect(),
+        }
+    }
+
+    #[test]
+    fn weights_one_level_down_make_no_model() {
+        assert!(has_weights(&target(&[("m.gguf", b"x")])));
+        assert!(!has_weights(&target(&[
+            ("old/m.gguf", b"x"),
+            ("a.json", b"{}")
+        ])));
+    }
+
+    #[test]
+    fn only_the_recorded_bytes_are_tried() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("bitnet")).unwrap();
+        std::fs::write(dir.path().join("bitnet/m.gguf"), "one").unwrap();
+        let check = |bytes: &[u8]| {
+            let targets = [target(&[("m.gguf", bytes)])];
+            let candidate = Candidate {
+                directory: dir.path(),
+                targets: &targets,
+                options: None,
+                name: "bitnet",
+                version: "1",
+                release: Sha256::of(b"release"),
+            };
+            model(&candidate, &targets[0]).is_ok()
+        };
+        assert_eq!((check(b"one"), check(b"two")), (true, false));
     }
 }

@@ -76,6 +76,7 @@ impl Case<'_> {
             Rule::ValidRate => return self.valid_rate(result),
             Rule::Launches(cost) => self.launches(result, cost),
             Rule::NaturalShown(time) => self.natural(result, time),
+            Rule::DistanceShown(distance) => self.distance(result, distance),
             Rule::LoadShown => self.load(result),
             Rule::Peak => self.peak(result),
         };

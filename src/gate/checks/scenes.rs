@@ -2,11 +2,12 @@
 
 use super::super::comparison::Paired;
 use super::super::policy::{Limit, Margin};
-use super::super::rule::VALID_AT_LEAST;
+use super::super::rule::{Distance, VALID_AT_LEAST};
 use super::super::sizing::{Units, more};
 use super::super::verdict::{CheckResult, Outcome, Scale};
 use super::super::words;
 use super::{Case, TooFew, harm_sign, oriented};
+use crate::metric::likelihood::Likelihoods;
 use crate::stats::PairedSample;
 
 impl Case<'_> {
@@ -108,6 +109,30 @@ impl Case<'_> {
             Ok(_) => result,
             Err(problem) => result.settle(Outcome::Invalid, problem),
         }
+    }
+
+    /// How far the candidate is from the baseline, which has no such value of its own.
+    pub(super) fn distance(&self, mut result: CheckResult, distance: Distance) -> CheckResult {
+        let (base, cand) = (self.comparison.baseline(), self.comparison.candidate());
+        let fidelity = match Likelihoods::of(base, cand).fidelity {
+            Ok(fidelity) => fidelity,
+            Err(reason) => return result.settle(Outcome::Invalid, reason.to_string()),
+        };
+        let divergence = fidelity.divergence;
+        result.scale = Scale::Difference;
+        result.n = divergence.n;
+        result.n_unit = "tokens";
+        result.candidate = match distance {
+            Distance::MeanDivergence => Some(divergence.mean.mean),
+            Distance::P99Divergence => divergence.quantiles.map(|quantiles| quantiles.p99),
+            Distance::SameFirst => Some(fidelity.same_first.mean),
+        };
+        if result.candidate.is_none() {
+            let n = divergence.n;
+            let reason = format!("{n} tokens are too few for a quantile");
+            return result.settle(Outcome::Inconclusive, reason);
+        }
+        result
     }
 
     /// The mean log ratio on the scenes at hand; what differs in it is no sample of times but the

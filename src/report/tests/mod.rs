@@ -46,6 +46,7 @@ fn crashed(_: &mut Evidence, cand: &mut Evidence) {
     });
     cand.record.outputs.truncate(7);
     cand.record.launches.clear();
+    cand.record.readings.clear();
     cand.record.memory.clear();
     cand.scores.truncate(7);
 }
@@ -87,8 +88,10 @@ fn a_fail_shows_what_got_worse_and_where() {
 
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      bits per byte: 30 references 0.500 under the baseline, 0.250 under the candidate · the candidate's outputs 0.500 under the baseline, its own 0.500
+      next tokens of the references: divergence 0.250 ± 0.016 nats, p99 0.500, same first choice on 75.0 % of 120 tokens
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -128,8 +131,9 @@ fn a_crash_shows_its_cause() {
 
     Can this be trusted?
       7/60 scenes in both roles, 7 with equal tokens · 0 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      next tokens not compared: no text was read by both models
       7 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -166,8 +170,10 @@ fn a_pass_shows_what_it_rests_on() {
 
     Can this be trusted?
       60/60 scenes in both roles, 60 with equal tokens · 6 launches × 4 pairs · 1 thread, kernel scalar on cpu
+      bits per byte: 30 references 0.500 under the baseline, 0.250 under the candidate · the candidate's outputs 0.500 under the baseline, its own 0.500
+      next tokens of the references: divergence 0.250 ± 0.016 nats, p99 0.500, same first choice on 75.0 % of 120 tokens
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
-      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       scenes cenas-pt@1.0.0 sha256:6dd792f8896c… · prompt sha256:cf07194ee232… · lexicon sha256:239aec50c94b… · scene-text/1
@@ -238,7 +244,7 @@ fn identical_artifacts_need_no_run() {
       identical artifacts: both roles have the same files, byte for byte
 
     Can this be trusted?
-      built-in policy sha256:aa8ae03416b6… · at most 5 % false passes per check, 1 % false fails in all
+      built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
     "#);

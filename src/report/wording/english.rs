@@ -129,6 +129,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Pair => ["pair", "pairs"],
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["output", "outputs"],
+        Noun::Reference => ["reference", "references"],
         Noun::Sentinel => ["sentinel", "sentinels"],
         Noun::Time => ["time", "times"],
     }

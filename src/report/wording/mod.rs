@@ -396,6 +396,8 @@ pub enum Noun {
     Thread,
     /// An output.
     Output,
+    /// A reference summary.
+    Reference,
     /// An occasion.
     Time,
     /// A scene that must be told right.

@@ -134,6 +134,7 @@ pub(super) fn noun(noun: Noun) -> [&'static str; 2] {
         Noun::Pair => ["par", "pares"],
         Noun::Thread => ["thread", "threads"],
         Noun::Output => ["saída", "saídas"],
+        Noun::Reference => ["referência", "referências"],
         Noun::Sentinel => ["sentinela", "sentinelas"],
         Noun::Time => ["vez", "vezes"],
     }

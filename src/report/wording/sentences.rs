@@ -127,6 +127,22 @@ const SENTENCES: &[[&str; 2]] = &[
         "{=} não tem intervalo: todos os lançamentos coincidem até o último dígito; o relógio é \
          grosso demais ou os tempos não são reais",
     ],
+    [
+        "the tokenizers differ: {=} in the baseline and {=} in the candidate",
+        "os tokenizadores diferem: {=} no modelo atual e {=} no candidato",
+    ],
+    [
+        "no text was read by both models",
+        "nenhum texto foi lido pelos dois modelos",
+    ],
+    [
+        "next-token distributions were not compared; the notes of the run say why",
+        "as distribuições do próximo token não foram comparadas; as notas da execução dizem por quê",
+    ],
+    [
+        "{} tokens are too few for a quantile",
+        "{} tokens são poucos para um quantil",
+    ],
     ["one process per role", "um só processo por modelo"],
     ["too few loads", "cargas de menos"],
     ["the {w} failed", "o modelo {w} falhou"],
@@ -324,9 +340,11 @@ const WORDS: &[[&str; 2]] = &[
     ["memory", "de memória"],
     ["outputs", "de saídas"],
     ["latency", "de latência"],
+    ["likelihood", "de verossimilhança"],
     ["set", "o nome do conjunto"],
     ["version", "a versão do conjunto"],
     ["digest", "o digest do conjunto"],
+    ["lexicon", "o léxico"],
     ["lost", "foi perdida"],
     ["not held", "não é cumprida"],
     ["pass", "aprovada"],

@@ -1,7 +1,8 @@
-//! The three passes of a run, each a method of `Run`.
+//! The four passes of a run, each a method of `Run`.
 
 mod calibrate;
 mod latency;
+mod likelihood;
 mod memory;
 mod outputs;
 

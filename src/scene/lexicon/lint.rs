@@ -38,6 +38,14 @@ pub fn lint(lexicon: &Lexicon) -> Vec<Finding> {
     findings
 }
 
+/// Faults of an extended lexicon that the one it extends does not have.
+pub fn new_findings(base: &Lexicon, extended: &Lexicon) -> Vec<Finding> {
+    let old = lint(base);
+    let mut findings = lint(extended);
+    findings.retain(|finding| !old.contains(finding));
+    findings
+}
+
 fn note(findings: &mut Vec<Finding>, rule: &'static str, message: String) {
     findings.push(Finding { rule, message });
 }

@@ -1,6 +1,6 @@
 //! Labels ↔ Portuguese words: what a word may mean, and how a label is said.
 //!
-//! In: a lexicon file, and a second one that extends it. Out: a [`Lexicon`] whose tables answer
+//! In: a lexicon file, and further ones that extend it. Out: a [`Lexicon`] whose tables answer
 //! what stands at a place of a text. Every list that depends on the language is data in the file.
 //!
 //! The files are compiled in. Scene sets name theirs by digest, so earlier versions stay here
@@ -170,7 +170,7 @@ struct BothWays {
 pub struct Lexicon {
     /// Version written in the file, e.g. `pt-BR/0.3`; of an extended lexicon `base+extension`.
     pub version: String,
-    /// SHA-256 of the file's bytes; of an extended lexicon, of both digests, one a line.
+    /// SHA-256 of the file's bytes; of an extended lexicon, of the digests of its files, one a line.
     pub sha256: Sha256,
     /// Digests of the files it was read from.
     pub sources: Vec<Sha256>,
@@ -198,19 +198,20 @@ impl Lexicon {
         Self::build(Source::read(text)?, digest, vec![digest])
     }
 
-    /// Reads a lexicon file and a second one that adds words to it.
+    /// This lexicon with the words of a further file.
     ///
-    /// The second has the same keys, all but `lexicon_version` optional: lists grow, single
-    /// entries are overwritten, labels of the same name gain its words.
+    /// The file has the same keys, all but `lexicon_version` optional: lists grow, single entries
+    /// are overwritten, labels of the same name gain its words.
     ///
     /// # Errors
     /// [`Error`] as in [`Self::parse`].
-    pub fn extended(base: &str, extension: &str) -> Result<Self, Error> {
-        let mut source = Source::read(base)?;
+    pub fn extended_by(&self, extension: &str) -> Result<Self, Error> {
+        let mut source = self.source.clone();
         source.extend(Source::read(extension)?);
-        let digests = [base, extension].map(|text| Sha256::of(text.as_bytes()));
-        let both = format!("{}\n{}\n", digests[0], digests[1]);
-        Self::build(source, Sha256::of(both.as_bytes()), digests.to_vec())
+        let mut digests = self.sources.clone();
+        digests.push(Sha256::of(extension.as_bytes()));
+        let lines: String = digests.iter().map(|digest| format!("{digest}\n")).collect();
+        Self::build(source, Sha256::of(lines.as_bytes()), digests)
     }
 
     fn build(source: Source, sha256: Sha256, sources: Vec<Sha256>) -> Result<Self, Error> {

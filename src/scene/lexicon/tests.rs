@@ -89,7 +89,7 @@ any_of = ["forklift"]
 
 #[test]
 fn an_extension_adds_words_and_both_files_are_digested() {
-    let extended = Lexicon::extended(VERSION_0_3, EXTENSION).expect("is read");
+    let extended = BUILT_IN.extended_by(EXTENSION).expect("is read");
     assert_eq!(extended.version, "pt-BR/0.3+loja/1");
     let digests = [VERSION_0_3, EXTENSION].map(|text| Sha256::of(text.as_bytes()));
     assert_eq!(extended.sources, digests);
@@ -103,12 +103,29 @@ fn an_extension_adds_words_and_both_files_are_digested() {
     assert_eq!(meaning(&extended, "carro-chefe").as_deref(), Some(""));
     assert_eq!(extended.key_of("forklift"), Some("forklift"));
     assert_eq!(lint(&extended), []);
+    let lines = format!("{}\n{}\n", digests[0], digests[1]);
+    assert_eq!(extended.sha256, Sha256::of(lines.as_bytes()));
+    assert_eq!(lint::new_findings(&BUILT_IN, &extended), []);
+}
+
+#[test]
+fn an_extension_answers_for_its_own_faults_only() {
+    let extension =
+        "lexicon_version = \"x/1\"\n[[labels]]\ncoco = \"truck\"\nsingular = [\"carro\"]\n";
+    let extended = BUILT_IN.extended_by(extension).expect("is read");
+    let found = lint::new_findings(&BUILT_IN, &extended);
+    let [finding] = &found[..] else {
+        panic!("{found:?}")
+    };
+    assert_eq!(finding.rule, "two-meanings");
+    assert_eq!(finding.message, "`carro` stands for car and truck");
+    assert_eq!(lint::new_findings(&extended, &extended), []);
 }
 
 #[track_caller]
 fn refused(extension: &str, expected: &str) {
     let text = format!("lexicon_version = \"x\"\n{extension}");
-    let error = Lexicon::extended(VERSION_0_3, &text).expect_err("is refused");
+    let error = BUILT_IN.extended_by(&text).expect_err("is refused");
     let error = error.to_string();
     assert!(error.contains(expected), "{error}\nlacks {expected}");
 }
@@ -138,7 +155,7 @@ fn broken_files_are_refused_with_a_reason() {
 #[track_caller]
 fn finds(extension: &str, rule: &str, message: &str) {
     let text = format!("lexicon_version = \"x\"\n{extension}");
-    let lexicon = Lexicon::extended(VERSION_0_3, &text).expect("is read");
+    let lexicon = BUILT_IN.extended_by(&text).expect("is read");
     let found: Vec<(&str, String)> = lint(&lexicon)
         .into_iter()
         .map(|finding| (finding.rule, finding.message))

@@ -156,7 +156,35 @@ fn a24_gguf_headers_are_held_against_the_file() {
     check(gguf(3, 1, 0, 1), "not a power of two");
     check(gguf(3, 1, 32, 1)[..20].to_vec(), "ends inside");
     let whole = gguf(3, 1, 32, 1);
+    check(whole[..whole.len() - 1].to_vec(), "beyond its end");
     check(whole[..whole.len() - 4].to_vec(), "beyond its end");
+}
+
+#[test]
+fn a_gguf_file_cut_in_its_last_tensor_is_named_whatever_the_type() {
+    for (kind, n_values, n_bytes) in [(0, 4, 16), (8, 64, 68), (14, 512, 420), (36, 64, 48)] {
+        let mut whole = gguf(3, 1, 32, 1);
+        // Number of values, type and offset of the tensor end its description.
+        let end = 24 + 8 + 17 + 8 + 8 + 1 + 4;
+        whole[end..end + 8].copy_from_slice(&u64::to_le_bytes(n_values));
+        whole[end + 8..end + 12].copy_from_slice(&u32::to_le_bytes(kind));
+        whole.resize((end + 20).next_multiple_of(32) + n_bytes, 0);
+        accepts(&[("m.gguf", Some(&whole))], &[]);
+        let cut = &whole[..whole.len() - 1];
+        refuses(&[("m.gguf", Some(cut))], Malformed, "beyond its end");
+    }
+}
+
+#[test]
+fn a_gguf_key_has_bounds() {
+    let key = vec![b'k'; 1 << 16];
+    let mut long = b"GGUF\x03\0\0\0".to_vec();
+    long.extend(0u64.to_le_bytes());
+    long.extend(1u64.to_le_bytes());
+    long.extend((key.len() as u64).to_le_bytes());
+    long.extend(key);
+    long.extend([0; 64]);
+    refuses(&[("m.gguf", Some(&long))], Malformed, "a key claims 65536");
 }
 
 #[test]

@@ -6,12 +6,13 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
 
+use super::super::doctor;
 use super::super::rollback::{self, rollback};
 use super::super::status::verify;
 use super::*;
 
 /// Every step, in order.
-const STEPS: [&str; 19] = [
+const STEPS: [&str; 20] = [
     "Locked",
     "Recovered",
     "Judged",
@@ -30,6 +31,7 @@ const STEPS: [&str; 19] = [
     "Unlinked",
     "Flagged",
     "Committed",
+    "Unnamed",
     "Collected",
 ];
 
@@ -78,7 +80,7 @@ impl Scene {
             Self::Fresh => {}
             Self::Upgrade | Self::Rollback => {
                 host.release("1.0.0", "one");
-                verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+                verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
             }
             Self::Migration => {
                 fs::create_dir_all(host.path("models/bitnet")).unwrap();
@@ -104,7 +106,7 @@ impl Scene {
                     to: Some(rollback::Named::Number(1)),
                     mark_bad: None,
                     reason: None,
-                    wait: Duration::from_secs(2),
+                    wait: Duration::from_secs(10),
                     is_dry_run: false,
                 };
                 rollback(&host.layout(), &request).unwrap();
@@ -117,7 +119,7 @@ impl Scene {
     fn survives(self, host: &Host, at: &str) {
         if self == Self::Migration && host.current() == Some(0) {
             // The record of the earlier installer still stands and is about the same files.
-            verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+            verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
             assert!(
                 matches!(host.info()["version"].as_str(), Some("0.9.0")),
                 "{at}"
@@ -144,7 +146,7 @@ impl Scene {
                     "{at}: {version:?}"
                 );
                 // I5: the last good generation is there.
-                verify(&host.layout(), Some(1), false, Duration::from_secs(2)).unwrap();
+                verify(&host.layout(), Some(1), false, Duration::from_secs(10)).unwrap();
             }
             Self::Migration => {
                 let old = fs::read(host.path("models/bitnet/weights.bin"));
@@ -250,6 +252,49 @@ fn s05_a_rollback_killed_at_any_step() {
     check_steps(Scene::Rollback, 6);
 }
 
+#[test]
+fn a_deletion_killed_leaves_no_half_of_a_generation() {
+    let host = Scene::Upgrade.host();
+    for version in ["1.2.0", "1.3.0"] {
+        host.release(version, version);
+    }
+    host.publish("1.4.0", "five");
+    let before = host.layout().generation_numbers().unwrap();
+    assert_eq!(before, [1, 2, 3]);
+    let status = run_child(&host, Scene::Upgrade, "Unnamed", &[]);
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    host.holds();
+    assert_eq!(host.layout().generation_numbers().unwrap(), [1, 3, 4]);
+    host.install();
+    host.is_tidy();
+}
+
+#[test]
+fn a_run_cut_short_after_its_commit_is_completed_and_told_once() {
+    let host = Scene::Upgrade.host();
+    let status = run_child(&host, Scene::Upgrade, "Flipped", &[]);
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    let told: Vec<_> = (0..2)
+        .map(|_| host.install())
+        .map(|outcome| (outcome.change, outcome.completes_earlier))
+        .collect();
+    assert_eq!(
+        told,
+        [(Change::Unchanged, true), (Change::Unchanged, false)]
+    );
+}
+
+#[test]
+fn a_migration_cut_before_it_set_current_is_no_damage() {
+    let host = Scene::Migration.host();
+    let status = run_child(&host, Scene::Migration, "AdoptedCurrent", &[]);
+    assert_eq!(status.signal(), Some(SIGKILL), "{status}");
+    fs::remove_file(host.layout().current()).unwrap();
+    let found = doctor::examine(&host.layout(), &doctor::Request::default()).unwrap();
+    assert!(found.iter().all(|it| !it.is_damage), "{found:#?}");
+    Scene::Migration.converges(&host, "before current");
+}
+
 /// A line that is seen whether the test passes or not.
 fn tell(text: &str) {
     use std::io::Write as _;
@@ -340,6 +385,63 @@ fn s02_s03_a_full_or_failing_disk_keeps_the_current_release() {
     let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5)
         + fail_at_calls(Scene::Upgrade, "write", "ENOSPC", 5);
     assert!(n >= 3, "only {n} runs failed");
+}
+
+/// Runs [`child`] while flushes of `directory` itself fail, from the `first` on.
+fn run_without_flush(host: &Host, scene: Scene, directory: &Path, first: usize) -> ExitStatus {
+    let fail = format!("inject=fsync:error=EIO:when={first}+");
+    let mut under = vec!["strace", "-f", "-qq", "-o", "/dev/null", "-e", &fail];
+    under.extend(["-P", directory.to_str().unwrap()]);
+    run_child(host, scene, "", &under)
+}
+
+#[test]
+fn s03_a_commit_that_is_not_flushed_is_no_success() {
+    if !can_trace() {
+        tell("skipped: strace is missing or may not trace here");
+        return;
+    }
+    // An upgrade flushes the directory of `current` once more, when it prepares the store.
+    for (scene, before, first) in [(Scene::Upgrade, 1, 2), (Scene::Rollback, 2, 1)] {
+        let host = scene.host();
+        let status = run_without_flush(&host, scene, &host.layout().root(), first);
+        assert!(!status.success(), "{scene:?}");
+        let ledger = host.ledger();
+        assert_eq!(ledger.believed, Some(before), "{scene:?}");
+        assert!(
+            ledger.intent.is_some(),
+            "{scene:?}: the commit was not tried"
+        );
+        scene.survives(&host, "commit");
+        scene.converges(&host, "commit");
+    }
+}
+
+#[test]
+fn s03_nothing_is_deleted_before_the_journal_tells_what_is_current() {
+    if !can_trace() {
+        tell("skipped: strace is missing or may not trace here");
+        return;
+    }
+    let host = Scene::Upgrade.host();
+    for version in ["1.2.0", "1.3.0"] {
+        host.release(version, version);
+    }
+    host.publish("1.4.0", "five");
+    // The flag follows the commit, and the journal's entry follows the flag.
+    let status = run_without_flush(&host, Scene::Upgrade, &host.path("models"), 1);
+    assert!(status.success(), "the release is current");
+    assert_eq!(host.current(), Some(4));
+    assert_eq!(host.ledger().believed, Some(3));
+    assert_eq!(host.layout().generation_numbers().unwrap(), [1, 2, 3, 4]);
+    host.install();
+    assert_eq!(host.ledger().believed, Some(4));
+
+    let host = Scene::Rollback.host();
+    let status = run_without_flush(&host, Scene::Rollback, &host.path("models"), 1);
+    assert!(status.success(), "the earlier release is current");
+    assert_eq!((host.current(), host.ledger().believed), (Some(1), Some(2)));
+    Scene::Rollback.converges(&host, "follow");
 }
 
 /// An ext4 file system in a file, mounted while this lives.

@@ -3,6 +3,7 @@
 use super::super::events::last_load;
 use super::super::health::{Consequence, Health, Report, judge};
 use super::super::ledger::State;
+use super::super::lock::Lock;
 use super::super::status::verify;
 use super::super::{HealthRules, clock};
 use super::*;
@@ -52,7 +53,7 @@ fn run(host: &Host, events: &Path, rolls_back: bool) -> Result<Report, Error> {
         events,
         &HealthRules::default(),
         consequence,
-        Duration::from_secs(2),
+        Duration::from_secs(10),
     )
 }
 
@@ -155,6 +156,33 @@ fn starts_without_a_summary_use_the_tries_up_even_when_the_log_is_rotated() {
 }
 
 #[test]
+fn the_same_release_under_other_labels_is_nowhere_to_go() {
+    let load_error = |host: &Host, generation: u64| {
+        let named = format!("\"generation\":{generation}");
+        log(host, &[&LOAD_ERROR.replace("\"generation\":2", &named)])
+    };
+    let host = on_trial();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
+    host.release("1.1.1", "two");
+    let events = load_error(&host, 3);
+    let report = run(&host, &events, true).unwrap();
+    assert_eq!((report.current, host.current()), (1, Some(1)));
+
+    let host = Host::new();
+    host.release("1.0.0", "one");
+    host.release("1.0.1", "one");
+    let events = load_error(&host, 2);
+    assert!(matches!(
+        run(&host, &events, true),
+        Err(Error::NothingToRollBackTo)
+    ));
+    assert_eq!(
+        (host.current(), host.ledger().state(2)),
+        (Some(2), State::Trial)
+    );
+}
+
+#[test]
 fn without_a_last_good_release_the_model_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");
@@ -188,24 +216,41 @@ fn judging_alone_changes_nothing() {
 #[test]
 fn only_saying_it_writes_nothing() {
     let host = on_trial();
-    let n = host.events().len();
+    // What a run under way, or one that was cut short, has put there.
+    fs::create_dir_all(host.path("models/.vv/staging/x")).unwrap();
+    fs::write(host.path("models/.model_updated_flag"), "").unwrap();
+    let _busy = Lock::take(&host.layout(), Duration::from_secs(10)).unwrap();
     let summaries: Vec<String> = (0..20).map(summary).collect();
     let mut lines = vec![LOAD, LOAD];
     lines.extend(summaries.iter().map(String::as_str));
     let events = log(&host, &lines);
     let rules = HealthRules::default();
+    let before = snapshot(&host.path("models"));
     let report = judge(
         &host.layout(),
         &events,
         &rules,
         Consequence::Say,
-        Duration::from_secs(2),
+        Duration::ZERO,
     )
     .unwrap();
-    assert_eq!(
-        (report.health, report.n_tries, host.events().len()),
-        (Health::Good, 1, n)
-    );
+    assert_eq!((report.health, report.n_tries), (Health::Good, 1));
+    assert_eq!(snapshot(&host.path("models")), before);
+}
+
+#[test]
+fn a_host_that_restarts_for_ever_does_not_fill_the_journal() {
+    let host = on_trial();
+    for night in 0..3 {
+        let loads: Vec<String> = (0..10)
+            .map(|i| LOAD.replace("\"a\"", &format!("\"boot {night} {i}\"")))
+            .collect();
+        let lines: Vec<&str> = loads.iter().map(String::as_str).collect();
+        let events = log(&host, &lines);
+        assert_eq!(run(&host, &events, false).unwrap().health, Health::Bad);
+    }
+    let tries = host.events().into_iter().filter(|it| it.0 == Event::Try);
+    assert_eq!(tries.count(), HealthRules::default().tries);
 }
 
 #[test]
@@ -217,6 +262,23 @@ fn a_condemned_trial_does_not_come_back_by_itself() {
     let again = run(&host, &events, true).unwrap();
     assert_eq!((again.generation, again.health), (1, Health::Good));
     assert_eq!(host.current(), Some(1));
+}
+
+#[test]
+fn confirming_a_release_pardons_it_under_all_its_labels() {
+    let host = on_trial();
+    let mark_good = |generation| {
+        let wait = Duration::from_secs(10);
+        verify(&host.layout(), Some(generation), true, wait).unwrap();
+    };
+    mark_good(2);
+    host.release("1.1.1", "two");
+    let load_error = LOAD_ERROR.replace("\"generation\":2", "\"generation\":3");
+    let events = log(&host, &[&load_error]);
+    run(&host, &events, true).unwrap();
+    assert!(!host.ledger().known_bad.is_empty());
+    mark_good(2);
+    assert!(host.ledger().known_bad.is_empty());
 }
 
 #[test]

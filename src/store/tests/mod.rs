@@ -107,7 +107,7 @@ impl Host {
             manifest,
             policy: &self.policy,
             // Programs that other tests start hold the lock until they are executed.
-            wait: Duration::from_secs(2),
+            wait: Duration::from_secs(10),
             is_strict: false,
             is_dry_run: false,
             allows_downgrade: false,
@@ -229,6 +229,25 @@ pub(super) fn release_files(weights: &str) -> Vec<(String, Vec<u8>)> {
         ("bitnet/model.safetensors".into(), model),
         ("bitnet/tokenizer.json".into(), config.into_bytes()),
     ]
+}
+
+/// Every path below a directory with its inode, mode and time of change.
+pub(super) fn snapshot(directory: &Path) -> Vec<(PathBuf, u64, u32, i64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let mut found = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(directory) = pending.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            let metadata = fs::symlink_metadata(&path).unwrap();
+            if metadata.is_dir() {
+                pending.push(path.clone());
+            }
+            found.push((path, metadata.ino(), metadata.mode(), metadata.mtime_nsec()));
+        }
+    }
+    found.sort();
+    found
 }
 
 /// Deletes a tree even where directories are read-only.

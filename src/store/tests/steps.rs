@@ -56,25 +56,6 @@ fn what_is_installed_is_not_installed_again() {
     assert_eq!(snapshot(&host.path("models")), before);
 }
 
-/// Every path below a directory with its inode, mode and time of change.
-fn snapshot(directory: &Path) -> Vec<(PathBuf, u64, u32, i64)> {
-    use std::os::unix::fs::MetadataExt as _;
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(directory) = pending.pop() {
-        for entry in fs::read_dir(directory).unwrap() {
-            let path = entry.unwrap().path();
-            let metadata = fs::symlink_metadata(&path).unwrap();
-            if metadata.is_dir() {
-                pending.push(path.clone());
-            }
-            found.push((path, metadata.ino(), metadata.mode(), metadata.mtime_nsec()));
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn a_dry_run_says_what_would_happen_and_writes_nothing() {
     let host = Host::new();
@@ -281,7 +262,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
     let host = Host::new();
     host.release("1.0.0", "one");
     spoil(&host);
-    let error = verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err();
+    let error = verify(&host.layout(), None, false, Duration::from_secs(10)).unwrap_err();
     assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     assert!(error.to_string().contains(word), "{error}");
     let outcome = host.install();
@@ -291,7 +272,7 @@ fn check_heals(spoil: impl FnOnce(&Host), word: &str) {
         "{:?}",
         outcome.warnings
     );
-    assert!(verify(&host.layout(), None, false, Duration::from_secs(2)).is_ok());
+    assert!(verify(&host.layout(), None, false, Duration::from_secs(10)).is_ok());
 }
 
 #[test]
@@ -354,7 +335,7 @@ fn s17_a_broken_current_is_not_guessed_at() {
         std::os::unix::fs::symlink(text, host.layout().current()).unwrap();
         for error in [
             host.try_install().unwrap_err(),
-            verify(&host.layout(), None, false, Duration::from_secs(2)).unwrap_err(),
+            verify(&host.layout(), None, false, Duration::from_secs(10)).unwrap_err(),
         ] {
             assert!(matches!(error, Error::Corrupt { .. }), "{error}");
             assert!(error.hint().unwrap().contains("doctor --repair"));
@@ -413,7 +394,7 @@ fn s14_a_plain_directory_becomes_generation_0() {
     let outcome = host.install();
     assert_eq!((outcome.generation, host.current()), (1, Some(1)));
     host.is_tidy();
-    let (number, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+    let (number, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
     assert_eq!((number, record.version.as_str()), (0, "0.9.0"));
     let back = rollback(&host.layout(), &back(None)).unwrap();
     assert_eq!(back.generation, Some(0));
@@ -429,7 +410,7 @@ fn s13_the_record_of_an_earlier_installer_is_never_trusted() {
         plain(&host, info);
         host.publish("1.0.0", "one");
         host.install();
-        let (_, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(2)).unwrap();
+        let (_, record) = verify(&host.layout(), Some(0), false, Duration::from_secs(10)).unwrap();
         assert_eq!(record.version, "unknown");
     }
 }
@@ -481,7 +462,7 @@ fn back(to: Option<&str>) -> rollback::Request {
         to: to.map(Named::parse),
         mark_bad: None,
         reason: Some("test".into()),
-        wait: Duration::from_secs(2),
+        wait: Duration::from_secs(10),
         is_dry_run: false,
     }
 }
@@ -584,6 +565,50 @@ fn a_condemned_release_goes_and_stays_away() {
     assert_eq!(outcome.generation, 3);
 }
 
+/// A confirmed release, and another one, confirmed too, that is current under other labels.
+fn relabelled() -> Host {
+    let host = Host::new();
+    for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two")] {
+        host.release(version, weights);
+        verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
+    }
+    host.publish("1.1.1", "two");
+    assert_eq!(host.install().change, Change::Relabelled);
+    assert_eq!(host.layout().generation_numbers().unwrap(), [1, 2, 3]);
+    host
+}
+
+#[test]
+fn a_condemned_release_goes_under_all_its_labels() {
+    let release = relabelled().info()["release_digest"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    for what in ["3", "2", &release] {
+        let host = relabelled();
+        let planned = rollback::Request {
+            is_dry_run: true,
+            ..condemn(what)
+        };
+        let planned = rollback(&host.layout(), &planned).unwrap();
+        assert_eq!(planned.generation, Some(1), "{what}");
+        let outcome = rollback(&host.layout(), &condemn(what)).unwrap();
+        assert_eq!(outcome.generation, Some(1), "{what}");
+        assert_eq!(host.current(), Some(1), "{what}");
+        host.holds();
+    }
+}
+
+#[test]
+fn a_rollback_never_goes_to_a_condemned_release() {
+    let host = relabelled();
+    rollback(&host.layout(), &condemn("3")).unwrap();
+    host.publish("1.2.0", "three");
+    host.install();
+    let outcome = rollback(&host.layout(), &back(None)).unwrap();
+    assert_eq!(outcome.generation, Some(1));
+}
+
 #[test]
 fn a_release_can_be_condemned_before_it_was_ever_here() {
     let host = Host::new();
@@ -598,9 +623,9 @@ fn a_release_can_be_condemned_before_it_was_ever_here() {
 fn a_confirmed_generation_is_where_rollbacks_go() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     let n = host.events().len();
-    verify(&host.layout(), Some(1), true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), Some(1), true, Duration::from_secs(10)).unwrap();
     assert_eq!(host.events().len(), n, "confirming twice changes nothing");
     host.release("1.1.0", "two");
     host.release("1.2.0", "three");
@@ -614,7 +639,7 @@ fn a_confirmed_generation_is_where_rollbacks_go() {
 fn old_generations_go_and_the_last_good_one_stays() {
     let host = Host::new();
     host.release("1.0.0", "one");
-    verify(&host.layout(), None, true, Duration::from_secs(2)).unwrap();
+    verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
     for (i, version) in ["1.1.0", "1.2.0", "1.3.0", "1.4.0"].iter().enumerate() {
         host.release(version, &format!("w{i}"));
     }
@@ -652,6 +677,34 @@ fn s22_gc_keeps_what_is_needed_whatever_it_is_told() {
     assert_eq!(go(keep), [1]);
     let grace = Duration::from_secs(3600);
     assert!(go(gc::Keep { newest: 0, grace }).is_empty());
+}
+
+#[test]
+fn what_a_lost_or_damaged_journal_does_not_account_for_is_kept() {
+    let check = |spoil: &dyn Fn(&str) -> Option<String>| {
+        let mut host = Host::new();
+        host.policy.keep = 3;
+        for (version, weights) in [("1.0.0", "one"), ("1.1.0", "two"), ("1.2.0", "three")] {
+            host.release(version, weights);
+            verify(&host.layout(), None, true, Duration::from_secs(10)).unwrap();
+        }
+        host.policy.keep = 0;
+        let journal = host.layout().journal();
+        match spoil(&fs::read_to_string(&journal).unwrap()) {
+            Some(text) => fs::write(journal, text).unwrap(),
+            None => fs::remove_file(journal).unwrap(),
+        }
+        host.release("1.3.0", "four");
+        assert_eq!(host.layout().generation_numbers().unwrap(), [1, 2, 3, 4]);
+        let outcome = rollback(&host.layout(), &back(Some("3"))).unwrap();
+        assert_eq!((outcome.generation, host.current()), (Some(3), Some(3)));
+        host.holds();
+    };
+    check(&|_| None);
+    check(&|text| {
+        let last = text.lines().next_back().unwrap();
+        Some(format!("{}\n{last}\n", "x".repeat(20)))
+    });
 }
 
 #[test]
@@ -744,6 +797,47 @@ fn there_is_room_or_nothing_is_written() {
         .map(|it| it.file_name())
         .collect();
     assert_eq!(left, ["lock"]);
+}
+
+#[test]
+fn a_full_disk_does_not_stay_full_of_downloads() {
+    let mut host = Host::new();
+    let root = host.layout().root();
+    let plant = |name: &str| {
+        let path = root.join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, "downloaded").unwrap();
+        path
+    };
+    host.publish("1.0.0", "one");
+    let wanted = Sha256::of(&release_files("one")[0].1);
+    let wanted = plant(&format!("blobs/sha256/{wanted}"));
+    let plant_others = || {
+        let other = plant(&format!("blobs/sha256/{}", Sha256::of(b"other")));
+        [other, plant("partial/x.part")]
+    };
+    let (others, min_free) = (plant_others(), host.policy.min_free);
+    host.policy.min_free = crate::units::Bytes(u64::MAX / 2);
+    let error = host.try_install().unwrap_err();
+    assert!(matches!(error, Error::NoSpace { .. }), "{error}");
+    assert!(others.iter().all(|path| !path.exists()), "{others:?}");
+    assert!(wanted.exists());
+
+    host.policy.min_free = min_free;
+    host.install();
+    let others = plant_others();
+    let gc = |hours: u64, is_dry_run| {
+        let keep = gc::Keep {
+            newest: 2,
+            grace: Duration::from_secs(hours * 3600),
+        };
+        let freed = gc::run(&host.layout(), keep, Duration::from_secs(10), is_dry_run).unwrap();
+        freed.downloads.0
+    };
+    assert_eq!((gc(1, false), gc(0, true)), (0, 20));
+    assert!(others.iter().all(|path| path.exists()), "{others:?}");
+    assert_eq!(gc(0, false), 20);
+    assert!(others.iter().all(|path| !path.exists()), "{others:?}");
 }
 
 #[test]

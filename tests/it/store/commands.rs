@@ -55,6 +55,24 @@ fn a_real_model_is_tried_before_it_becomes_current() {
 }
 
 #[test]
+fn a_broken_policy_stops_only_what_it_decides_about() {
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    host.installed("1.1.0", "two");
+    fs::write(host.path("repo/gate.toml"), "[store]\nkep = 5\n").unwrap();
+    for command in ["install", "fetch", "gc", "status"] {
+        let ran = host.model(command, &[]);
+        assert_eq!(ran.code, 3, "{command}: {}", ran.stdout);
+        assert!(ran.stdout.contains("kep"), "{command}: {}", ran.stdout);
+    }
+    for command in ["verify", "history", "doctor", "rollback"] {
+        let ran = host.model(command, &[]);
+        assert_eq!(ran.code, 0, "{command}: {}", ran.stdout);
+    }
+    assert_eq!(host.current(), Some(1));
+}
+
+#[test]
 fn a_release_goes_in_comes_back_and_is_remembered() {
     let host = Host::new();
     host.set_manifest(host.release("1.0.0", "one"));
@@ -185,6 +203,18 @@ fn the_notification_runs_after_a_change_and_only_then() {
     assert_eq!(host.model("install", &flags).code, 0);
     assert_eq!(host.model("install", &flags).code, 0);
     assert_eq!(fs::read_to_string(&seen).unwrap(), "1 1.0.0\n");
+    // As after a run that was killed before its commit reached the journal.
+    let journal = host.path("models/.vv/journal.jsonl");
+    let text = fs::read_to_string(&journal).unwrap();
+    let (before, last) = text.trim_end().rsplit_once('\n').unwrap();
+    assert!(last.contains("\"committed\""), "{last}");
+    fs::write(&journal, format!("{before}\n")).unwrap();
+    assert_eq!(host.model("install", &flags).code, 0);
+    assert_eq!(
+        fs::read_to_string(&seen).unwrap(),
+        "1 1.0.0\n".repeat(2),
+        "the run that completes it tells the system"
+    );
     host.set_manifest(host.release("1.1.0", "two"));
     let ran = host.model("install", &["--smoke", "none", "--notify-cmd", "false"]);
     assert_eq!(

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Output};
 
 use super::super::common::{PROGRAM, root};
-use super::Host;
+use super::{Host, tell};
 
 fn shim(host: &Host, name: &str, further: &[&str]) -> Option<Output> {
     let output = Command::new("python3")
@@ -20,7 +20,7 @@ fn shim(host: &Host, name: &str, further: &[&str]) -> Option<Output> {
         )
         .output();
     if output.is_err() {
-        eprintln!("skipped: there is no python3");
+        tell("skipped: there is no python3");
     }
     output.ok()
 }
@@ -46,6 +46,35 @@ fn bootstrap_installs_and_starts_with_what_is_there() {
         shim(&empty, "bootstrap.py", &[]).unwrap().status.code(),
         Some(10)
     );
+}
+
+#[test]
+fn bootstrap_starts_with_what_is_there_whatever_the_policy_says() {
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    fs::write(host.path("repo/gate.toml"), "[store]\nkep = 5\n").unwrap();
+    // The directory is told by the flag alone.
+    let models = host.path("models");
+    let models = models.to_str().unwrap();
+    for named in [
+        &["--models-dir", models][..],
+        &[&format!("--models-dir={models}")],
+    ] {
+        let output = Command::new("python3")
+            .arg(root().join("deploy/bootstrap.py"))
+            .args(named)
+            .args(["--notify-cmd", "true", "--models-dir", "/nowhere"])
+            .env("VV_EVAL", PROGRAM)
+            .env("VV_MODEL_MANIFEST", host.manifest())
+            .output();
+        let Ok(ran) = output else {
+            tell("skipped: there is no python3");
+            return;
+        };
+        assert!(ran.status.success(), "the model is whole: {ran:?}");
+        let said = String::from_utf8(ran.stderr).unwrap();
+        assert!(said.contains("kep"), "the policy is named: {said}");
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@
 
 use std::fs;
 
-use super::{Host, SECRET, artifact, gguf, manifest, sha256};
+use super::{Host, SECRET, artifact, gguf, manifest, sha256, tell};
 
 /// What becomes of the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -477,7 +477,7 @@ fn check_all(rows: &[Row]) {
             );
         }
     }
-    eprintln!("{n} cases of {} rows", rows.len());
+    tell(&format!("{n} cases of {} rows", rows.len()));
     assert!(
         failures.is_empty(),
         "{} of {n} cases:\n{}",

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Command;
 
 use super::super::common::root;
-use super::{Host, gguf, make_writable};
+use super::{Host, gguf, make_writable, tell};
 
 fn has_python() -> bool {
     let found = Command::new("python3").arg("--version").output();
     let is_there = found.is_ok_and(|output| output.status.success());
     if !is_there {
-        eprintln!("skipped: there is no python3");
+        tell("skipped: there is no python3");
     }
     is_there
 }
