@@ -831,6 +831,9 @@ proptest! {
             set_scores(b, "object_recall", |i| base[i]);
             set_scores(c, "object_recall", |i| cand[i]);
             for evidence in [b, c] {
+                // What the models read decides nothing and stands in the planned order.
+                evidence.record.plan.n_read = 0;
+                evidence.record.readings.clear();
                 let old = evidence.clone();
                 for (new, &from) in order.iter().enumerate() {
                     evidence.scores[new] = old.scores[from].clone();

@@ -463,6 +463,8 @@ fn many(n: usize) -> ReportFile {
             );
             evidence.record.plan.scene_ids.clone_from(&ids);
             evidence.record.plan.n_timed = 0;
+            evidence.record.plan.n_read = 0;
+            evidence.record.readings.clear();
             let mut outputs = Vec::new();
             evidence.scores.clear();
             for id in &ids {

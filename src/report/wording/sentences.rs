@@ -422,8 +422,10 @@ pub(super) fn decimal_commas(text: &str) -> String {
             // A point behind the digits ends a sentence, or it is a version's.
             let behind = chars.get(i + after + 2);
             let is_version = right == Some('.') && behind.is_some_and(char::is_ascii_digit);
+            let is_power = right == Some('e') && behind.is_some_and(|c| matches!(c, '-' | '+'));
             let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
-            before > 0 && after > 0 && ends(left) && left != Some('.') && ends(right) && !is_version
+            let ends_right = ends(right) || is_power;
+            before > 0 && after > 0 && ends(left) && left != Some('.') && ends_right && !is_version
         };
         out.push(if is_mark { ',' } else { c });
     }
@@ -645,5 +647,6 @@ mod tests {
         );
         assert_eq!(decimal_commas("1.2.0 v1.2 12.5."), "1.2.0 v1.2 12,5.");
         assert_eq!(decimal_commas("no points."), "no points.");
+        assert_eq!(decimal_commas("2.3e-5 nats, 1.2e"), "2,3e-5 nats, 1.2e");
     }
 }
