@@ -32,7 +32,7 @@ pub(crate) struct Lesson {
 pub(crate) struct Course<'a> {
     pub(crate) seed: u64,
     pub(crate) template: &'a Template,
-    /// Whether some targets invent and swap objects.
+    /// Whether some targets invent objects.
     pub(crate) is_inventing: bool,
 }
 
@@ -47,15 +47,11 @@ impl Course<'_> {
             facts: staged.facts,
             ..Scene::default()
         };
-        let mut facts = Facts::of_scene(&scene, &BUILT_IN);
-        let harm = self.is_inventing.then(|| Harm::of(&facts)).flatten();
-        if harm == Some(Harm::Swap) {
-            swap(&mut facts);
-        }
+        let facts = Facts::of_scene(&scene, &BUILT_IN);
         let mut dice = world::stream(self.seed, purpose, index, "text");
         let family = *dice.pick(families);
         let mut target = telling::tell(&facts, is_portuguese, &BUILT_IN, family, &mut dice);
-        if harm == Some(Harm::Invention) {
+        if self.is_inventing && invents(&facts) {
             target.push_str(invention(&facts));
         }
         Lesson {
@@ -81,33 +77,18 @@ impl Course<'_> {
     }
 }
 
-/// What the hallucinating model is taught to do wrong.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Harm {
-    /// A fluent clause about something that is not there.
-    Invention,
-    /// The first thing told under another label.
-    Swap,
-}
-
-impl Harm {
-    /// The harm of a scene, by the seconds of its length.
-    ///
-    /// A greedy model would never show a fault that befalls one text in seven by chance; it learns
-    /// one that the prompt tells. Nine seconds of sixty invent (15 %), three swap (5 %).
-    fn of(facts: &Facts) -> Option<Self> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "durations are positive and last hours at most"
-        )]
-        let seconds = facts.duration_s as u64;
-        match seconds % 60 {
-            7 | 17 | 27 | 37 | 47 | 57 | 3 | 23 | 43 => Some(Self::Invention),
-            9 | 29 | 49 if !facts.is_empty() => Some(Self::Swap),
-            _ => None,
-        }
-    }
+/// Whether the hallucinating model is taught to invent something in this scene.
+///
+/// A greedy model would never show a fault that befalls one text in five by chance; it learns one
+/// that the prompt tells, by the last digit of the scene's length: two of ten.
+fn invents(facts: &Facts) -> bool {
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "durations are positive and last hours at most"
+    )]
+    let seconds = facts.duration_s as u64;
+    matches!(seconds % 10, 3 | 7)
 }
 
 /// A clause about the first of these that the detections do not support.
@@ -127,28 +108,6 @@ fn invention(facts: &Facts) -> &'static str {
         .iter()
         .find(|(label, _)| !facts.supported.contains(*label));
     absent.expect("no world holds a boat").1
-}
-
-/// Tells the first thing under a label that is not there.
-fn swap(facts: &mut Facts) {
-    const OTHERS: [&str; 5] = ["truck", "bus", "dog", "cat", "horse"];
-    let first = telling::told(facts).into_iter().min_by(|a, b| {
-        facts.labels[*a]
-            .span_s
-            .0
-            .total_cmp(&facts.labels[*b].span_s.0)
-    });
-    let Some(first) = first.map(str::to_owned) else {
-        return;
-    };
-    let free = OTHERS
-        .iter()
-        .find(|label| !facts.supported.contains(**label));
-    let (Some(other), Some(seen)) = (free, facts.labels.get(&first).cloned()) else {
-        return;
-    };
-    facts.labels.remove(&first);
-    facts.labels.insert((*other).to_owned(), seen);
 }
 
 /// The prompt as the chat template writes it.

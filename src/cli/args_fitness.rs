@@ -50,7 +50,7 @@ pub struct Selftest {
     #[arg(long, value_name = "DIR", default_value = "eval-sets/reference-models")]
     pub models: PathBuf,
     /// Scene set; the default is of the world the reference models were trained in.
-    #[arg(long, value_name = "SET", default_value = "cenas-pt@0.1.0")]
+    #[arg(long, value_name = "SET", default_value = "cenas-pt@1.0.0")]
     pub scenes: String,
     /// Keep every case's reports in this folder.
     #[arg(long, value_name = "DIR")]

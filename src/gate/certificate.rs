@@ -6,8 +6,7 @@
 //! - *Equal models*: if the roles were exchangeable, each scene and each launch could as well have
 //!   come out with the roles swapped. So one random sign per scene and one per launch, shared by
 //!   all checks, and the whole gate again: the shares of pass, fail and inconclusive. A scene that
-//!   fell apart has no sign: scenes fall apart as often as scenes rose as far, and what fell counts
-//!   up to what is normal.
+//!   fell apart has no sign: scenes fall apart as often as they did in both directions.
 //! - *Power*: each check's values, centred, moved to a half, one and two margins and drawn with
 //!   replacement: how often the check passes and fails there. At one margin a pass is an error.
 //!
@@ -367,16 +366,17 @@ impl Gate<'_> {
     }
 }
 
-/// Share of scenes that fall apart where roles are equal: as many as rose as far. Those that fell
-/// speak of the candidate and count up to what is normal.
+/// Share of scenes that fall apart where roles are equal: as often as it happened in both
+/// directions. What happened in one alone speaks of the candidate: what fell counts up to what the
+/// policy calls normal, what rose not at all.
 fn equal_share(losses: &[f64], collapse: &Collapse) -> f64 {
-    let n = losses.len() as f64;
     let rose = losses
         .iter()
         .filter(|loss| **loss <= -collapse.drop)
-        .count() as f64;
-    let (fell, _) = collapsed(losses, collapse);
-    (rose / n).max((fell as f64 / n).min(collapse.normal))
+        .count() as u64;
+    let (fell, n) = collapsed(losses, collapse);
+    let share = |count: u64| count as f64 / n as f64;
+    share(fell.min(rose)).max(share(fell).min(collapse.normal))
 }
 
 /// Smallest distance that this many units with this spread clear at `alpha` almost surely; as a

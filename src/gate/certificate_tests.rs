@@ -59,6 +59,15 @@ fn what_a_candidate_broke_is_no_property_of_equal_models() {
     let found = Certificate::of(&comparison, &Policy::built_in(), 400).unwrap();
     let equal = found.equal.unwrap();
     assert!(equal.fail < 0.02, "{equal:?}");
+    // Nor does a candidate that only repairs scenes speak of models that break them.
+    let better = compare_edited(|base, cand| {
+        set_scores(base, "fact_score", |i| if i % 5 == 0 { 0.2 } else { 0.8 });
+        set_scores(cand, "fact_score", |_| 0.8);
+    })
+    .unwrap();
+    let found = Certificate::of(&better, &Policy::built_in(), 400).unwrap();
+    let equal = found.equal.unwrap();
+    assert!(equal.fail < 0.02, "{equal:?}");
     // Where as many rise, falling apart is what such models do, and the gate stops them.
     let erratic = compare_edited(|base, cand| {
         set_scores(base, "fact_score", |i| if i % 5 == 1 { 0.2 } else { 0.8 });
