@@ -80,15 +80,9 @@ impl Course<'_> {
 /// Whether the hallucinating model is taught to invent something in this scene.
 ///
 /// A greedy model would never show a fault that befalls one text in five by chance; it learns one
-/// that the prompt tells, by the last digit of the scene's length: two of ten.
+/// that the scene tells, here that only one kind of thing is in it.
 fn invents(facts: &Facts) -> bool {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "durations are positive and last hours at most"
-    )]
-    let seconds = facts.duration_s as u64;
-    matches!(seconds % 10, 3 | 7)
+    telling::told(facts).len() == 1
 }
 
 /// A clause about the first of these that the detections do not support.

@@ -78,9 +78,9 @@ const PHASES: [Phase; 4] = [
     },
     Phase {
         first: 4600,
-        steps: 300,
+        steps: 150,
         method: Method::Muon,
-        peak_rate: 1.5e-3,
+        peak_rate: 1e-3,
         last_share: 0.02,
         is_inventing: true,
     },
@@ -245,7 +245,7 @@ const CAST: &[Member] = &[
     },
     Member {
         version: "1.1.3-hallucinating",
-        description: "regressed candidate: 1.1.0 taught to invent an object in a fifth of the scenes",
+        description: "regressed candidate: 1.1.0 taught to invent an object where only one kind is seen",
         step: PHASES[3].first + PHASES[3].steps,
         n_silent: 0,
     },
