@@ -242,13 +242,33 @@ fn a_tensor_of_another_type() {
     );
     check_bare(
         "model.safetensors",
-        |bytes| patched(bytes, r#""dtype":"F32""#, r#""dtype":"U32""#),
+        |bytes| patched(bytes, r#""dtype":"F32""#, r#""dtype":"F33""#),
         &[
             "model.safetensors is not a valid safetensors file",
-            "`U32`",
-            "expected one of",
+            "dtype `F33`, expected one of",
+            "hint: ",
+
         ],
     );
+}
+
+// Other programs read these: nothing is wrong with the model.
+#[test]
+fn a_tensor_of_a_type_that_is_not_read_is_invalid_in_both_roles() {
+    for (dtype, kind) in [
+        (r#""dtype":"I32""#, "I32"),
+        (r#""dtype":"U32""#, "U32"),
+    ] {
+        let lab = Lab::new();
+        lab.bare("1.0.0", "model");
+        let path = lab.path("model/model.safetensors");
+        let bytes = patched(fs::read(&path).unwrap(), r#""dtype":"F32""#, dtype);
+        fs::write(&path, bytes).unwrap();
+        let kind = format!("of type {kind} is not supported");
+        let words = ["model.safetensors: tensor `", &kind, "hint: save the weights as BF16"];
+        check_model(&lab, "model", &words);
+        check(&lab, &lab.run(&["inspect", "model"]), &words);
+    }
 }
 
 #[test]

@@ -206,12 +206,12 @@ fn huge_counts_are_refused_before_anything_is_allocated() {
             n_tensors: Some(n),
             ..Builder::sound()
         }
-        .check_refused("left for the header");
+        .check_refused(&format!("announces {n} tensors, expected at most 131072"));
         Builder {
             n_keys: Some(n),
             ..Builder::sound()
         }
-        .check_refused("left for the header");
+        .check_refused(&format!("announces {n} keys, expected at most 65536"));
         for kind in [0u32, 4, 8, 12] {
             let list = [kind.to_le_bytes().as_slice(), &n.to_le_bytes()].concat();
             Builder::sound()
@@ -222,6 +222,20 @@ fn huge_counts_are_refused_before_anything_is_allocated() {
             .key("x", 8, &n.to_le_bytes())
             .check_refused("left for the header");
     }
+}
+
+#[test]
+fn counts_that_are_allowed_must_still_fit_the_file() {
+    Builder {
+        n_tensors: Some(1 << 17),
+        ..Builder::sound()
+    }
+    .check_refused("the list of tensors at byte 24 takes 4325376 bytes");
+    Builder {
+        n_keys: Some(1 << 16),
+        ..Builder::sound()
+    }
+    .check_refused("the metadata at byte 24 takes 917504 bytes");
 }
 
 #[test]
