@@ -22,6 +22,9 @@ pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 /// bytes. The largest mixtures of experts list some 100,000 tensors in all their files.
 const MAX_ENTRIES: usize = 1 << 17;
 
+/// Longest name accepted, in bytes; messages repeat it.
+const MAX_NAME: usize = 1024;
+
 /// Most dimensions accepted; weights have two, those of convolutions up to five.
 const MAX_RANK: usize = 8;
 
@@ -156,8 +159,11 @@ pub enum HeaderError {
         limit: u64,
     },
     /// The header is not the JSON it should be; names duplicates, unknown dtypes and keys.
-    #[error("header is malformed")]
-    Json(#[from] serde_json::Error),
+    #[error("header is malformed: {reason}")]
+    Json {
+        /// What stands where, shortened: it repeats names of the file.
+        reason: String,
+    },
     /// A sound container with a tensor of a type that is not read.
     #[error("`{tensor}` is of type {dtype}, expected U8, F32, F16 or BF16")]
     UnreadType {
@@ -246,7 +252,9 @@ impl<R: Read + Seek> SafeTensors<R> {
         }
         let mut json = Vec::new();
         reader.by_ref().take(announced).read_to_end(&mut json)?;
-        let Header(tensors) = serde_json::from_slice(&json)?;
+        let Header(tensors) = serde_json::from_slice(&json).map_err(|error| HeaderError::Json {
+            reason: shown(&error.to_string()),
+        })?;
         check_layout(&tensors, rest - announced)?;
         let tensors = tensors.into_iter().map(|(name, listed)| listed.read(name));
         Ok(Self {
@@ -317,13 +325,20 @@ impl Listed {
     }
 }
 
-/// A name for messages.
-fn shown(name: &str) -> String {
-    /// Characters that are shown of a name.
-    const LONGEST: usize = 200;
-    let mut text: String = name.chars().take(LONGEST).flat_map(char::escape_debug).collect();
-    if name.chars().nth(LONGEST).is_some() {
-        let _ = write!(text, "… ({} bytes)", name.len());
+/// A text of the file for messages: its beginning, control characters escaped.
+fn shown(whole: &str) -> String {
+    /// Characters that are shown.
+    const LONGEST: usize = 400;
+    let mut text = String::new();
+    for c in whole.chars().take(LONGEST) {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    if whole.chars().nth(LONGEST).is_some() {
+        let _ = write!(text, "… ({} bytes)", whole.len());
     }
     text
 }
@@ -349,7 +364,11 @@ impl<'de> Deserialize<'de> for ListedType {
             fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ListedType, E> {
                 match DTYPES.iter().find(|(name, _)| *name == text) {
                     Some(&(name, bits)) => Ok(ListedType { name, bits }),
-                    None => Err(E::custom(format!("dtype `{}`, expected {}", shown(text), &self as &dyn serde::de::Expected))),
+                    None => Err(E::custom(format!(
+                        "dtype `{}`, expected {}",
+                        shown(text),
+                        &self as &dyn serde::de::Expected
+                    ))),
                 }
             }
         }
@@ -508,6 +527,12 @@ impl<'de, V: Keyed> Deserialize<'de> for UniqueMap<V> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueMap<V>, A::Error> {
                 let mut all = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
+                    if name.len() > MAX_NAME {
+                        let n = name.len();
+                        return Err(A::Error::custom(format!(
+                            "a name of {n} bytes, expected at most {MAX_NAME}"
+                        )));
+                    }
                     let value = V::next(&name, &mut map)?;
                     if all.contains_key(&name) {
                         let name = shown(&name);
@@ -612,9 +637,8 @@ mod tests {
     /// The type and bytes of four elements.
     #[track_caller]
     fn check_unread(dtype: &str, bytes: usize) {
-        let header = format!(
-            r#"{{"a":{{"dtype":"{dtype}","shape":[4],"data_offsets":[0,{bytes}]}}}}"#
-        );
+        let header =
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":[4],"data_offsets":[0,{bytes}]}}}}"#);
         let found = SafeTensors::open(Cursor::new(container(&header, bytes))).map(|_| ());
         assert!(
             matches!(&found, Err(HeaderError::UnreadType { tensor, dtype: name }) if tensor == "a" && *name == dtype),

@@ -86,7 +86,7 @@ pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error
             warnings: Vec::new(),
         }));
     }
-    let Some(kind) = keys.text("tokenizer.ggml.model")? else {
+    let Some(kind) = keys.word("tokenizer.ggml.model")? else {
         return Ok(None);
     };
     if kind != "gpt2" {
@@ -172,7 +172,7 @@ fn token_types(gguf: &Gguf, keys: &Keys<'_>, n: usize) -> Result<Vec<i64>, Error
 
 /// The rule named by the file, or the one that its vocabulary gives away.
 fn pre(keys: &Keys<'_>, tokens: &Strings, warnings: &mut Vec<String>) -> Result<Pre, Error> {
-    match keys.text("tokenizer.ggml.pre")? {
+    match keys.word("tokenizer.ggml.pre")? {
         Some("llama3" | "llama-v3" | "llama-bpe" | "falcon3") => Ok(LLAMA_BPE),
         Some("qwen2") => Ok(QWEN_BPE),
         Some(other) => Err(keys.unsupported(format!(
