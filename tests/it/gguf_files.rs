@@ -488,9 +488,11 @@ fn counts_of_tokens_that_contradict_the_table_are_refused() {
 /// A table in blocks of a type, with small scales and otherwise any bytes, and its values.
 fn table_of(kind: GgmlType, [n_rows, width]: [usize; 2]) -> (Tensor, Vec<f32>) {
     let scales: &[usize] = match kind {
-        GgmlType::Q4_0 | GgmlType::Q8_0 => &[0],
+        GgmlType::Q4_0 | GgmlType::Q8_0 | GgmlType::Q2_0 => &[0],
         GgmlType::Q4K => &[0, 2],
         GgmlType::Q6K => &[208],
+        GgmlType::TQ1_0 => &[52],
+        GgmlType::TQ2_0 => &[64],
         other => panic!("{other} is no block type of tables"),
     };
     let (values, size) = kind.block().unwrap();
@@ -561,8 +563,8 @@ fn check_tables(embedding: GgmlType, head: Option<GgmlType>, storage: HeadStorag
 
 #[test]
 fn tables_in_blocks_are_read_as_their_values() {
-    use GgmlType::{Q4_0, Q4K, Q6K, Q8_0};
-    for kind in [Q4_0, Q8_0, Q6K, Q4K] {
+    use GgmlType::{Q2_0, Q4_0, Q4K, Q6K, Q8_0, TQ1_0, TQ2_0};
+    for kind in [Q4_0, Q8_0, Q6K, Q4K, TQ1_0, TQ2_0, Q2_0] {
         for storage in [HeadStorage::Exact, HeadStorage::F16, HeadStorage::Int8] {
             check_tables(kind, None, storage);
         }
