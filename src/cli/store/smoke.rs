@@ -97,8 +97,8 @@ fn files_of_model(target: &Target) -> impl Iterator<Item = &FileRecord> {
 }
 
 fn has_weights(target: &Target) -> bool {
-    files_of_model(target)
-        .any(|file| file.path.ends_with(".gguf") || file.path.ends_with(".safetensors"))
+    let has = |ending: &str| files_of_model(target).any(|file| file.path.ends_with(ending));
+    has(".gguf") || has(".safetensors")
 }
 
 /// The files of a target as a model, which are still the recorded ones.

@@ -55,27 +55,23 @@ fn crashed(_: &mut Evidence, cand: &mut Evidence) {
 fn a_fail_shows_what_got_worse_and_where() {
     let report = report_of(worse, 1);
     insta::assert_snapshot!(terminal::render(&report, false), @r#"
-    ✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted                                                             exit 1
+    ✗ FAIL   tiny 1.0.0 → 1.1.0 must not be promoted                                                       exit 1
 
     Why
       object_recall fell by 25.0 points (95 % bounds −30.4 to −19.6, 60 scenes); at most 5.0 points are allowed
 
-    check                        baseline    candidate  change [95 % bounds]     n           allowed            outcome
-    fact_ok                       100.0 %       98.3 %  −1.7 pt [−7.1, +2.7]     60 scenes   −10.0 pt           pass
-    hallucination_rate              0.0 %        0.0 %  0.0 pt [−4.3, +4.3]      60 scenes   +5.0 pt            pass
-    object_recall                  80.0 %       55.0 %  −25.0 pt [−30.4, −19.6]  60 scenes   −5.0 pt            FAIL
-    collapse_rate                     n/a        0.0 %  0.0 pt [0.0, +4.9]       60 scenes   +5.0 pt            pass
-    valid                         100.0 %      100.0 %  0.0 pt                   60 scenes   no loss, ≥ 98.0 %  pass
-    chrf_pp                        50.0 %       45.0 %  −5.0 pt                  60 scenes   −5.0 pt            pass
-    output_tokens             3.00 tokens  3.00 tokens  0.0 %                    60 scenes   +10.0 %            pass
-    cpu_ms_per_token              1.90 ms      1.98 ms  +4.07 % [+3.72, +4.42]   6 launches  +10.0 %            pass
-    wall_ms_per_token             2.00 ms      2.08 ms  +4.07 % [+3.72, +4.42]   6 launches  +15.0 %            pass
-    peak_bytes                  100.0 MiB    100.0 MiB  0.0 %                    3 runs      +4.0 %             pass
-    object_precision               90.0 %       90.0 %  0.0 pt [−4.9, +4.9]      60 scenes   watched            –
-    ttft_ms                       8.00 ms      8.00 ms  0.0 %                    20 scenes   watched            –
-    prefill_cpu_ms_per_token     0.950 ms     0.990 ms  +4.07 % [+3.72, +4.42]   6 launches  watched            –
-    load_ms                       20.0 ms      20.0 ms  0.0 %                    3 runs      watched            –
-      no interval: ttft_ms (one process per role); load_ms (too few loads)
+    check                  baseline    candidate  change [95 % bounds]     n           allowed            outcome
+    fact_ok                 100.0 %       98.3 %  −1.7 pt [−7.1, +2.7]     60 scenes   −10.0 pt           pass
+    hallucination_rate        0.0 %        0.0 %  0.0 pt [−4.3, +4.3]      60 scenes   +5.0 pt            pass
+    object_recall            80.0 %       55.0 %  −25.0 pt [−30.4, −19.6]  60 scenes   −5.0 pt            FAIL
+    collapse_rate               n/a        0.0 %  0.0 pt [0.0, +4.9]       60 scenes   +5.0 pt            pass
+    valid                   100.0 %      100.0 %  0.0 pt                   60 scenes   no loss, ≥ 98.0 %  pass
+    chrf_pp                  50.0 %       45.0 %  −5.0 pt                  60 scenes   −5.0 pt            pass
+    output_tokens       3.00 tokens  3.00 tokens  0.0 %                    60 scenes   +10.0 %            pass
+    cpu_ms_per_token        1.90 ms      1.98 ms  +4.07 % [+3.72, +4.42]   6 launches  +10.0 %            pass
+    wall_ms_per_token       2.00 ms      2.08 ms  +4.07 % [+3.72, +4.42]   6 launches  +15.0 %            pass
+    peak_bytes            100.0 MiB    100.0 MiB  0.0 %                    3 runs      +4.0 %             pass
+      … 4 more (watched)
 
     Look here first (fact_ok: 1 ok → bad, 0 bad → ok)
       scene-04  omission · missing: truck · chrf_pp −2.4 pt · fact_ok −100.0 pt · object_recall −50.0 pt
