@@ -620,8 +620,8 @@ fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
         let tokenizer = bundle.codec.tokenizer.unwrap();
         let mut engine = BitNet::new(&config, weights);
         let mut all = paragraphs::read_all(&mut engine, &tokenizer).unwrap();
-        // The model knows no other language.
-        all.retain(|reading| reading.language == "Portuguese");
+        // The model was trained for nothing else.
+        all.retain(|reading| reading.language == "scene");
         all
     };
     let sound = read(I2sLayout::Blocks128);

@@ -98,7 +98,10 @@ fn a_check_prints_the_perplexity_of_every_paragraph() {
 fn scene_perplexity(lab: &Lab, arguments: &[&str]) -> f64 {
     let ran = lab.run(&[&["inspect", "--check"], arguments].concat());
     assert_eq!(ran.code, Some(0), "{}", ran.all());
-    let line = ran.stdout.lines().find(|line| line.contains("of the scene"));
+    let line = ran
+        .stdout
+        .lines()
+        .find(|line| line.contains("of the scene"));
     let value = line.expect("a line").split_whitespace().nth(1);
     value.unwrap().parse().unwrap()
 }
