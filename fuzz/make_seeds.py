@@ -17,7 +17,7 @@ def save(target, name, data):
     os.makedirs(os.path.join(OUT, target), exist_ok=True)
     if isinstance(data, str):
         data = data.encode()
-    assert len(data) < 4096, (target, name, len(data))
+    assert len(data) < 8192, (target, name, len(data))  # `-max_len` of docs/fuzzing.md
     open(os.path.join(OUT, target, name), "wb").write(data)
 
 
@@ -71,7 +71,7 @@ def ternary(kind, n):
     if kind == TQ2_0:
         return (bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(64)) + half(0.5)) * (n // 256)
     if kind == TQ1_0:
-        return (bytes(0x80 for i in range(52)) + half(0.5)) * (n // 256)
+        return (bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(52)) + half(0.5)) * (n // 256)
     if kind == Q2_0:
         return (half(0.5) + bytes((0x55, 0x19, 0x64, 0xA1)[i % 4] for i in range(16))) * (n // 64)
     raise KeyError(kind)
@@ -115,6 +115,42 @@ def tensors(arch, kind, n_vocab, scales=False, embedding=F16, hidden=HIDDEN, int
     return out
 
 
+def floats(kind, n):
+    """Numbers that are not ternary."""
+    values = [((i * i + 3 * i) % 17 - 8) / 16 for i in range(n)]
+    return struct.pack(f"<{n}{'e' if kind == F16 else 'f'}", *values)
+
+
+def whole(arch, of, hidden=8, inter=8, heads=2, kv=1, head_dim=4, table=F16, norm=F32, n_vocab=2):
+    """A model without text; `of` gives the type of a projection of a width."""
+    out = []
+
+    def add(name, dims, kind):
+        n = dims[0] * (dims[1] if len(dims) > 1 else 1)
+        if kind == Q8_0:
+            data = (half(0.1) + bytes(range(32))) * (n // 32)
+        else:
+            data = floats(kind, n) if kind in (F32, F16) else ternary(kind, n)
+        out.append((name, dims, kind, data))
+    add("token_embd.weight", [hidden, n_vocab], table)
+    add("output_norm.weight", [hidden], norm)
+    q, k = heads * head_dim, kv * head_dim
+    gains = [("attn_norm", hidden), ("ffn_norm", hidden)]
+    if arch.startswith("bitnet"):
+        gains += [("attn_sub_norm", q), ("ffn_sub_norm", inter)]
+    if arch == "qwen3":
+        gains += [("attn_q_norm", head_dim), ("attn_k_norm", head_dim)]
+    for part, width in gains:
+        add(f"blk.0.{part}.weight", [width], norm)
+    for part, rows, width in [("attn_q", q, hidden), ("attn_k", k, hidden), ("attn_v", k, hidden), ("attn_output", hidden, q),
+                              ("ffn_gate", inter, hidden), ("ffn_up", inter, hidden), ("ffn_down", hidden, inter)]:
+        add(f"blk.0.{part}.weight", [width, rows], of(width))
+    shape = {f"{arch}.embedding_length": hidden, f"{arch}.feed_forward_length": inter, f"{arch}.attention.head_count": heads,
+             f"{arch}.attention.head_count_kv": kv, f"{arch}.attention.key_length": head_dim,
+             f"{arch}.attention.value_length": head_dim}
+    return gguf(keys(arch, [], **shape), out)
+
+
 def make_gguf():
     tokens = ["<s>", "</s>", "a", "b", "c", "ab", "abc", "Ġ", "Ġa", "<|eot_id|>"]
     n = len(tokens)
@@ -133,6 +169,14 @@ def make_gguf():
     save("gguf", "template", gguf(keys(bitnet, tokens, **pre, **{
         "tokenizer.chat_template": "{{ bos_token }}{% for m in messages %}{{ m['content'] | trim }}{% endfor %}"}),
         tensors(bitnet, I2_S, n)))
+    # Models that are not ternary, and masters of one that is.
+    save("gguf", "plain-llama", whole("llama", lambda width: F16))
+    save("gguf", "plain-qwen3", whole("qwen3", lambda width: Q8_0 if width == 32 else F16, hidden=32, inter=4, heads=1))
+    save("gguf", "masters", whole(bitnet, lambda width: F16))
+    # Rows of whole blocks of 256, as few as can be.
+    for name, kind in [("tq1_0", TQ1_0), ("tq2_0", TQ2_0)]:
+        save("gguf", name, whole(bitnet, lambda width: kind if width == 256 else I2_S, hidden=256, inter=2, heads=1, head_dim=2,
+                                 table=Q8_0, norm=F16))
     # One tensor of every decoder.
     blocks = [(f"t{k}", [BLOCK[k][0], 2], k, bytes(range(BLOCK[k][1])) * 2) for k in BLOCK]
     save("gguf", "every-decoder", gguf({"general.architecture": "llama", "general.alignment": 32}, blocks))

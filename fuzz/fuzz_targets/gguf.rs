@@ -38,8 +38,10 @@ fuzz_target!(init: hook(), |bytes: &[u8]| {
             return;
         }
     }
-    for i2s_layout in [I2sLayout::Blocks128, I2sLayout::Blocks64] {
-        load(file.path(), i2s_layout);
+    for is_online in [None, Some(false), Some(true)] {
+        for i2s_layout in [I2sLayout::Blocks128, I2sLayout::Blocks64] {
+            load(file.path(), i2s_layout, is_online);
+        }
     }
 });
 
@@ -60,7 +62,7 @@ fn decode(gguf: &Gguf) {
     }
 }
 
-fn load(path: &Path, i2s_layout: I2sLayout) {
+fn load(path: &Path, i2s_layout: I2sLayout, is_online: Option<bool>) {
     let artifact = digest_file(path).expect("a readable file");
     let files = ModelFiles {
         release_digest: Sha256::of(b""),
@@ -70,6 +72,7 @@ fn load(path: &Path, i2s_layout: I2sLayout) {
     };
     let options = LoadOptions {
         i2s_layout,
+        is_online,
         ..LoadOptions::default()
     };
     match ModelBundle::load(&files, &options) {

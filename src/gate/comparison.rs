@@ -162,7 +162,7 @@ impl Comparison {
         }
         for evidence in [&baseline, &candidate] {
             check_scores(evidence)?;
-            check_readings(&evidence.record)?;
+            check_readings(&evidence.record, is_complete)?;
             if is_complete {
                 check_scenes(evidence)?;
             }
@@ -397,8 +397,8 @@ fn check_order(record: &RunRecord, what: &'static str, found: &[&str]) -> Result
     Ok(())
 }
 
-fn check_readings(record: &RunRecord) -> Result<(), Error> {
-    match likelihood::fault(record) {
+fn check_readings(record: &RunRecord, is_complete: bool) -> Result<(), Error> {
+    match likelihood::fault(record, is_complete) {
         None => Ok(()),
         Some((scene, problem)) => Err(Error::BadReading {
             role: role_name(record.role),

@@ -483,6 +483,19 @@ fn a_candidate_that_fails_fails_the_gate() {
 }
 
 #[test]
+fn what_a_failure_of_the_candidate_kept_the_baseline_from_reading_is_no_fault() {
+    let verdict = judge_edited(|base, cand| {
+        cand.record.failure = Some(failure(FailureKind::LoadRefused));
+        for evidence in [base, cand] {
+            evidence.record.readings.clear();
+            evidence.record.outputs.clear();
+            evidence.scores.clear();
+        }
+    });
+    assert_eq!(verdict.outcome, Outcome::Fail);
+}
+
+#[test]
 fn a_baseline_that_fails_makes_the_run_invalid() {
     let verdict = judge_edited(|base, cand| {
         base.record.failure = Some(failure(FailureKind::Crashed));

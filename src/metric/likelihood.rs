@@ -219,7 +219,10 @@ fn positions<'a>(
 
 /// What is wrong with the readings of a record, which only a bug or an edit can have done to them:
 /// the scene, and the rest of a sentence.
-pub fn fault(record: &RunRecord) -> Option<(&str, &'static str)> {
+///
+/// * `is_complete`: whether neither role failed; what a failure of either cut off is missing from
+///   both records
+pub fn fault(record: &RunRecord, is_complete: bool) -> Option<(&str, &'static str)> {
     let planned = record.plan.scene_ids.iter().take(record.plan.n_read);
     let planned: Vec<&str> = planned.map(String::as_str).collect();
     let found = record.readings.iter().map(|reading| reading.scene.as_str());
@@ -230,7 +233,7 @@ pub fn fault(record: &RunRecord) -> Option<(&str, &'static str)> {
             return Some((scene, "stands where the plan has another or none"));
         }
     }
-    if record.failure.is_none() && found.len() < planned.len() {
+    if is_complete && found.len() < planned.len() {
         return Some((planned[found.len()], "is missing"));
     }
     record.readings.iter().find_map(|reading| {

@@ -164,7 +164,7 @@ fn readings_that_no_run_makes_are_named() {
     fn check(role: Role, edit: impl FnOnce(&mut RunRecord), expected: Option<(&str, &str)>) {
         let mut record = record(role, readings(1.0));
         edit(&mut record);
-        assert_eq!(fault(&record), expected);
+        assert_eq!(fault(&record, true), expected);
     }
     let of = Role::Candidate;
     check(of, |_| {}, None);
@@ -212,4 +212,14 @@ fn readings_that_no_run_makes_are_named() {
     let other = "stands where the plan has another or none";
     check(of, |it| it.readings.rotate_left(4), Some(("b", other)));
     check(of, |it| it.plan.n_read = 1, Some(("b", other)));
+}
+
+#[test]
+fn readings_that_a_failure_of_either_role_cut_off_are_no_fault() {
+    let mut record = record(Role::Baseline, readings(1.0));
+    record.readings.truncate(4);
+    assert_eq!(fault(&record, true), Some(("b", "is missing")));
+    assert_eq!(fault(&record, false), None);
+    record.readings[0].nll[1] = f32::NAN;
+    assert!(fault(&record, false).is_some());
 }

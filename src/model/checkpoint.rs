@@ -1,16 +1,20 @@
 //! The safetensors files of a Hugging Face directory, one or several, as one set of tensors.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
-use super::safetensors::{SafeTensors, TensorInfo, UniqueMap};
-use super::{Error, file};
+use super::safetensors::{HeaderError, SafeTensors, TensorInfo, UniqueMap};
+use super::{Error, file, read_bounded};
 use crate::artifact::ModelFiles;
 
 const SINGLE: &str = "model.safetensors";
+/// Longest index read, in bytes; those of the largest models have 10 MB.
+const MAX_INDEX_BYTES: u64 = 64 << 20;
+
 const INDEX: &str = "model.safetensors.index.json";
 
 /// Opened containers; headers checked, no tensor read yet.
@@ -26,7 +30,7 @@ pub(super) struct Checkpoint {
 struct Index {
     /// Sizes for people; the shards' own headers count.
     #[serde(default, rename = "metadata")]
-    _metadata: serde_json::Map<String, serde_json::Value>,
+    _metadata: IgnoredAny,
     weight_map: UniqueMap<String>,
 }
 
@@ -34,8 +38,8 @@ impl Checkpoint {
     /// Opens the one container, or every shard of the index.
     ///
     /// # Errors
-    /// [`Error::MissingFile`], [`Error::Io`], [`Error::Json`], [`Error::Container`],
-    /// [`Error::Shards`].
+    /// [`Error::MissingFile`], [`Error::Io`], [`Error::TooLarge`], [`Error::Json`],
+    /// [`Error::Container`], [`Error::UnreadType`], [`Error::Shards`].
     pub(super) fn open(files: &ModelFiles) -> Result<Self, Error> {
         if !files.files.contains_key(INDEX) {
             let path = file(files, SINGLE)?;
@@ -47,10 +51,7 @@ impl Checkpoint {
             });
         }
         let path = file(files, INDEX)?;
-        let bytes = fs::read(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })?;
+        let bytes = read_bounded(path, MAX_INDEX_BYTES)?;
         let index: Index = serde_json::from_slice(&bytes).map_err(|source| Error::Json {
             path: path.to_owned(),
             source,
@@ -133,8 +134,16 @@ fn open(path: &Path) -> Result<SafeTensors<File>, Error> {
         path: path.to_owned(),
         source,
     })?;
-    SafeTensors::open(file).map_err(|source| Error::Container {
-        path: path.to_owned(),
-        source,
+    SafeTensors::open(file).map_err(|source| match source {
+        HeaderError::UnreadType { tensor, dtype } => Error::UnreadType {
+            path: path.to_owned(),
+            tensor,
+            kind: dtype.to_owned(),
+            advice: "save the weights as BF16, F16 or F32, ternary codes as U8".to_owned(),
+        },
+        source => Error::Container {
+            path: path.to_owned(),
+            source,
+        },
     })
 }

@@ -28,6 +28,16 @@ pub enum Error {
         #[source]
         source: std::io::Error,
     },
+    /// A file longer than any of its kind.
+    #[error("{} has {found} bytes, expected at most {limit}", .path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Its length, in bytes.
+        found: u64,
+        /// Bytes that are read of such files.
+        limit: u64,
+    },
     /// A file is not the JSON it should be.
     #[error("{} is not valid JSON", .path.display())]
     Json {
@@ -72,6 +82,18 @@ pub enum Error {
         path: PathBuf,
         /// What is not supported.
         what: String,
+    },
+    /// A tensor of a type that its container knows and this version does not read.
+    #[error("{}: tensor `{tensor}` of type {kind} is not supported", .path.display())]
+    UnreadType {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        kind: String,
+        /// Why, and what to do instead.
+        advice: String,
     },
     /// The container of the weights is damaged.
     #[error("{} is not a valid safetensors file", .path.display())]
@@ -320,6 +342,13 @@ impl Hint for Error {
             Self::NotTernary { block: None, .. } => {
                 "float masters need quantization_mode = online: in config.json, or for a GGUF in model_options of its manifest"
             }
+            Self::Gguf { source, .. } if matches!(**source, FormatError::TooMany { .. }) => {
+                "no published model has so many; compare the file's SHA-256 with the publisher's"
+            }
+            Self::TooLarge { .. } => {
+                "no published file of this name is so long; compare its SHA-256 with the publisher's"
+            }
+            Self::UnreadType { advice, .. } => advice,
             Self::Gguf { source, .. } if matches!(**source, FormatError::Parts { .. }) => {
                 "put all parts of the model into one directory, and nothing else of its kind"
             }

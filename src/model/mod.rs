@@ -309,13 +309,52 @@ fn needed(files: &ModelFiles, name: &'static str) -> Result<(PathBuf, Vec<u8>), 
     Ok(optional(files, name)?.expect("the file was found just now"))
 }
 
+/// Longest tokenizer read, in bytes; twice the longest published one.
+pub(in crate::model) const MAX_TOKENIZER_BYTES: u64 = 64 << 20;
+
+/// Longest other file beside the weights, in bytes: a list of zeros takes sixteen times its length
+/// once it is parsed.
+const MAX_SIDE_BYTES: u64 = 16 << 20;
+
+/// A file beside the weights, no longer than such files are.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::TooLarge`].
 fn optional(files: &ModelFiles, name: &str) -> Result<Option<(PathBuf, Vec<u8>)>, Error> {
     let Some(artifact) = files.files.get(name) else {
         return Ok(None);
     };
     let path = artifact.path().to_owned();
-    match fs::read(&path) {
-        Ok(bytes) => Ok(Some((path, bytes))),
-        Err(source) => Err(Error::Io { path, source }),
+    let limit = match name {
+        "tokenizer.json" => MAX_TOKENIZER_BYTES,
+        _ => MAX_SIDE_BYTES,
+    };
+    let bytes = read_bounded(&path, limit)?;
+    Ok(Some((path, bytes)))
+}
+
+/// The bytes of a file that has at most `limit`.
+///
+/// # Errors
+/// [`Error::Io`], [`Error::TooLarge`].
+fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, Error> {
+    let unreadable = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let found = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::new();
+    // Read no further than allowed, should it grow meanwhile.
+    file.take(limit + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if bytes.len() as u64 <= limit {
+        return Ok(bytes);
     }
+    Err(Error::TooLarge {
+        path: path.to_owned(),
+        found: found.max(limit + 1),
+        limit,
+    })
 }

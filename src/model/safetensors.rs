@@ -4,7 +4,7 @@
 //! (huggingface/safetensors, README) with every optional leniency left out.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::marker::PhantomData;
@@ -12,14 +12,24 @@ use std::os::unix::fs::FileExt as _;
 
 use half::f16;
 use half::slice::{HalfBitsSliceExt as _, HalfFloatSliceExt as _};
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 /// Longest header accepted, in bytes.
 pub const MAX_HEADER_BYTES: u64 = 100_000_000;
 
+/// Most entries accepted in a header or an index: each takes several times the memory of its
+/// bytes. The largest mixtures of experts list some 100,000 tensors in all their files.
+const MAX_ENTRIES: usize = 1 << 17;
+
+/// Longest name accepted, in bytes; messages repeat it.
+const MAX_NAME: usize = 1024;
+
+/// Most dimensions accepted; weights have two, those of convolutions up to five.
+const MAX_RANK: usize = 8;
+
 /// Element type of a tensor, of those BitNet checkpoints hold.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Dtype {
     /// Unsigned bytes: packed ternary codes.
     U8,
@@ -32,6 +42,13 @@ pub enum Dtype {
 }
 
 impl Dtype {
+    /// The type of this name in a header, where it is one that is read.
+    fn named(name: &str) -> Option<Self> {
+        [Self::U8, Self::F32, Self::F16, Self::BF16]
+            .into_iter()
+            .find(|dtype| dtype.to_string() == name)
+    }
+
     /// Bytes of one element.
     pub fn size(self) -> usize {
         match self {
@@ -93,6 +110,34 @@ impl fmt::Display for Dtype {
     }
 }
 
+/// Every element type of the format, with the bits of one element.
+///
+/// Source: `enum Dtype` of the crate safetensors 0.7; `F8_E4M3FNUZ` and `F8_E5M2FNUZ` came after.
+const DTYPES: &[(&str, u64)] = &[
+    ("BOOL", 8),
+    ("F4", 4),
+    ("F6_E2M3", 6),
+    ("F6_E3M2", 6),
+    ("U8", 8),
+    ("I8", 8),
+    ("F8_E5M2", 8),
+    ("F8_E4M3", 8),
+    ("F8_E8M0", 8),
+    ("F8_E4M3FNUZ", 8),
+    ("F8_E5M2FNUZ", 8),
+    ("I16", 16),
+    ("U16", 16),
+    ("F16", 16),
+    ("BF16", 16),
+    ("I32", 32),
+    ("U32", 32),
+    ("F32", 32),
+    ("C64", 64),
+    ("F64", 64),
+    ("I64", 64),
+    ("U64", 64),
+];
+
 /// What is wrong with a container.
 #[derive(Debug, thiserror::Error)]
 pub enum HeaderError {
@@ -114,8 +159,19 @@ pub enum HeaderError {
         limit: u64,
     },
     /// The header is not the JSON it should be; names duplicates, unknown dtypes and keys.
-    #[error("header is malformed")]
-    Json(#[from] serde_json::Error),
+    #[error("header is malformed: {reason}")]
+    Json {
+        /// What stands where, shortened: it repeats names of the file.
+        reason: String,
+    },
+    /// A sound container with a tensor of a type that is not read.
+    #[error("`{tensor}` is of type {dtype}, expected U8, F32, F16 or BF16")]
+    UnreadType {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: &'static str,
+    },
     /// A shape whose element count or byte count overflows.
     #[error("shape {shape:?} of `{tensor}` overflows")]
     ShapeOverflow {
@@ -159,8 +215,7 @@ pub enum HeaderError {
 }
 
 /// Place and type of one tensor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorInfo {
     /// Element type.
     pub dtype: Dtype,
@@ -197,12 +252,15 @@ impl<R: Read + Seek> SafeTensors<R> {
         }
         let mut json = Vec::new();
         reader.by_ref().take(announced).read_to_end(&mut json)?;
-        let Header(tensors) = serde_json::from_slice(&json)?;
+        let Header(tensors) = serde_json::from_slice(&json).map_err(|error| HeaderError::Json {
+            reason: shown(&error.to_string()),
+        })?;
         check_layout(&tensors, rest - announced)?;
+        let tensors = tensors.into_iter().map(|(name, listed)| listed.read(name));
         Ok(Self {
             reader,
             data_start: 8 + announced,
-            tensors,
+            tensors: tensors.collect::<Result<_, _>>()?,
         })
     }
 
@@ -231,22 +289,134 @@ impl SafeTensors<File> {
     }
 }
 
+/// A tensor as listed, of whatever type the format has.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Listed {
+    dtype: ListedType,
+    shape: Shape,
+    data_offsets: [u64; 2],
+}
+
+impl Listed {
+    /// Bytes it takes; part of a byte counts as a whole one.
+    fn bytes(&self) -> Option<u64> {
+        let bits = self.shape.0.iter().try_fold(self.dtype.bits, |bits, &n| {
+            bits.checked_mul(u64::try_from(n).ok()?)
+        })?;
+        // Lengths of slices are `usize` everywhere else.
+        usize::try_from(bits).ok()?;
+        Some(bits.div_ceil(8))
+    }
+
+    fn read(self, name: String) -> Result<(String, TensorInfo), HeaderError> {
+        let Some(dtype) = Dtype::named(self.dtype.name) else {
+            return Err(HeaderError::UnreadType {
+                tensor: shown(&name),
+                dtype: self.dtype.name,
+            });
+        };
+        let info = TensorInfo {
+            dtype,
+            shape: self.shape.0,
+            data_offsets: self.data_offsets,
+        };
+        Ok((name, info))
+    }
+}
+
+/// A text of the file for messages: its beginning, control characters escaped.
+fn shown(whole: &str) -> String {
+    /// Characters that are shown.
+    const LONGEST: usize = 400;
+    let mut text = String::new();
+    for c in whole.chars().take(LONGEST) {
+        if c.is_control() {
+            text.extend(c.escape_default());
+        } else {
+            text.push(c);
+        }
+    }
+    if whole.chars().nth(LONGEST).is_some() {
+        let _ = write!(text, "… ({} bytes)", whole.len());
+    }
+    text
+}
+
+/// A row of [`DTYPES`].
+#[derive(Clone, Copy)]
+struct ListedType {
+    name: &'static str,
+    bits: u64,
+}
+
+impl<'de> Deserialize<'de> for ListedType {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Name;
+        impl Visitor<'_> for Name {
+            type Value = ListedType;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("one of")?;
+                DTYPES.iter().try_for_each(|(name, _)| write!(f, " {name}"))
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<ListedType, E> {
+                match DTYPES.iter().find(|(name, _)| *name == text) {
+                    Some(&(name, bits)) => Ok(ListedType { name, bits }),
+                    None => Err(E::custom(format!(
+                        "dtype `{}`, expected {}",
+                        shown(text),
+                        &self as &dyn serde::de::Expected
+                    ))),
+                }
+            }
+        }
+        deserializer.deserialize_str(Name)
+    }
+}
+
+/// Sizes of few dimensions; a list without an end would take eight bytes for every two.
+struct Shape(Vec<usize>);
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl<'de> Visitor<'de> for Sizes {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_RANK} sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut all: A) -> Result<Shape, A::Error> {
+                let mut shape = Vec::new();
+                while let Some(size) = all.next_element()? {
+                    if shape.len() == MAX_RANK {
+                        return Err(A::Error::custom(format!(
+                            "a shape of more than {MAX_RANK} sizes"
+                        )));
+                    }
+                    shape.push(size);
+                }
+                Ok(Shape(shape))
+            }
+        }
+        deserializer.deserialize_seq(Sizes)
+    }
+}
+
 /// Checks sizes, and that the tensors tile the `available` data bytes.
-fn check_layout(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Result<(), HeaderError> {
-    for (name, info) in tensors {
-        let bytes = info
-            .shape
-            .iter()
-            .try_fold(info.dtype.size(), |product, &n| product.checked_mul(n))
-            .and_then(|bytes| u64::try_from(bytes).ok())
-            .ok_or_else(|| HeaderError::ShapeOverflow {
-                tensor: name.clone(),
-                shape: info.shape.clone(),
-            })?;
-        let [begin, end] = info.data_offsets;
+fn check_layout(tensors: &BTreeMap<String, Listed>, available: u64) -> Result<(), HeaderError> {
+    for (name, listed) in tensors {
+        let bytes = listed.bytes().ok_or_else(|| HeaderError::ShapeOverflow {
+            tensor: shown(name),
+            shape: listed.shape.0.clone(),
+        })?;
+        let [begin, end] = listed.data_offsets;
         if end.checked_sub(begin) != Some(bytes) {
             return Err(HeaderError::Size {
-                tensor: name.clone(),
+                tensor: shown(name),
                 expected: bytes,
                 begin,
                 end,
@@ -262,7 +432,7 @@ fn check_layout(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Resul
     for ([begin, end], name) in placed {
         if begin != expected {
             return Err(HeaderError::Layout {
-                tensor: name.clone(),
+                tensor: shown(name),
                 expected,
                 found: begin,
             });
@@ -279,13 +449,13 @@ fn check_layout(tensors: &BTreeMap<String, TensorInfo>, available: u64) -> Resul
 }
 
 /// The header's map, its one entry that is no tensor left out.
-struct Header(BTreeMap<String, TensorInfo>);
+struct Header(BTreeMap<String, Listed>);
 
 impl<'de> Deserialize<'de> for Header {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let UniqueMap(entries) = UniqueMap::<Entry>::deserialize(deserializer)?;
         let tensors = entries.into_iter().filter_map(|(name, entry)| match entry {
-            Entry::Tensor(info) => Some((name, info)),
+            Entry::Tensor(listed) => Some((name, listed)),
             Entry::Metadata => None,
         });
         Ok(Self(tensors.collect()))
@@ -293,17 +463,39 @@ impl<'de> Deserialize<'de> for Header {
 }
 
 enum Entry {
-    Tensor(TensorInfo),
+    Tensor(Listed),
     Metadata,
 }
 
 impl Keyed for Entry {
     fn next<'de, A: MapAccess<'de>>(key: &str, map: &mut A) -> Result<Self, A::Error> {
         if key == "__metadata__" {
-            map.next_value::<BTreeMap<String, String>>()?;
+            map.next_value::<Pairs>()?;
             return Ok(Self::Metadata);
         }
         map.next_value().map(Self::Tensor)
+    }
+}
+
+/// Texts by name, checked and dropped one by one: nothing reads them.
+struct Pairs;
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct All;
+        impl<'de> Visitor<'de> for All {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a map of texts")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                while map.next_entry::<String, String>()?.is_some() {}
+                Ok(Pairs)
+            }
+        }
+        deserializer.deserialize_map(All)
     }
 }
 
@@ -335,9 +527,21 @@ impl<'de, V: Keyed> Deserialize<'de> for UniqueMap<V> {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<UniqueMap<V>, A::Error> {
                 let mut all = BTreeMap::new();
                 while let Some(name) = map.next_key::<String>()? {
+                    if name.len() > MAX_NAME {
+                        let n = name.len();
+                        return Err(A::Error::custom(format!(
+                            "a name of {n} bytes, expected at most {MAX_NAME}"
+                        )));
+                    }
                     let value = V::next(&name, &mut map)?;
                     if all.contains_key(&name) {
+                        let name = shown(&name);
                         return Err(A::Error::custom(format!("tensor `{name}` occurs twice")));
+                    }
+                    if all.len() == MAX_ENTRIES {
+                        return Err(A::Error::custom(format!(
+                            "more than {MAX_ENTRIES} tensors, which no model has"
+                        )));
                     }
                     all.insert(name, value);
                 }
@@ -428,6 +632,65 @@ mod tests {
     fn equal_names_are_refused() {
         let header = format!(r#"{{{A},"a":{{"dtype":"U8","shape":[1],"data_offsets":[6,7]}}}}"#);
         check_refused(container(&header, 7), "tensor `a` occurs twice");
+    }
+
+    /// The type and bytes of four elements.
+    #[track_caller]
+    fn check_unread(dtype: &str, bytes: usize) {
+        let header =
+            format!(r#"{{"a":{{"dtype":"{dtype}","shape":[4],"data_offsets":[0,{bytes}]}}}}"#);
+        let found = SafeTensors::open(Cursor::new(container(&header, bytes))).map(|_| ());
+        assert!(
+            matches!(&found, Err(HeaderError::UnreadType { tensor, dtype: name }) if tensor == "a" && *name == dtype),
+            "{found:?}"
+        );
+        // What does not add up is damaged, whatever its type.
+        check_refused(container(&header, bytes + 1), "tensors take");
+    }
+
+    #[test]
+    fn types_of_the_format_that_are_not_read_are_told_from_damage() {
+        for (dtype, bits) in DTYPES {
+            if Dtype::named(dtype).is_none() {
+                check_unread(dtype, usize::try_from(*bits).unwrap() / 2);
+            }
+        }
+        let read = DTYPES.iter().filter_map(|(name, bits)| {
+            let dtype = Dtype::named(name)?;
+            assert_eq!(8 * dtype.size() as u64, *bits);
+            Some(dtype)
+        });
+        assert_eq!(read.count(), 4);
+    }
+
+    #[test]
+    fn what_takes_more_memory_than_bytes_is_bounded() {
+        let many = |name: &str, value: &str, n: usize| {
+            let entries: Vec<String> = (0..n).map(|i| format!("\"{name}{i}\":{value}")).collect();
+            entries.join(",")
+        };
+        let empty = r#"{"dtype":"U8","shape":[0],"data_offsets":[0,0]}"#;
+        let header = format!("{{{}}}", many("", empty, MAX_ENTRIES));
+        let found = SafeTensors::open(Cursor::new(container(&header, 0))).unwrap();
+        assert_eq!(found.tensors().len(), MAX_ENTRIES);
+        let header = format!("{{{}}}", many("", empty, MAX_ENTRIES + 1));
+        check_refused(container(&header, 0), "more than 131072 tensors");
+
+        let shaped = |rank: usize| {
+            let shape = vec!["1"; rank].join(",");
+            format!(r#"{{"a":{{"dtype":"U8","shape":[{shape}],"data_offsets":[0,1]}}}}"#)
+        };
+        assert!(SafeTensors::open(Cursor::new(container(&shaped(MAX_RANK), 1))).is_ok());
+        let header = shaped(MAX_RANK + 1);
+        check_refused(container(&header, 1), "a shape of more than 8 sizes");
+
+        let pairs = many("", "\"x\"", 2 * MAX_ENTRIES);
+        let header = format!(r#"{{"__metadata__":{{{pairs}}},{A}}}"#);
+        assert!(SafeTensors::open(Cursor::new(container(&header, 6))).is_ok());
+        check_refused(
+            container(r#"{"__metadata__":{"a":[1]}}"#, 0),
+            "expected a string",
+        );
     }
 
     #[test]

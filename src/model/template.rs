@@ -13,6 +13,10 @@ use serde_json::ser::{Formatter, PrettyFormatter, Serializer};
 
 use super::Error;
 
+/// Longest template compiled, in bytes: one takes many times its length then, and published ones
+/// have 20,000 at most.
+const MAX_BYTES: usize = 1 << 20;
+
 const NAME: &str = "chat_template";
 
 /// A chat template with the special tokens it may print.
@@ -43,6 +47,11 @@ impl ChatTemplate {
             bos_token,
             eos_token,
         };
+        if template.source.len() > MAX_BYTES {
+            let n = template.source.len();
+            let reason = format!("it has {n} bytes, expected at most {MAX_BYTES}");
+            return Err(template.failed(JinjaError::new(ErrorKind::InvalidOperation, reason)));
+        }
         template.environment()?;
         Ok(template)
     }

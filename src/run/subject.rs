@@ -211,6 +211,7 @@ fn standing(error: &model::Error) -> Standing {
         | E::Template { .. }
         | E::BosCount { .. }
         | E::VocabularySize { .. }
+        | E::TooLarge { .. }
         | E::Encode { .. } => Standing::Evidence,
         E::Gguf { source, .. } => match **source {
             FormatError::Io(_) => Standing::Unreadable,
@@ -219,6 +220,7 @@ fn standing(error: &model::Error) -> Standing {
             }
             FormatError::Magic { .. }
             | FormatError::Short { .. }
+            | FormatError::TooMany { .. }
             | FormatError::NotUtf8 { .. }
             | FormatError::ValueType { .. }
             | FormatError::Bool { .. }
@@ -240,7 +242,8 @@ fn standing(error: &model::Error) -> Standing {
         | E::UnknownTensor { .. }
         | E::UnknownQuantization { .. }
         | E::GroupScales { .. }
-        | E::Unsupported { .. } => Standing::Unsupported,
+        | E::Unsupported { .. }
+        | E::UnreadType { .. } => Standing::Unsupported,
         E::Io { .. } => Standing::Unreadable,
     }
 }

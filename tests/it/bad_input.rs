@@ -242,13 +242,65 @@ fn a_tensor_of_another_type() {
     );
     check_bare(
         "model.safetensors",
-        |bytes| patched(bytes, r#""dtype":"F32""#, r#""dtype":"U32""#),
+        |bytes| patched(bytes, r#""dtype":"F32""#, r#""dtype":"F33""#),
         &[
             "model.safetensors is not a valid safetensors file",
-            "`U32`",
-            "expected one of",
+            "dtype `F33`, expected one of",
+            "hint: ",
         ],
     );
+}
+
+// Other programs read these: nothing is wrong with the model.
+#[test]
+fn a_tensor_of_a_type_that_is_not_read_is_invalid_in_both_roles() {
+    for kind in ["I32", "U32"] {
+        let lab = Lab::new();
+        lab.bare("1.0.0", "model");
+        let path = lab.path("model/model.safetensors");
+        let stated = format!(r#""dtype":"{kind}""#);
+        let bytes = patched(fs::read(&path).unwrap(), r#""dtype":"F32""#, &stated);
+        fs::write(&path, bytes).unwrap();
+        let kind = format!("of type {kind} is not supported");
+        let words = [
+            "model.safetensors: tensor `",
+            &kind,
+            "hint: save the weights as BF16",
+        ];
+        check_model(&lab, "model", &words);
+        check(&lab, &lab.run(&["inspect", "model"]), &words);
+    }
+}
+
+/// A type of lookup tables in one tensor of a sound GGUF, whose size fits only the type it had.
+#[track_caller]
+fn check_lookup_tables(id: u32, name: &str) {
+    let lab = Lab::new();
+    let path = super::common::root().join("tests/fixtures/gguf/direct-i2_s.gguf");
+    let mut bytes = fs::read(path).unwrap();
+    // Name, two dimensions, type.
+    let tensor = b"blk.1.ffn_gate.weight";
+    let mut windows = bytes.windows(tensor.len());
+    let at = windows.position(|window| window == tensor).unwrap() + tensor.len() + 4 + 2 * 8;
+    assert_eq!(bytes[at..at + 4], 36u32.to_le_bytes());
+    bytes[at..at + 4].copy_from_slice(&id.to_le_bytes());
+    lab.write("model.gguf", bytes);
+    let refused = format!("tensor `blk.1.ffn_gate.weight` of type {name} is not supported\n");
+    let words = [
+        "model.gguf: ",
+        &refused,
+        "hint: ",
+        "mean nothing without the build that wrote them; convert the original checkpoint to I2_S",
+    ];
+    check_model(&lab, "model.gguf", &words);
+    check(&lab, &lab.run(&["inspect", "model.gguf"]), &words);
+}
+
+// Pitfall 8.
+#[test]
+fn lookup_table_types_are_invalid_in_both_roles() {
+    check_lookup_tables(38, "TL1");
+    check_lookup_tables(39, "TL2");
 }
 
 #[test]

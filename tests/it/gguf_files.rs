@@ -7,12 +7,13 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use vv_eval::artifact::digest_directory;
-use vv_eval::engine::{BitNet, Engine as _};
+use vv_eval::engine::{BitNet, Engine as _, paragraphs};
 use vv_eval::hint::Hint as _;
-use vv_eval::model::gguf::{Array, Gguf, Strings, Value};
+use vv_eval::model::gguf::{Array, GgmlType, Gguf, Strings, Value, blocks};
 use vv_eval::model::safetensors::SafeTensors;
 use vv_eval::model::{
-    Activation, Error, HeadStorage, LayerWeights, LoadOptions, ModelBundle, TernaryMatrix,
+    Activation, Error, HeadStorage, I2sLayout, LayerWeights, LoadOptions, ModelBundle, Rows, Table,
+    TernaryMatrix,
 };
 
 use super::common::{Lab, root};
@@ -463,6 +464,198 @@ fn the_shape_of_2b_4t_means_relu2_with_a_warning() {
 }
 
 #[test]
+fn counts_of_tokens_that_contradict_the_table_are_refused() {
+    let mut file = direct();
+    file.set("bitnet-b1.58.vocab_size", Value::U32(65));
+    let error = file.check_refused(
+        "key `bitnet-b1.58.vocab_size` announces 65 tokens, the embedding table has 64 rows",
+    );
+    assert!(matches!(error, Error::VocabularySize { n: 65, .. }));
+
+    let mut file = with_vocabulary(END_OF_TURN);
+    let key = "tokenizer.ggml.tokens";
+    let tokens = file.keys[key].as_strings().unwrap();
+    let rows = tokens.len();
+    let one_more: Strings = tokens.iter().chain(["<|one more|>"]).collect();
+    file.set(key, Value::Array(Array::Strings(one_more)));
+    let n = rows + 1;
+    let error = file.check_refused(&format!(
+        "key `{key}` announces {n} tokens, the embedding table has {rows} rows"
+    ));
+    assert!(matches!(error, Error::VocabularySize { .. }));
+}
+
+/// A table in blocks of a type, with small scales and otherwise any bytes, and its values.
+fn table_of(kind: GgmlType, [n_rows, width]: [usize; 2]) -> (Tensor, Vec<f32>) {
+    let scales: &[usize] = match kind {
+        GgmlType::Q4_0 | GgmlType::Q8_0 | GgmlType::Q2_0 => &[0],
+        GgmlType::Q4K => &[0, 2],
+        GgmlType::Q6K => &[208],
+        GgmlType::TQ1_0 => &[52],
+        GgmlType::TQ2_0 => &[64],
+        other => panic!("{other} is no block type of tables"),
+    };
+    let (values, size) = kind.block().unwrap();
+    let n_blocks = n_rows * width / usize::try_from(values).unwrap();
+    let mut state = 7u32;
+    let mut next = || {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_le_bytes()[3]
+    };
+    let mut bytes = Vec::new();
+    for _ in 0..n_blocks {
+        let start = bytes.len();
+        bytes.extend((0..size).map(|_| next()));
+        for at in scales {
+            let scale = half::f16::from_f32(f32::from(1 + next() % 7) / 512.0);
+            bytes[start + at..][..2].copy_from_slice(&scale.to_le_bytes());
+        }
+    }
+    let mut decoded = vec![0.0; n_rows * width];
+    blocks::decode(kind, &bytes, &mut decoded);
+    let tensor = Tensor {
+        shape: vec![n_rows, width],
+        type_id: kind.id(),
+        bytes,
+    };
+    (tensor, decoded)
+}
+
+/// Loads with tables in blocks and with the same values as floats: equal rows, equal logits.
+#[track_caller]
+fn check_tables(embedding: GgmlType, head: Option<GgmlType>, storage: HeadStorage) {
+    const SHAPE: [usize; 2] = [32, 256];
+    let options = LoadOptions {
+        head: storage,
+        ..LoadOptions::default()
+    };
+    let (mut in_blocks, mut in_floats) = (File::of("wide-tq2_0.gguf"), File::of("wide-tq2_0.gguf"));
+    assert_eq!(in_blocks.tensor("token_embd.weight").shape, SHAPE);
+    let (tensor, values) = table_of(embedding, SHAPE);
+    *in_blocks.tensor("token_embd.weight") = tensor;
+    *in_floats.tensor("token_embd.weight") = Tensor::floats(&SHAPE, &values);
+    let head = head.map(|kind| (kind, table_of(kind, SHAPE)));
+    if let Some((_, (tensor, values))) = &head {
+        in_blocks.add("output.weight", tensor.clone());
+        in_floats.add("output.weight", Tensor::floats(&SHAPE, values));
+    }
+    let (a, b) = (in_blocks.load_as(&options), in_floats.load_as(&options));
+    let (a, b) = (a.unwrap(), b.unwrap());
+    assert!(a.card.weight_types.contains_key(&embedding.to_string()));
+    assert_eq!(
+        logits_of(a, &[1, 5, 9, 30, 2]),
+        logits_of(b, &[1, 5, 9, 30, 2])
+    );
+
+    let (_, weights) = in_blocks.load_as(&options).unwrap().network.into_bitnet();
+    let rows = |table: &Table| match table.rows() {
+        Rows::F32(all) => Some(all.iter().map(|x| x.to_bits()).collect::<Vec<_>>()),
+        Rows::F16(_) | Rows::Int8 { .. } => None,
+    };
+    let bits = |values: &[f32]| Some(values.iter().map(|x| x.to_bits()).collect::<Vec<_>>());
+    if storage == HeadStorage::Exact {
+        assert_eq!(rows(&weights.embedding), bits(&values), "{embedding}");
+        if let Some((kind, (_, values))) = &head {
+            assert_eq!(rows(weights.head.as_ref().unwrap()), bits(values), "{kind}");
+        }
+    }
+}
+
+#[test]
+fn tables_in_blocks_are_read_as_their_values() {
+    use GgmlType::{Q2_0, Q4_0, Q4K, Q6K, Q8_0, TQ1_0, TQ2_0};
+    for kind in [Q4_0, Q8_0, Q6K, Q4K, TQ1_0, TQ2_0, Q2_0] {
+        for storage in [HeadStorage::Exact, HeadStorage::F16, HeadStorage::Int8] {
+            check_tables(kind, None, storage);
+        }
+    }
+    for (embedding, head) in [(Q4_0, Q6K), (Q6K, Q8_0), (Q8_0, Q4K), (Q4K, Q4_0)] {
+        check_tables(embedding, Some(head), HeadStorage::Exact);
+        check_tables(embedding, Some(head), HeadStorage::Int8);
+    }
+}
+
+/// Codes of an `I2_S` tensor in blocks of 128, written with four rows of a column in a byte.
+fn interleaved(bytes: &[u8], [n_rows, width]: [usize; 2]) -> Vec<u8> {
+    let n = n_rows * width;
+    assert!(n.is_multiple_of(128) && n_rows.is_multiple_of(4));
+    let code = |row: usize, column: usize| {
+        let (block, at) = ((row * width + column) / 128, (row * width + column) % 128);
+        bytes[block * 32 + at % 32] >> (6 - 2 * (at / 32)) & 3
+    };
+    let four =
+        |first: usize, column: usize| (0..4).fold(0, |byte, i| byte << 2 | code(first + i, column));
+    let groups = (0..n_rows).step_by(4);
+    let mut found: Vec<u8> = groups
+        .flat_map(|first| (0..width).map(move |column| four(first, column)))
+        .collect();
+    found.extend(&bytes[n / 4..]);
+    found
+}
+
+// Pitfall 7: nothing in the file tells the three layouts of I2_S apart, only what the model reads.
+#[test]
+fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
+    let lab = Lab::new();
+    let original = super::common::model("1.1.0");
+    let arguments = [
+        "model",
+        "convert",
+        original.to_str().unwrap(),
+        "m",
+        "--to",
+        "gguf-i2_s",
+    ];
+    let ran = lab.run(&arguments);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    let path = lab.path("m/model-i2_s.gguf");
+    let read = |i2s_layout: I2sLayout| {
+        let options = LoadOptions {
+            i2s_layout,
+            ..LoadOptions::default()
+        };
+        let files = digest_directory(&lab.path("m")).unwrap();
+        let bundle = ModelBundle::load(&files, &options).unwrap();
+        let (config, weights) = bundle.network.into_bitnet();
+        let tokenizer = bundle.codec.tokenizer.unwrap();
+        let mut engine = BitNet::new(&config, weights);
+        let mut all = paragraphs::read_all(&mut engine, &tokenizer).unwrap();
+        // The model was trained for nothing else.
+        all.retain(|reading| reading.language == "scene");
+        all
+    };
+    let sound = read(I2sLayout::Blocks128);
+    let allowed = 2.0 * sound[0].perplexity;
+    paragraphs::check(&sound, allowed).unwrap();
+    let check_noticed = |layout: I2sLayout, name: &str| {
+        let error = paragraphs::check(&read(layout), allowed).expect_err(name);
+        assert!(error.hint().unwrap().contains("--i2s-layout"), "{name}");
+    };
+    check_noticed(I2sLayout::Blocks64, "blocks of 64");
+
+    let gguf = Gguf::open(&path).unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    let mut n_changed = 0;
+    for info in gguf
+        .tensors
+        .values()
+        .filter(|info| info.kind == GgmlType::I2S)
+    {
+        let start = usize::try_from(gguf.data_offset + info.offset).unwrap();
+        let range = start..start + usize::try_from(info.bytes).unwrap();
+        let [n_rows, width] = info.shape()[..] else {
+            panic!("a matrix");
+        };
+        let changed = interleaved(&bytes[range.clone()], [n_rows, width]);
+        bytes[range].copy_from_slice(&changed);
+        n_changed += 1;
+    }
+    assert!(n_changed >= 7);
+    fs::write(&path, bytes).unwrap();
+    check_noticed(I2sLayout::Blocks128, "four rows in a byte");
+}
+
+#[test]
 fn a_directory_with_both_containers_is_read_as_safetensors() {
     let folder = direct().folder();
     let original = fixture("bitnet-tiny-direct");
@@ -721,10 +914,14 @@ fn online() -> LoadOptions {
 }
 
 fn logits(bundle: ModelBundle) -> Vec<u32> {
+    logits_of(bundle, &[1, 5, 9, 33, 2])
+}
+
+fn logits_of(bundle: ModelBundle, ids: &[u32]) -> Vec<u32> {
     let (config, weights) = bundle.network.into_bitnet();
     let mut engine = BitNet::new(&config, weights);
     let mut logits = Vec::new();
-    engine.feed_all(&[1, 5, 9, 33, 2], &mut logits).unwrap();
+    engine.feed_all(ids, &mut logits).unwrap();
     logits.into_iter().map(f32::to_bits).collect()
 }
 

@@ -1,5 +1,6 @@
 //! The only integration binary: each further one would link the engine again.
 
+mod allocations;
 mod arena;
 mod bad_input;
 mod browser;
@@ -11,6 +12,8 @@ mod faults;
 mod fuzz_cases;
 mod gate;
 mod gguf_files;
+#[cfg(target_os = "linux")]
+mod hostile;
 mod inspect;
 mod judge;
 #[cfg(target_os = "linux")]

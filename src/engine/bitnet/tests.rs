@@ -172,6 +172,78 @@ fn the_feed_forward_values_may_exceed_what_f16_holds() {
     assert!(z[0] > 65_504.0 && z[0].is_finite());
 }
 
+/// The largest product of a squared gate and its value that a trace lets compute.
+#[derive(Default)]
+struct LargestGated {
+    /// Of gate and up.
+    scales: [f32; 2],
+    /// Of each token.
+    activations: Vec<f32>,
+    /// Sums of the gate.
+    gates: Vec<i32>,
+    largest: f32,
+}
+
+impl Trace for LargestGated {
+    fn quantized(&mut self, _: usize, input: Input, values: &Quantized) {
+        if input == Input::Mlp {
+            self.activations = values.factors().iter().map(|r| 1.0 / r).collect();
+        }
+    }
+
+    fn sums(&mut self, _: usize, projection: Projection, sums: &[i32]) {
+        match projection {
+            Projection::Gate => self.gates = sums.to_vec(),
+            Projection::Up => {
+                let width = sums.len() / self.activations.len();
+                for (i, (gate, up)) in self.gates.iter().zip(sums).enumerate() {
+                    let x = self.activations[i / width];
+                    let gate = (*gate as f32 * self.scales[0] * x).max(0.0);
+                    let gated = (gate * gate * (*up as f32 * self.scales[1] * x)).abs();
+                    self.largest = self.largest.max(gated);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+// Pitfall 13: the norm before `down` takes a common factor away, unless something overflowed.
+#[test]
+fn a_feed_forward_layer_beyond_f16_gives_what_a_small_one_gives() {
+    let run = |factor: f32| {
+        let (config, mut weights) = synthetic(SPEC, 7);
+        let mut scales = [0.0; 2];
+        for layer in &mut weights.layers {
+            for (matrix, scale) in [&mut layer.gate, &mut layer.up]
+                .into_iter()
+                .zip(&mut scales)
+            {
+                *scale = matrix.scale() * factor;
+                let shape = [matrix.n_out(), matrix.n_in()];
+                let codes = matrix.codes().to_vec();
+                *matrix = TernaryMatrix::new("w", shape, codes, *scale).unwrap();
+            }
+        }
+        let mut trace = LargestGated {
+            scales,
+            ..LargestGated::default()
+        };
+        let mut engine = BitNet::with(&config, weights, Setup::default());
+        let logits = engine.feed_traced(&[1, 2, 3], &mut trace).unwrap().to_vec();
+        (logits, trace.largest)
+    };
+    let (small, of_small) = run(1.0 / 16.0);
+    let (large, of_large) = run(64.0);
+    assert!(of_small < 65_504.0, "{of_small}");
+    assert!(of_large > 1e3 * 65_504.0, "{of_large}");
+    // Only the epsilon of the norm, and a rounding it tips over, tell the two apart.
+    let spread = small.iter().fold(0f32, |most, x| most.max(x.abs()));
+    for (small, large) in small.iter().zip(&large) {
+        assert!((small - large).abs() < 0.01 * spread, "{small} {large}");
+    }
+}
+
 #[test]
 fn a_nan_weight_shows_in_the_logits() {
     let mut engine = tiny();

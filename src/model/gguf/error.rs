@@ -32,6 +32,16 @@ pub enum FormatError {
         /// Bytes that are left.
         left: u64,
     },
+    /// More keys or tensors than any model has.
+    #[error("announces {found} {what}, expected at most {limit}")]
+    TooMany {
+        /// What there is too much of.
+        what: &'static str,
+        /// How many the file announces.
+        found: u64,
+        /// How many are read.
+        limit: u64,
+    },
     /// A text that is not UTF-8.
     #[error("{what} is not UTF-8")]
     NotUtf8 {

@@ -16,6 +16,13 @@ const MAX_TENSOR_NAME: u64 = 63;
 /// Longest key accepted.
 const MAX_KEY: u64 = 65_535;
 
+/// Most keys accepted: each takes ten times the memory of the 14 bytes it may have in the file.
+/// Published files have a few dozen.
+const MAX_KEYS: u64 = 1 << 16;
+
+/// Most tensors accepted in a file, likewise. The largest mixtures of experts have some 100,000.
+const MAX_TENSORS: u64 = 1 << 17;
+
 /// Alignment of the data where the file states none.
 const DEFAULT_ALIGNMENT: u64 = 32;
 
@@ -70,6 +77,8 @@ impl Header {
         }
         let n_tensors = source.u64("the number of tensors")?;
         let n_keys = source.u64("the number of keys")?;
+        few("keys", n_keys, MAX_KEYS)?;
+        few("tensors", n_tensors, MAX_TENSORS)?;
         // Even the smallest entries take this much, so absurd counts end here.
         source.expect("the metadata", n_keys, 8 + 1 + 4 + 1)?;
         source.expect("the list of tensors", n_tensors, 8 + 1 + 4 + 8 + 4 + 8)?;
@@ -99,6 +108,13 @@ impl Header {
             data_offset: source.at.next_multiple_of(alignment),
         })
     }
+}
+
+fn few(what: &'static str, found: u64, limit: u64) -> Result<(), FormatError> {
+    if found <= limit {
+        return Ok(());
+    }
+    Err(FormatError::TooMany { what, found, limit })
 }
 
 fn alignment(metadata: &BTreeMap<String, Value>) -> Result<u64, FormatError> {

@@ -8,6 +8,9 @@ use super::value::Value;
 use crate::model::Error;
 use crate::model::config::{Activation, Family, ModelConfig, Quantization, ScaleConvention};
 
+/// Longest name of an architecture, a rule or a function, in bytes.
+const LONGEST_WORD: usize = 200;
+
 /// Architectures that are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
@@ -35,7 +38,7 @@ impl<'a> Keys<'a> {
             architecture: "",
         };
         keys.architecture =
-            keys.needed("general.architecture", keys.text("general.architecture")?)?;
+            keys.needed("general.architecture", keys.word("general.architecture")?)?;
         Ok(keys)
     }
 
@@ -83,6 +86,15 @@ impl<'a> Keys<'a> {
     pub(super) fn text(&self, key: &str) -> Result<Option<&'a str>, Error> {
         let read = |value: &'a Value| value.as_str().ok_or_else(|| self.bad(key, "a text", value));
         self.get(key).map(read).transpose()
+    }
+
+    /// A text that names something, where present; it stands in messages, so it is short.
+    pub(super) fn word(&self, key: &str) -> Result<Option<&'a str>, Error> {
+        let text = self.text(key)?;
+        if let (Some(value), true) = (self.get(key), text.is_some_and(|t| t.len() > LONGEST_WORD)) {
+            return Err(self.bad(key, "a name of at most 200 bytes", value));
+        }
+        Ok(text)
     }
 
     /// A truth value, where present.
@@ -278,7 +290,7 @@ fn activation(
     warnings: &mut Vec<String>,
 ) -> Result<(Activation, &'static str), Error> {
     let key = keys.own("hidden_activation");
-    if let Some(stated) = keys.text(&key)? {
+    if let Some(stated) = keys.word(&key)? {
         let act = match stated {
             "relu2" | "relu_sqr" | "relu_squared" => Activation::Relu2,
             "silu" => Activation::Silu,
@@ -309,7 +321,7 @@ fn refuse_variants(keys: &Keys<'_>) -> Result<(), Error> {
         ));
     }
     let scaling = keys.own("rope.scaling.type");
-    match keys.text(&scaling)? {
+    match keys.word(&scaling)? {
         None | Some("none") => {}
         Some(kind) => {
             return Err(keys.unsupported(format!("rotary scaling `{}`", kind.escape_debug())));

@@ -199,22 +199,20 @@ impl GgmlType {
     }
 
     /// Why no model with such tensors is read, where that is so, and what to do instead.
-    pub fn refusal(self) -> Option<String> {
+    pub fn refusal(self) -> Option<&'static str> {
         Some(match self {
-            Self::Tl1 | Self::Tl2 => format!(
-                "{self}, whose bytes mean nothing without the build that wrote them; convert the original checkpoint to I2_S or TQ2_0 instead"
-            ),
-            Self::Mxfp4 | Self::Nvfp4 => format!(
-                "{self}, a 4-bit float type; convert the original checkpoint to Q8_0 or Q4_0 instead"
-            ),
-            Self::Q1_0 | Self::Q8_1 | Self::Q8K | Self::Sized(_) => {
-                format!(
-                    "type {self}; convert the original checkpoint to one of F16, Q8_0, Q4_0, Q4_K, Q6_K, TQ2_0"
-                )
+            Self::Tl1 | Self::Tl2 => {
+                "the bytes of lookup tables mean nothing without the build that wrote them; convert the original checkpoint to I2_S or TQ2_0 instead"
             }
-            Self::Unknown(id) => format!(
-                "type id {id}, which is not known; convert the original checkpoint with a current converter"
-            ),
+            Self::Mxfp4 | Self::Nvfp4 => {
+                "4-bit floats are not read; convert the original checkpoint to Q8_0 or Q4_0 instead"
+            }
+            Self::Q1_0 | Self::Q8_1 | Self::Q8K | Self::Sized(_) => {
+                "convert the original checkpoint to one of F16, Q8_0, Q4_0, Q4_K, Q6_K, TQ2_0"
+            }
+            Self::Unknown(_) => {
+                "no type with this number is known; convert the original checkpoint with a current converter"
+            }
             Self::F32
             | Self::F16
             | Self::BF16

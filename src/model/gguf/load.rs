@@ -65,16 +65,19 @@ pub(in crate::model) struct Loaded {
 /// Tells ternary models from ordinary ones, by architecture and the types of the projections.
 ///
 /// # Errors
-/// [`Error::Unsupported`] for what is neither, [`Error::MissingKey`], [`Error::BadKey`],
+/// [`Error::UnreadType`], [`Error::Unsupported`] for what is neither, [`Error::MissingKey`], [`Error::BadKey`],
 /// [`Error::Io`].
 pub(in crate::model) fn detect(gguf: &Gguf, options: &LoadOptions) -> Result<Detected, Error> {
     let keys = Keys::of(gguf)?;
-    let refused = gguf
-        .tensors
-        .iter()
-        .find_map(|(name, info)| Some((name, info.kind.refusal()?)));
-    if let Some((name, reason)) = refused {
-        return Err(keys.unsupported(format!("tensor `{}` of {reason}:", name.escape_debug())));
+    for (name, info) in &gguf.tensors {
+        if let Some(advice) = info.kind.refusal() {
+            return Err(Error::UnreadType {
+                path: gguf.path().to_owned(),
+                tensor: name.escape_debug().to_string(),
+                kind: info.kind.to_string(),
+                advice: advice.to_owned(),
+            });
+        }
     }
     let architecture = match keys.architecture() {
         "bitnet" => Architecture::BitNet,

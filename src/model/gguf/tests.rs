@@ -206,12 +206,12 @@ fn huge_counts_are_refused_before_anything_is_allocated() {
             n_tensors: Some(n),
             ..Builder::sound()
         }
-        .check_refused("left for the header");
+        .check_refused(&format!("announces {n} tensors, expected at most 131072"));
         Builder {
             n_keys: Some(n),
             ..Builder::sound()
         }
-        .check_refused("left for the header");
+        .check_refused(&format!("announces {n} keys, expected at most 65536"));
         for kind in [0u32, 4, 8, 12] {
             let list = [kind.to_le_bytes().as_slice(), &n.to_le_bytes()].concat();
             Builder::sound()
@@ -222,6 +222,20 @@ fn huge_counts_are_refused_before_anything_is_allocated() {
             .key("x", 8, &n.to_le_bytes())
             .check_refused("left for the header");
     }
+}
+
+#[test]
+fn counts_that_are_allowed_must_still_fit_the_file() {
+    Builder {
+        n_tensors: Some(1 << 17),
+        ..Builder::sound()
+    }
+    .check_refused("the list of tensors at byte 24 takes 4325376 bytes");
+    Builder {
+        n_keys: Some(1 << 16),
+        ..Builder::sound()
+    }
+    .check_refused("the metadata at byte 24 takes 917504 bytes");
 }
 
 #[test]
@@ -364,7 +378,7 @@ fn every_type_that_is_recognised_only_says_what_to_do_instead() {
         GgmlType::Unknown(99),
     ] {
         assert!(
-            kind.refusal().unwrap().contains("convert the original"),
+            kind.refusal().unwrap().contains("; convert the original"),
             "{kind}"
         );
     }
@@ -779,6 +793,20 @@ fn packed_codes_are_those_of_the_reference() {
         .map(|(row, column)| matrix.sign(row, column))
         .collect();
     assert_eq!(found, signs(&golden["ternary"]));
+    assert_eq!(matrix.packed(), packed);
+}
+
+// Pitfall 6: rows a quarter of the matrix apart in one byte; made by transformers' own layout.
+#[test]
+fn published_packed_bytes_are_the_codes_they_were_made_from() {
+    let golden = golden("blocks.json");
+    let (packed, shape) = (bytes(&golden["formats"]["HF_PACK"]["bytes_hex"]), [8, 64]);
+    let matrix = TernaryMatrix::from_packed("w", shape, &packed, 0.0371).unwrap();
+    let places = (0..8).flat_map(|row| (0..64).map(move |column| (row, column)));
+    let found: Vec<i8> = places
+        .map(|(row, column)| matrix.sign(row, column))
+        .collect();
+    assert_eq!(found, signs(&golden["ternary_512"]));
     assert_eq!(matrix.packed(), packed);
 }
 

@@ -14,7 +14,7 @@ use tokenizers::{AddedToken, SplitDelimiterBehavior};
 use super::keys::Keys;
 use super::reader::Gguf;
 use super::value::{Array, Strings, Value};
-use crate::model::{Error, Origin, Tokenizer};
+use crate::model::{Error, MAX_TOKENIZER_BYTES, Origin, Tokenizer};
 use crate::units::{Hasher, Sha256};
 
 /// Text is cut like this before merging, in Llama 3; digits in threes.
@@ -22,6 +22,9 @@ pub(super) const LLAMA_3: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL
 
 /// The same in Qwen 2; digits one by one.
 pub(super) const QWEN_2: &str = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Most merges taken: each fills a row of a table. The longest published lists have 600,000.
+const MAX_MERGES: usize = 1 << 21;
 
 /// Type of a token that stands for something no text spells.
 pub(super) const CONTROL: i64 = 3;
@@ -69,6 +72,11 @@ pub(in crate::model) struct Embedded {
 pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error> {
     let keys = Keys::of(gguf)?;
     if let Some(json) = keys.text(HUGGING_FACE)? {
+        if json.len() as u64 > MAX_TOKENIZER_BYTES {
+            let expected = format!("at most {MAX_TOKENIZER_BYTES} bytes");
+            let found = format!("a text of {} bytes", json.len());
+            return Err(keys.bad(HUGGING_FACE, &expected, &found));
+        }
         return Ok(Some(Embedded {
             tokenizer: Tokenizer::parse(gguf.path(), json.as_bytes())?,
             origin: Origin {
@@ -78,7 +86,7 @@ pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error
             warnings: Vec::new(),
         }));
     }
-    let Some(kind) = keys.text("tokenizer.ggml.model")? else {
+    let Some(kind) = keys.word("tokenizer.ggml.model")? else {
         return Ok(None);
     };
     if kind != "gpt2" {
@@ -97,6 +105,11 @@ pub(in crate::model) fn tokenizer(gguf: &Gguf) -> Result<Option<Embedded>, Error
     };
     let tokens = needed("tokenizer.ggml.tokens")?;
     let merges = needed("tokenizer.ggml.merges")?;
+    if merges.len() > MAX_MERGES {
+        let expected = format!("at most {MAX_MERGES} texts");
+        let found = format!("a list of {}", merges.len());
+        return Err(keys.bad("tokenizer.ggml.merges", &expected, &found));
+    }
     let types = token_types(gguf, &keys, tokens.len())?;
     let mut warnings = Vec::new();
     let pre = pre(&keys, tokens, &mut warnings)?;
@@ -159,7 +172,7 @@ fn token_types(gguf: &Gguf, keys: &Keys<'_>, n: usize) -> Result<Vec<i64>, Error
 
 /// The rule named by the file, or the one that its vocabulary gives away.
 fn pre(keys: &Keys<'_>, tokens: &Strings, warnings: &mut Vec<String>) -> Result<Pre, Error> {
-    match keys.text("tokenizer.ggml.pre")? {
+    match keys.word("tokenizer.ggml.pre")? {
         Some("llama3" | "llama-v3" | "llama-bpe" | "falcon3") => Ok(LLAMA_BPE),
         Some("qwen2") => Ok(QWEN_BPE),
         Some(other) => Err(keys.unsupported(format!(
