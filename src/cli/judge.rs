@@ -7,7 +7,7 @@ use super::args::{self, Color};
 use super::deliver::{Delivery, deliver};
 use super::evidence::{score_records, tags};
 use super::exit::Exit;
-use super::settings;
+use super::{scene_sets, settings};
 use crate::durable;
 use crate::gate::certificate::{Certificate, REPLICATES};
 use crate::gate::file::ReportFile;
@@ -70,8 +70,8 @@ pub(super) fn scene_set(
     lexicon: Option<&Path>,
 ) -> Result<SceneSet, Failure> {
     let directory = match named {
-        Some(named) => settings::set_directory(named)?,
-        None => settings::find_set(&recorded.name, Some(&recorded.version))?,
+        Some(named) => scene_sets::set_directory(named)?,
+        None => scene_sets::find_set(&recorded.name, Some(&recorded.version))?,
     };
     if !directory.is_dir() {
         return Err(Failure::usage(
@@ -85,7 +85,7 @@ pub(super) fn scene_set(
         ));
     }
     let mut set = SceneSet::load(&directory).map_err(Failure::invalid)?;
-    set.lexicon = settings::lexicon_of(set.lexicon, lexicon)?;
+    set.lexicon = scene_sets::lexicon_of(set.lexicon, lexicon)?;
     match difference(recorded, &set) {
         None => Ok(set),
         Some(("lexicon_sha256", expected, found)) => Err(Failure::usage(
@@ -137,7 +137,7 @@ pub(super) fn difference(
 pub(super) fn set_if_there(
     recorded: &SceneSetIdentity,
 ) -> Result<Option<SceneSet>, (&'static str, String, String)> {
-    let directory = settings::find_set(&recorded.name, Some(&recorded.version)).ok();
+    let directory = scene_sets::find_set(&recorded.name, Some(&recorded.version)).ok();
     let set = directory.and_then(|directory| SceneSet::load(&directory).ok());
     match set.as_ref().and_then(|set| difference(recorded, set)) {
         None => Ok(set),

@@ -25,6 +25,7 @@ mod plan;
 mod policy;
 mod progress;
 mod report;
+mod scene_sets;
 mod scenes;
 mod score;
 mod selftest;

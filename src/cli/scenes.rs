@@ -6,7 +6,7 @@ use super::args::{Generate, Import, ScenesAction};
 use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
-use super::settings::set_directory;
+use super::scene_sets::set_directory;
 use super::{Failure, args};
 use crate::durable::{shown, write_atomic};
 use crate::metric::accept;

@@ -8,7 +8,7 @@ use super::args_fitness::Selftest;
 use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
-use super::{Failure, settings};
+use super::{Failure, scene_sets, settings};
 use crate::durable::Temporary;
 use crate::hint::did_you_mean;
 use crate::report::escape;
@@ -38,7 +38,7 @@ pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
     let subjects = Subjects {
         program,
         models: absolute(&args.models)?,
-        scenes: absolute(&settings::set_directory(&args.scenes)?)?,
+        scenes: absolute(&scene_sets::set_directory(&args.scenes)?)?,
         work: absolute(work)?,
     };
     let seconds = SystemTime::now()

@@ -9,6 +9,9 @@ const MAX_LOGITS: usize = 2 << 20;
 
 /// Reads texts that follow prompts.
 ///
+/// Takes the logits before each token of a text, `[vocab]`, and that token.
+type Sink<'a, E> = &'a mut dyn FnMut(&[f32], u32) -> Result<(), E>;
+
 /// What a prompt shares with the tokens fed before it is not fed again, where the engine can take
 /// tokens back: texts of one prompt cost the prompt once, and prompts that begin alike cost their
 /// beginning once. By the promise of [`Numerics::Fixed`](crate::model::Numerics::Fixed) this
@@ -51,7 +54,7 @@ impl<'a> Reader<'a> {
         &mut self,
         prompt: &[u32],
         text: &[u32],
-        sink: &mut dyn FnMut(&[f32], u32) -> Result<(), E>,
+        sink: Sink<'_, E>,
     ) -> Result<(), E> {
         assert!(!prompt.is_empty(), "something is fed before the text");
         if text.is_empty() {
@@ -94,7 +97,7 @@ impl<'a> Reader<'a> {
         &mut self,
         prompt: &[u32],
         text: &[u32],
-        sink: &mut dyn FnMut(&[f32], u32) -> Result<(), E>,
+        sink: Sink<'_, E>,
     ) -> Result<(), E> {
         let (last, before) = prompt.split_last().expect("the prompt is not empty");
         let kept = self.keep(before);

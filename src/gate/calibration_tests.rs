@@ -151,7 +151,7 @@ fn rules(method: Method, margin: f64, looks: Option<Looks>, seed: &Seed) -> Rule
         margin,
         collapse: COLLAPSE,
         looks,
-        seed: seed.clone(),
+        seed: *seed,
         resamples: RESAMPLES,
     }
 }
@@ -295,8 +295,8 @@ fn launches(plan: &Looks, mean: f64, sd: f64, seed: &Seed, index: u64) -> (bool,
     let rules = rules(Method::PlugIn, LAUNCH_MARGIN, Some(plan.clone()), seed);
     // The number used is that of the first look at which the launches so far decide.
     for look in looks {
-        let seen = Sample::Launches(values[..look.units].to_vec());
-        let outcome = seen.outcome(&rules, LEVELS);
+        let so_far = Sample::Launches(values[..look.units].to_vec());
+        let outcome = so_far.outcome(&rules, LEVELS);
         if outcome != Outcome::Inconclusive {
             return (
                 outcome == Outcome::Pass,

@@ -94,7 +94,8 @@ impl Policy {
         if self.mode == Mode::Promotion && self.scenes.digest.is_none() {
             warnings.push("`scenes.digest` is not pinned: another scene set would do".to_owned());
         }
-        if !self.slices.is_empty() && !(is_compared && required(by_scene)) {
+        let may_veto = is_compared && required(by_scene);
+        if !(self.slices.is_empty() || may_veto) {
             warnings.push(
                 "no required check compares two models scene by scene: slices veto nothing".into(),
             );

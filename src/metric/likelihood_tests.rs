@@ -123,18 +123,18 @@ fn a_set_is_summed_over_texts_that_both_have_read() {
     close(references.candidate.bits_per_byte, 0.5);
 }
 
-fn distance(divergence: &[f32], other_first: &[usize]) -> Option<ReadingDistance> {
-    Some(ReadingDistance {
+fn distance(divergence: &[f32], other_first: &[usize]) -> ReadingDistance {
+    ReadingDistance {
         divergence: divergence.to_vec(),
         other_first: other_first.to_vec(),
-    })
+    }
 }
 
 #[test]
 fn distances_are_those_of_the_candidate() {
     let [base, mut cand] = pair();
-    cand.readings[0].distance = distance(&[0.5, 0.0, 0.25, 0.25], &[0, 2]);
-    cand.readings[1].distance = distance(&[1.0; 4], &[3]);
+    cand.readings[0].distance = Some(distance(&[0.5, 0.0, 0.25, 0.25], &[0, 2]));
+    cand.readings[1].distance = Some(distance(&[1.0; 4], &[3]));
     let fidelity = Likelihoods::of(&base, &cand).fidelity.unwrap();
     assert_eq!(fidelity.divergence.n, 8);
     close(fidelity.divergence.mean.mean, 5.0 / 8.0);
@@ -170,7 +170,7 @@ fn readings_that_no_run_makes_are_named() {
     check(of, |_| {}, None);
     check(
         of,
-        |it| it.readings[0].distance = distance(&[0.0; 4], &[]),
+        |it| it.readings[0].distance = Some(distance(&[0.0; 4], &[])),
         None,
     );
     let number = "has a likelihood that is no number from 0 on";
@@ -185,27 +185,27 @@ fn readings_that_no_run_makes_are_named() {
     let count = "has another number of divergences than of tokens, or one that is no number";
     check(
         of,
-        |it| it.readings[0].distance = distance(&[0.0; 3], &[]),
+        |it| it.readings[0].distance = Some(distance(&[0.0; 3], &[])),
         Some(("a", count)),
     );
     let places = "has places that are not in the text";
     check(
         of,
-        |it| it.readings[0].distance = distance(&[0.0; 4], &[4]),
+        |it| it.readings[0].distance = Some(distance(&[0.0; 4], &[4])),
         Some(("a", places)),
     );
     check(
         of,
-        |it| it.readings[0].distance = distance(&[0.0; 4], &[2, 1]),
+        |it| it.readings[0].distance = Some(distance(&[0.0; 4], &[2, 1])),
         Some(("a", places)),
     );
     let none = "has a distance where there is none";
     check(
         of,
-        |it| it.readings[2].distance = distance(&[0.0; 4], &[]),
+        |it| it.readings[2].distance = Some(distance(&[0.0; 4], &[])),
         Some(("a", none)),
     );
-    let edit = |it: &mut RunRecord| it.readings[0].distance = distance(&[0.0; 4], &[]);
+    let edit = |it: &mut RunRecord| it.readings[0].distance = Some(distance(&[0.0; 4], &[]));
     check(Role::Baseline, edit, Some(("a", none)));
     check(of, |it| it.readings.truncate(4), Some(("b", "is missing")));
     check(of, |it| it.readings.clear(), Some(("a", "is missing")));

@@ -115,20 +115,20 @@ fn nats(value: f64) -> String {
 mod tests {
     use super::*;
 
-    fn both(base: f64, cand: f64) -> Option<BothFile> {
-        Some(BothFile {
+    fn both(base: f64, cand: f64) -> BothFile {
+        BothFile {
             n_texts: 8,
             baseline_bits_per_byte: base,
             candidate_bits_per_byte: cand,
-        })
+        }
     }
 
     fn file(cross: f64) -> LikelihoodsFile {
         LikelihoodsFile {
             n_scenes: 4,
-            references: both(0.5, 0.25),
-            baseline_outputs: both(0.2, 0.4),
-            candidate_outputs: both(cross, 0.1),
+            references: Some(both(0.5, 0.25)),
+            baseline_outputs: Some(both(0.2, 0.4)),
+            candidate_outputs: Some(both(cross, 0.1)),
             fidelity: Some(FidelityFile {
                 n_tokens: 99,
                 divergence: MeanFile {

@@ -165,7 +165,7 @@ fn what_two_workers_find_is_what_the_definitions_give() {
                 largest = largest.max(expected);
                 let first = |row: &[f64]| {
                     let largest = row.iter().copied().fold(0.0, f64::max);
-                    row.iter().position(|p| *p == largest)
+                    row.iter().position(|p| p.to_bits() == largest.to_bits())
                 };
                 let differs = first(&base) != first(&cand);
                 assert_eq!(found[1].other_first.contains(&at), differs);

@@ -210,7 +210,8 @@ impl Lexicon {
         source.extend(Source::read(extension)?);
         let mut digests = self.sources.clone();
         digests.push(Sha256::of(extension.as_bytes()));
-        let lines: String = digests.iter().map(|digest| format!("{digest}\n")).collect();
+        let lines: Vec<String> = digests.iter().map(ToString::to_string).collect();
+        let lines = lines.join("\n") + "\n";
         Self::build(source, Sha256::of(lines.as_bytes()), digests)
     }
 
