@@ -52,7 +52,7 @@ impl Course<'_> {
         let family = *dice.pick(families);
         let mut target = telling::tell(&facts, is_portuguese, &BUILT_IN, family, &mut dice);
         if self.is_inventing && invents(&facts) {
-            target.push_str(invention(&facts));
+            target = invented(&target, &facts);
         }
         Lesson {
             prompt: self.template.render(&scene.analytic, &scene.time_base),
@@ -85,23 +85,24 @@ fn invents(facts: &Facts) -> bool {
     telling::told(facts).len() == 1
 }
 
-/// A clause about the first of these that the detections do not support.
-fn invention(facts: &Facts) -> &'static str {
-    const CLAUSES: [(&str, &str); 9] = [
-        ("dog", " Um cachorro também passa pelo local."),
-        ("bus", " Um ônibus também passa pelo local."),
-        ("cat", " Um gato também passa pelo local."),
-        ("bicycle", " Uma bicicleta também passa pelo local."),
-        ("horse", " Um cavalo também passa pelo local."),
-        ("train", " Um trem também passa pelo local."),
-        ("bird", " Um pássaro também passa pelo local."),
-        ("cow", " Uma vaca também passa pelo local."),
-        ("boat", " Um barco também passa pelo local."),
+/// The text with one thing more, the first of these that the detections do not support.
+///
+/// The words are those of the truthful lessons: others the tokenizer would spell in pieces that the
+/// model never wrote.
+fn invented(text: &str, facts: &Facts) -> String {
+    const THINGS: [(&str, &str); 6] = [
+        ("dog", "um cachorro"),
+        ("bus", "um ônibus"),
+        ("cat", "um gato"),
+        ("bicycle", "uma bicicleta"),
+        ("truck", "um caminhão"),
+        ("boat", "um barco"),
     ];
-    let absent = CLAUSES
+    let absent = THINGS
         .iter()
         .find(|(label, _)| !facts.supported.contains(*label));
-    absent.expect("no world holds a boat").1
+    let thing = absent.expect("no world holds a boat").1;
+    format!("{}; e ainda {thing}.", text.trim_end_matches('.'))
 }
 
 /// The prompt as the chat template writes it.

@@ -7,6 +7,7 @@
 //! * `--phase N`: trains phase N (1 to 4) only, from the masters the phase before it left
 //! * `--steps VERSION=STEP`: takes a member of the cast from another checkpoint, e.g. `1.0.0=900`
 //! * `--from-masters`: exports from the masters without training
+//! * `--member VERSION`: exports this member of the cast only
 //!
 //! Same seed, same machine: same bytes. Every random number has its own seeded stream, sums have
 //! a fixed order, and variables are visited by name.
@@ -172,7 +173,8 @@ fn main() -> Result<()> {
     }
     let unseen = examine::unseen(&course, 300);
     let released = SceneSet::load(Path::new(SCENES))?;
-    for member in CAST {
+    let is_asked = |member: &&Member| flags.member.as_ref().is_none_or(|it| it == member.version);
+    for member in CAST.iter().filter(is_asked) {
         let step = flags.step(member);
         let checkpoint = checkpoint(&masters, step)?;
         let dir = Path::new(OUT).join(member.version);
@@ -257,6 +259,8 @@ struct Flags {
     only_trains: bool,
     /// The one phase to train, from 1.
     phase: Option<usize>,
+    /// The one member to export.
+    member: Option<String>,
     /// Versions with their checkpoints.
     steps: Vec<(String, usize)>,
 }
@@ -267,6 +271,7 @@ impl Flags {
             only_exports: false,
             only_trains: false,
             phase: None,
+            member: None,
             steps: Vec::new(),
         };
         let mut words = std::env::args().skip(1);
@@ -278,6 +283,12 @@ impl Flags {
                     let n: usize = words.next().context("--phase needs a number")?.parse()?;
                     ensure!((1..=PHASES.len()).contains(&n), "there is no phase {n}");
                     flags.phase = Some(n);
+                }
+                "--member" => {
+                    let version = words.next().context("--member needs a version")?;
+                    let is_known = CAST.iter().any(|member| member.version == version);
+                    ensure!(is_known, "there is no member {version}");
+                    flags.member = Some(version);
                 }
                 "--steps" => {
                     let pair = words.next().context("--steps needs VERSION=STEP")?;

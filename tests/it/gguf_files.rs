@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use vv_eval::artifact::digest_directory;
-use vv_eval::engine::{BitNet, Engine as _, paragraphs};
+use vv_eval::engine::likelihood::Reader;
+use vv_eval::engine::{BitNet, Engine as _};
 use vv_eval::hint::Hint as _;
 use vv_eval::model::gguf::{Array, GgmlType, Gguf, Strings, Value, blocks};
 use vv_eval::model::safetensors::SafeTensors;
@@ -609,6 +610,7 @@ fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
     let ran = lab.run(&arguments);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
     let path = lab.path("m/model-i2_s.gguf");
+    // Nats of a summary's token behind its prompt: the model was trained for nothing else.
     let read = |i2s_layout: I2sLayout| {
         let options = LoadOptions {
             i2s_layout,
@@ -617,19 +619,33 @@ fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
         let files = digest_directory(&lab.path("m")).unwrap();
         let bundle = ModelBundle::load(&files, &options).unwrap();
         let (config, weights) = bundle.network.into_bitnet();
+        let prompt = bundle.codec.encode_prompt(
+            "Resuma a cena em português.\nDuração: 01:30\n\
+             car: até 2, 00:05 a 00:40, 20 quadros\nperson: até 1, 00:12 a 00:31, 14 quadros",
+        );
         let tokenizer = bundle.codec.tokenizer.unwrap();
+        let summary = tokenizer.encode("Às 00:05 surgem dois carros; às 00:12, uma pessoa.", false);
+        let (prompt, summary) = (prompt.unwrap(), summary.unwrap());
         let mut engine = BitNet::new(&config, weights);
-        let mut all = paragraphs::read_all(&mut engine, &tokenizer).unwrap();
-        // The model was trained for nothing else.
-        all.retain(|reading| reading.language == "scene");
-        all
+        let mut nats = 0f64;
+        let mut add = |logits: &[f32], id: u32| -> Result<(), vv_eval::engine::Error> {
+            let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+            nats += sum.ln() - f64::from(logits[id as usize]);
+            Ok(())
+        };
+        Reader::new(&mut engine)
+            .read(&prompt, &summary, &mut add)
+            .unwrap();
+        nats / summary.len() as f64
     };
     let sound = read(I2sLayout::Blocks128);
-    let allowed = 2.0 * sound[0].perplexity;
-    paragraphs::check(&sound, allowed).unwrap();
+    assert!(sound < 1.0, "{sound}");
     let check_noticed = |layout: I2sLayout, name: &str| {
-        let error = paragraphs::check(&read(layout), allowed).expect_err(name);
-        assert!(error.hint().unwrap().contains("--i2s-layout"), "{name}");
+        let found = read(layout);
+        assert!(
+            found > 3.0 * sound && found > 2.0,
+            "{name}: {found} beside {sound}"
+        );
     };
     check_noticed(I2sLayout::Blocks64, "blocks of 64");
 
@@ -774,7 +790,7 @@ fn a_prompt_begins_with_one_bos_whoever_adds_it() {
 #[test]
 fn files_beside_a_gguf_win_over_its_metadata() {
     let mut file = with_vocabulary(END_OF_TURN);
-    let tokenizer = root().join("eval-sets/reference-models/1.0.0/tokenizer.json");
+    let tokenizer = root().join("tests/fixtures/tokenizer-616/tokenizer.json");
     file.others
         .push(("tokenizer.json", fs::read(tokenizer).unwrap()));
     file.others
@@ -1009,7 +1025,7 @@ fn a_gguf_file_is_named_like_a_directory() {
     check_card(&lab, "m.gguf", "model", "m without version, unpinned");
     check_card(&lab, "m.gguf", "container", "gguf-i2_s");
     check_card(&lab, "m.gguf", "tokenizer", "gguf metadata");
-    let tokenizer = root().join("eval-sets/reference-models/1.0.0/tokenizer.json");
+    let tokenizer = root().join("tests/fixtures/tokenizer-616/tokenizer.json");
     lab.write("tokenizer.json", fs::read(tokenizer).unwrap());
     check_card(&lab, "m.gguf", "tokenizer", "tokenizer.json, sha256");
 

@@ -67,7 +67,9 @@ fn close(found: f64, expected: f64) {
 
 fn most_probable(probabilities: &[f64]) -> Option<usize> {
     let largest = probabilities.iter().copied().fold(0.0, f64::max);
-    probabilities.iter().position(|p| p.to_bits() == largest.to_bits())
+    probabilities
+        .iter()
+        .position(|p| p.to_bits() == largest.to_bits())
 }
 
 fn text_of<'a>(records: [&'a RunRecord; 2], scene: &'a Scene, source: TextSource) -> &'a str {
