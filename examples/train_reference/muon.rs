@@ -65,11 +65,10 @@ fn orthogonal(g: &Tensor) -> Result<Tensor> {
     };
     let norm = f64::from(x.sqr()?.sum_all()?.to_scalar::<f32>()?).sqrt();
     let mut x = (x / (norm + 1e-7))?;
-    let (a, b, c) = QUINTIC;
     for _ in 0..ROUNDS {
         let gram = x.matmul(&x.t()?)?;
-        let inner = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
-        x = ((&x * a)? + inner.matmul(&x)?)?;
+        let inner = ((&gram * QUINTIC.1)? + (gram.matmul(&gram)? * QUINTIC.2)?)?;
+        x = ((&x * QUINTIC.0)? + inner.matmul(&x)?)?;
     }
     if is_tall { x.t()?.contiguous() } else { Ok(x) }
 }
