@@ -35,6 +35,23 @@ pub struct SegmentHealth {
     pub idle_cpu_ns: u64,
 }
 
+impl SegmentHealth {
+    /// Both stretches of one segment together; what one of them does not tell is not told.
+    #[must_use]
+    pub fn plus(self, later: Self) -> Self {
+        let sum = |one: Option<u64>, other: Option<u64>| Some(one?.saturating_add(other?));
+        Self {
+            voluntary_switches: sum(self.voluntary_switches, later.voluntary_switches),
+            involuntary_switches: sum(self.involuntary_switches, later.involuntary_switches),
+            minor_faults: sum(self.minor_faults, later.minor_faults),
+            major_faults: sum(self.major_faults, later.major_faults),
+            steal_ns: sum(self.steal_ns, later.steal_ns),
+            throttled_periods: sum(self.throttled_periods, later.throttled_periods),
+            idle_cpu_ns: self.idle_cpu_ns.saturating_add(later.idle_cpu_ns),
+        }
+    }
+}
+
 /// Huge pages under the weights, tables and caches of one worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -92,6 +109,9 @@ pub struct MachineRecord {
     pub mhz_after: Option<f64>,
     /// Hottest sensor at the end, in degrees Celsius.
     pub temperature_c: Option<f64>,
+    /// The CPUs that both workers were kept on; absent where they could run on any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpus: Option<Vec<usize>>,
 }
 
 /// Memory of a worker at the end of one phase.
@@ -135,5 +155,20 @@ mod tests {
         assert_eq!(share(0, 0), None);
         assert_eq!(share(4, 3), Some(0.75));
         assert_eq!(share(4, 6), Some(1.0));
+    }
+
+    #[test]
+    fn stretches_add_up_where_both_tell() {
+        let stretch = |steal_ns, idle_cpu_ns| SegmentHealth {
+            minor_faults: Some(2),
+            steal_ns,
+            idle_cpu_ns,
+            ..SegmentHealth::default()
+        };
+        let both = stretch(Some(10), 3).plus(stretch(Some(5), 4));
+        assert_eq!((both.steal_ns, both.idle_cpu_ns), (Some(15), 7));
+        assert_eq!(both.minor_faults, Some(4));
+        assert_eq!(both.voluntary_switches, None);
+        assert_eq!(stretch(Some(10), 0).plus(stretch(None, 0)).steal_ns, None);
     }
 }

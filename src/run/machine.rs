@@ -74,6 +74,7 @@ impl Machine {
             mhz_before: self.mhz,
             mhz_after: now.mhz,
             temperature_c: hottest_c(),
+            cpus: None,
         }
     }
 }

@@ -27,6 +27,7 @@ pub mod probe;
 pub mod protocol;
 pub mod reading;
 mod resume;
+mod seats;
 mod smoke;
 mod subject;
 mod supervisor;
@@ -55,6 +56,7 @@ use cache::Cache;
 use pair::Pair;
 use passes::SegmentSizes;
 use protocol::{FileRequest, LoadRequest};
+use seats::Seats;
 use supervisor::{At, Fault, Session, is_worth_repeating, repetition};
 
 /// One model of the comparison.
@@ -158,6 +160,8 @@ struct Run<'a> {
     loads: Pair<bool>,
     /// Sizes of the timed segments, once they are fixed.
     sizes: Option<SegmentSizes>,
+    /// CPUs that workers started now are kept on; all of them when `None`.
+    seats: Option<Seats>,
     /// When this process began to work on the run.
     begun: Instant,
 }
@@ -338,6 +342,7 @@ impl<'a> Run<'a> {
             is_pardoned: Pair::default(),
             loads: Pair::default(),
             sizes: None,
+            seats: None,
             begun: Instant::now(),
         };
         run.replay(entries)?;
@@ -388,6 +393,14 @@ impl<'a> Run<'a> {
         max_load_perplexity: Option<f64>,
     ) -> Result<(Session, protocol::LoadAnswer), Fault> {
         let mut session = Session::start(role, &self.inputs.worker, &self.plan.effort)?;
+        // Before the model comes, so that its memory and threads come to be there too.
+        if self
+            .seats
+            .as_ref()
+            .is_some_and(|seats| !seats.keep(session.hello().pid))
+        {
+            self.seats = None;
+        }
         let mut request = load_request(self.inputs.role(role), self.plan.effort.threads);
         request.settings.max_load_perplexity = max_load_perplexity;
         let answer = session.load(request)?;

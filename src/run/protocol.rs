@@ -288,6 +288,19 @@ pub struct Timing {
     pub health: Option<SegmentHealth>,
 }
 
+impl Timing {
+    /// Adds a later turn of the same segment.
+    pub(super) fn add(&mut self, later: Self) {
+        self.tokens += later.tokens;
+        self.wall_ns += later.wall_ns;
+        self.cpu_ns += later.cpu_ns;
+        self.health = match (self.health, later.health) {
+            (Some(health), Some(more)) => Some(health.plus(more)),
+            (one, other) => one.or(other),
+        };
+    }
+}
+
 /// A natural output.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

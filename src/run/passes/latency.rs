@@ -12,6 +12,7 @@ use crate::run::machine::Machine;
 use crate::run::pair::{Pair, turns};
 use crate::run::plan::LaunchPlan;
 use crate::run::protocol::{Lane, OpenAnswer, OpenRequest, Timing};
+use crate::run::seats::Seats;
 use crate::run::supervisor::{At, Fault, Session};
 use crate::run::{Run, end_pair};
 
@@ -21,6 +22,9 @@ const BYTES_PER_TOKEN: usize = 8;
 
 /// Tokens of the warm-up, unmeasured.
 const WARMUP_TOKENS: usize = 64;
+
+/// Turns a decode segment is taken in, each some ten milliseconds for models that are fast enough.
+const SLICES: usize = 8;
 
 impl Run<'_> {
     /// Times both roles in the launches of the plan, or notes why it cannot.
@@ -166,7 +170,9 @@ impl Run<'_> {
         model: impl Fn(Role) -> Role,
     ) -> Result<Pair<Launch>, Fault> {
         let machine = Machine::read();
+        self.seats = Seats::of_launch(index, self.plan.effort.threads);
         let seen = self.measured_launch(index, plan, sizes, model, &machine);
+        self.seats = None;
         let n_killed = || machine.until_now().oom_kills.unwrap_or(0);
         match seen {
             Err(Fault::Failed { role, failure })
@@ -212,10 +218,16 @@ impl Run<'_> {
                 let segment = segment(scene, timing, role == planned.prefill_first);
                 seen.of_mut(role).prefill.push(segment);
             }
-            for role in turns(planned.decode_first) {
-                let handle = opened.of(role).handle;
-                let timing = pair.of_mut(role).decode(handle, sizes.decode, at)?;
-                let segment = segment(scene, timing, role == planned.decode_first);
+            let handles = Pair {
+                baseline: opened.baseline.handle,
+                candidate: opened.candidate.handle,
+            };
+            let first = planned.decode_first;
+            let timings = interleaved(first, sizes.decode, |role, tokens| {
+                pair.of_mut(role).decode(*handles.of(role), tokens, at)
+            })?;
+            for role in turns(first) {
+                let segment = segment(scene, *timings.of(role), role == first);
                 seen.of_mut(role).decode.push(segment);
             }
             for role in turns(planned.prefill_first) {
@@ -226,7 +238,8 @@ impl Run<'_> {
             seen.of_mut(role).pages = pair.of_mut(role).snapshot(false, at)?.pages;
         }
         end_pair(pair, at)?;
-        let machine = machine.until_now();
+        let mut machine = machine.until_now();
+        machine.cpus = self.seats.as_ref().map(|seats| seats.cpus().to_vec());
         for role in turns(Role::Baseline) {
             seen.of_mut(role).machine = Some(machine.clone());
         }
@@ -290,6 +303,36 @@ impl Run<'_> {
     }
 }
 
+/// One decode segment of each role in [`SLICES`] turns: A B, B A, A B, …
+///
+/// What slows a machine down for longer than a turn meets both roles. Turns add up; every turn has
+/// the same tokens in both roles.
+fn interleaved<E>(
+    first: Role,
+    tokens: usize,
+    mut decode: impl FnMut(Role, usize) -> Result<Timing, E>,
+) -> Result<Pair<Timing>, E> {
+    let nothing = Timing {
+        tokens: 0,
+        wall_ns: 0,
+        cpu_ns: 0,
+        health: None,
+    };
+    let mut total = Pair {
+        baseline: nothing,
+        candidate: nothing,
+    };
+    let n_slices = SLICES.min(tokens).max(1);
+    for slice in 0..n_slices {
+        let share = tokens * (slice + 1) / n_slices - tokens * slice / n_slices;
+        let leader = if slice % 2 == 0 { first } else { first.other() };
+        for role in turns(leader) {
+            total.of_mut(role).add(decode(role, share)?);
+        }
+    }
+    Ok(total)
+}
+
 fn segment(scene: &str, timing: Timing, went_first: bool) -> Segment {
     Segment {
         scene: scene.to_owned(),
@@ -317,5 +360,69 @@ impl Pace {
     /// Mean so far; nothing before the first launch.
     fn mean(&self) -> Duration {
         self.total / self.n.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Who decoded how many tokens, in order.
+    fn order(first: Role, tokens: usize) -> Vec<(Role, usize)> {
+        let mut seen = Vec::new();
+        let total = interleaved(first, tokens, |role, tokens| {
+            seen.push((role, tokens));
+            Ok::<_, ()>(Timing {
+                tokens,
+                wall_ns: 10,
+                cpu_ns: 7,
+                health: None,
+            })
+        })
+        .unwrap();
+        for role in turns(first) {
+            let n = seen.iter().filter(|turn| turn.0 == role).count() as u64;
+            let sum = total.of(role);
+            assert_eq!((sum.wall_ns, sum.cpu_ns), (10 * n, 7 * n));
+            assert_eq!(sum.tokens, tokens);
+        }
+        seen
+    }
+
+    #[test]
+    fn roles_take_turns_with_the_same_tokens() {
+        let (a, b) = (Role::Candidate, Role::Baseline);
+        let turns = order(a, 260);
+        assert_eq!(turns.len(), 2 * SLICES);
+        assert_eq!(
+            turns[..6],
+            [(a, 32), (b, 32), (b, 33), (a, 33), (a, 32), (b, 32)]
+        );
+        for pair in turns.chunks(2) {
+            assert_eq!(pair[0].1, pair[1].1);
+        }
+    }
+
+    #[test]
+    fn few_tokens_take_few_turns() {
+        let (a, b) = (Role::Baseline, Role::Candidate);
+        assert_eq!(order(a, 1), [(a, 1), (b, 1)]);
+        assert_eq!(order(a, 2), [(a, 1), (b, 1), (b, 1), (a, 1)]);
+    }
+
+    #[test]
+    fn a_turn_that_fails_ends_the_segment() {
+        let mut n = 0;
+        let seen = interleaved(Role::Baseline, 100, |_, tokens| {
+            n += 1;
+            let timing = Timing {
+                tokens,
+                wall_ns: 1,
+                cpu_ns: 1,
+                health: None,
+            };
+            if n == 3 { Err("broken") } else { Ok(timing) }
+        });
+        assert_eq!((seen, n), (Err("broken"), 3));
     }
 }
