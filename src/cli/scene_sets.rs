@@ -7,6 +7,7 @@ use super::Failure;
 use crate::durable;
 use crate::gate::Policy;
 use crate::gate::policy::SentinelsPolicy;
+use crate::manifest::compare_versions;
 use crate::scene::lexicon::{Lexicon, lint};
 use crate::scene::{Scene, SceneSet};
 
@@ -193,30 +194,21 @@ pub(super) fn find_set(name: &str, version: Option<&str>) -> Result<PathBuf, Fai
     if let Some(version) = version {
         return Ok(folder.join(version));
     }
-    let mut versions: Vec<(Vec<u64>, PathBuf)> = std::fs::read_dir(&folder)
-        .map_err(|error| {
-            Failure::usage(
-                format!(
-                    "no scene set `{name}`: cannot read {}: {error}",
-                    durable::shown(&folder)
-                ),
-                "run from the repository's root, or name a directory with --scenes DIR",
-            )
-        })?
+    let entries = std::fs::read_dir(&folder).map_err(|error| {
+        Failure::usage(
+            format!(
+                "no scene set `{name}`: cannot read {}: {error}",
+                durable::shown(&folder)
+            ),
+            "run from the repository's root, or name a directory with --scenes DIR",
+        )
+    })?;
+    let versions = entries
         .flatten()
         .filter(|entry| entry.path().join("set.toml").is_file())
-        .map(|entry| {
-            let text = entry.file_name().to_string_lossy().into_owned();
-            (
-                text.split('.')
-                    .filter_map(|part| part.parse().ok())
-                    .collect(),
-                entry.path(),
-            )
-        })
-        .collect();
-    versions.sort();
-    versions.pop().map(|(_, path)| path).ok_or_else(|| {
+        .filter_map(|entry| entry.file_name().into_string().ok());
+    let highest = versions.max_by(|a, b| compare_versions(a, b));
+    highest.map(|version| folder.join(version)).ok_or_else(|| {
         Failure::usage(
             format!(
                 "no version of scene set `{name}` in {}",

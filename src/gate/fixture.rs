@@ -208,6 +208,7 @@ fn record(role: Role) -> RunRecord {
             n_timed: N_TIMED,
             n_read: N_READ,
             n_launches: N_LAUNCHES,
+            n_controls: 0,
             looks: Vec::new(),
             stopped: None,
             pairs_per_launch: N_PAIRS,

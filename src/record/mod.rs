@@ -199,6 +199,9 @@ pub struct PlanSummary {
     pub n_read: usize,
     /// Launches of the latency pass: those that were taken, once the pass is over.
     pub n_launches: usize,
+    /// Launches with the baseline in both places; 0 in older records.
+    #[serde(default, skip_serializing_if = "crate::units::is_zero")]
+    pub n_controls: usize,
     /// When the launches are looked at, and which share of each level every look may spend. Without
     /// any there is one look, after the last launch.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -292,6 +295,7 @@ pub(crate) mod tests {
                 n_timed: 1,
                 n_read: 1,
                 n_launches: 1,
+                n_controls: 0,
                 looks: vec![PlannedLook {
                     launches: 1,
                     share: 1.0,

@@ -224,6 +224,7 @@ impl RunPlan {
             n_timed: self.n_timed(),
             n_read: self.n_read(),
             n_launches: self.launches.len(),
+            n_controls: self.controls.len(),
             looks: self.effort.looks.clone(),
             stopped: None,
             pairs_per_launch: self.effort.pairs_per_launch,

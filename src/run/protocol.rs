@@ -14,7 +14,7 @@ use crate::record::{ArenaPages, LoadSettings, SegmentHealth, StopReason};
 use crate::units::{Bytes, Sha256};
 
 /// Version of the protocol and of the measuring behind it.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// Longest line either side accepts, newline excluded.
 pub const MAX_LINE_BYTES: usize = 16 << 20;
@@ -545,7 +545,7 @@ mod tests {
     fn requests_round_trip() {
         check_round_trip(
             Op::Hello { protocol: 3, label: "a".into() },
-            r#"{"id":7,"do":{"hello":{"protocol":3,"label":"a"}}}"#,
+            r#"{"id":7,"do":{"hello":{"protocol":4,"label":"a"}}}"#,
         );
         check_round_trip(
             Op::GenerateBatch(BatchRequest {

@@ -28,6 +28,19 @@ fn go(folder: &Path, resumes: bool) -> Result<(RunRecord, RunRecord), Error> {
     run_pair(&inputs, &plan(N_SCENES, long()), &mut Steps::default())
 }
 
+/// The plan with so many launches of the baseline beside itself.
+fn controlled(controls: usize) -> RunPlan {
+    let digest = Sha256::of(b"x");
+    let seeds = SeedInputs {
+        baseline: digest,
+        candidate: digest,
+        scene_set: digest,
+        policy: digest,
+    };
+    let effort = plan(N_SCENES, long()).effort;
+    RunPlan::new(&seeds, N_SCENES, Effort { controls, ..effort })
+}
+
 fn journal(folder: &Path) -> String {
     std::fs::read_to_string(folder.join("run").join(FILE_NAME)).unwrap()
 }
@@ -150,6 +163,12 @@ fn another_plan_is_named_when_a_run_is_resumed() {
     let mut plan = plan(N_SCENES, long());
     plan.effort.max_new_tokens += 1;
     let error = run_pair(&inputs, &plan, &mut Steps::default()).unwrap_err();
+    assert!(
+        matches!(error, Error::ForeignJournal { field: "plan", .. }),
+        "{error}"
+    );
+    let with_controls = controlled(1);
+    let error = run_pair(&inputs, &with_controls, &mut Steps::default()).unwrap_err();
     assert!(
         matches!(error, Error::ForeignJournal { field: "plan", .. }),
         "{error}"

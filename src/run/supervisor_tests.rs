@@ -22,7 +22,7 @@ fn start(script: &str, effort: &Effort) -> Result<Session, Error> {
     Session::start(Role::Candidate, &command, effort)
 }
 
-const HELLO: &str = r#"read -r line; echo '{"id":1,"ok":{"hello":{"protocol":3,"version":"0","pid":1,"kernel":"scalar"}}}';"#;
+const HELLO: &str = r#"read -r line; echo '{"id":1,"ok":{"hello":{"protocol":4,"version":"0","pid":1,"kernel":"scalar"}}}';"#;
 
 /// A worker that shakes hands, reads one request and then does as the script says.
 fn greeted(script: &str, effort: &Effort) -> Session {

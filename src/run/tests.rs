@@ -18,7 +18,7 @@ while IFS= read -r line; do
   case "$op" in
     '{"hello"'*)
       case "$op" in *candidate*) role=candidate ;; *) role=baseline ;; esac
-      body='{"hello":{"protocol":3,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
+      body='{"hello":{"protocol":4,"version":"0","pid":1,"kernel":"fake-kernel"}}' ;;
     '{"load"'*)
       body='{"load":{"load_ns":5,"load_cpu_ns":4,"verify_ns":1,"card":"fake '$role'","tokenizer_sha256":"'$tok'","context_limit":64,"threads":1,"anon_bytes":2048,"huge_bytes":1024}}' ;;
     '{"warmup"'*) body='"warmup"' ;;
