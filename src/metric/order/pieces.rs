@@ -76,12 +76,13 @@ pub(super) fn pieces<'a>(text: &'a str, table: &Table, lexicon: &Lexicon) -> Vec
     let phrases = phrases(text, lexicon);
     let mut phrases = phrases.iter().peekable();
     let has_lower = text.chars().any(char::is_lowercase);
+    let last = text.trim_end_matches(is_white_space).len();
     let mut pieces: Vec<Piece<'a>> = Vec::new();
     let mut at = 0;
     while let Some(first) = text[at..].chars().next() {
         if is_white_space(first) {
             let is_new_line = first == '\n' && pieces.last().is_some_and(|it| it.raw != "\n");
-            if is_new_line && !text[at..].trim_matches(is_white_space).is_empty() {
+            if is_new_line && at < last {
                 pieces.push(line_break(&text[at..=at], at));
             }
             at += first.len_utf8();

@@ -298,6 +298,7 @@ fn hostile_texts_take_bounded_time() {
         "á".repeat(8_000),
         "a\u{301}".repeat(5_000),
         "\n".repeat(16_000),
+        "a".to_owned() + &"\n".repeat(16_000),
         "entre 00:10 ".repeat(1_300),
         "vaso de ".repeat(2_000),
         "\u{202e}o\u{200f} \u{0}às\u{7f} ".repeat(800),
