@@ -79,7 +79,7 @@ fn sound_texts_have_no_slips() {
         "Das 14:02 às 14:05 há, pelo menos, dois caminhões no pátio.",
         "Um homem desce do ônibus, a cada minuto chega mais um carro.",
         "00:10 – duas pessoas\n00:20 – um carro\n",
-        "Pessoas: duas\nCarros: um\n",
+        "Pessoas: 2\nCarros: 1\n",
         "Mais informações em exemplo.org ou no cartaz.",
         "O veículo da Dra. Ana parou. O sr. Silva o viu.",
         "Não se vê ninguém; quase nada se move.",
