@@ -11,6 +11,7 @@ use super::{Failure, args};
 use crate::durable::{shown, write_atomic};
 use crate::metric::accept;
 use crate::report::escape::one_line;
+use crate::report::wording::count;
 use crate::scene::lexicon::BUILT_IN;
 use crate::scene::lint::{Checks, lint};
 use crate::scene::set::{DraftInfo, Generator, Scene, SceneSet, draft};
@@ -111,8 +112,9 @@ fn lint_set(args: &args::NamedSet) -> Result<Exit, Failure> {
         .filter(|finding| !finding.rule.is_warning())
         .count();
     say(&format!(
-        "{n_wrong} findings, {} warnings",
-        findings.len() - n_wrong
+        "{}, {}",
+        count(n_wrong, "finding"),
+        count(findings.len() - n_wrong, "warning")
     ));
     Ok(if n_wrong > 0 { Exit::Fail } else { Exit::Pass })
 }

@@ -57,7 +57,7 @@ pub(crate) const VALID_AT_LEAST: f64 = 0.98;
 pub(crate) fn rule(metric: &str) -> Option<Rule> {
     Some(match metric {
         "fact_ok" | "hallucination_rate" | "empty" | "encoding" | "too_long" | "truncated"
-        | "loop" | "echo" | "portuguese" | "contract" => Rule::SceneRate,
+        | "loop" | "disorder" | "echo" | "portuguese" | "contract" => Rule::SceneRate,
         "object_recall" | "object_precision" | "fact_score" | "count_accuracy"
         | "time_accuracy" | "order_accuracy" | "rouge1" | "rouge2" | "rougeL" | "rougeLsum"
         | "chrf2" | "bleu" | "keyword_f1" | "distinct_1" | "distinct_2" | "rep_4" => {
@@ -72,6 +72,7 @@ pub(crate) fn rule(metric: &str) -> Option<Rule> {
         | "unknown_labels"
         | "length_ratio"
         | "english_leak"
+        | "agreement_errors"
         | "ref_bits_per_byte"
         | "own_bits_per_byte"
         | "cross_bits_per_byte" => Rule::SceneUnboundedShown,

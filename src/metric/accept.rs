@@ -3,7 +3,8 @@
 //! What `scenes lint` and `scenes generate` hold references and must-fail texts against.
 
 use super::facts;
-use super::form::Form;
+use super::form::{Form, read_part};
+use super::order::WordOrder;
 use super::rouge::{Profile, References};
 use crate::scene::lexicon::Lexicon;
 use crate::scene::summary::ModelText;
@@ -12,9 +13,11 @@ use crate::scene::{Facts, Scene};
 /// Why the gate rejects `text`: form flags by name, then factual errors; nothing if it accepts it.
 pub fn rejects(scene: &Scene, text: &str, lexicon: &Lexicon) -> Vec<String> {
     let output = ModelText::read(text);
-    let flags = Form::of(&output, None, lexicon).flags();
+    let part = read_part(&output);
+    let order = WordOrder::of(part, lexicon);
+    let flags = Form::of(&output, None, &order, lexicon).flags();
     let facts = Facts::of_scene(scene, lexicon);
-    let judgement = facts::judge(&output.summary, &facts, lexicon);
+    let judgement = facts::judge(part, &facts, lexicon);
     let flags = flags.into_iter().map(str::to_owned);
     flags
         .chain(judgement.errors.iter().map(ToString::to_string))

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use whatlang::{Detector, Lang};
 
+use super::order::WordOrder;
 use super::text::{Grams, Vocabulary, is_white_space, words};
 pub use super::text::{SIZE_LIMIT, scored_part};
 use crate::record::StopReason;
@@ -59,6 +60,8 @@ pub struct Form {
     pub is_truncated: bool,
     /// Some block of words repeats back to back, or most four-word runs are repeats.
     pub is_loop: bool,
+    /// The words stand in no order that Portuguese has; a text in another language has none.
+    pub is_disordered: bool,
     /// Repeats its input or wraps itself: JSON, a code fence, or a key of the analytic file.
     pub is_echo: bool,
     /// Whether it is Portuguese; `None` below six words.
@@ -72,18 +75,26 @@ impl Form {
     ///
     /// * `output`: the model's text, split into its parts; the summary in NFC
     /// * `stop`: why it ended, where that is known
-    pub fn of(output: &ModelText, stop: Option<StopReason>, lexicon: &Lexicon) -> Self {
+    /// * `order`: of its words, as [`read_part`] has them
+    pub fn of(
+        output: &ModelText,
+        stop: Option<StopReason>,
+        order: &WordOrder,
+        lexicon: &Lexicon,
+    ) -> Self {
         let summary = output.summary.as_str();
         let part = scored_part(summary);
         let words = words(part);
+        let is_portuguese = is_portuguese(part, &words, lexicon);
         Self {
             is_empty: !summary.chars().any(char::is_alphabetic),
             is_broken_text: output.has_replacement(),
             is_too_long: summary.len() > SIZE_LIMIT,
             is_truncated: stop.map_or_else(|| lacks_end(summary), |stop| stop != StopReason::Eos),
             is_loop: is_loop(&words),
+            is_disordered: is_portuguese != Some(false) && order.is_disordered(),
             is_echo: is_echo(summary),
-            is_portuguese: is_portuguese(part, &words, lexicon),
+            is_portuguese,
             breaks_contract: output.is_object.then_some(!output.violations.is_empty()),
         }
     }
@@ -101,6 +112,7 @@ impl Form {
             (self.is_too_long, "too_long"),
             (self.is_truncated, "truncated"),
             (self.is_loop, "loop"),
+            (self.is_disordered, "disorder"),
             (self.is_echo, "echo"),
             (self.is_portuguese == Some(false), "not portuguese"),
             (self.breaks_contract == Some(true), "contract"),
@@ -108,6 +120,16 @@ impl Form {
         .into_iter()
         .filter_map(|(is_set, name)| is_set.then_some(name))
         .collect()
+    }
+}
+
+/// The part of a summary whose claims and whose word order are read: as it was written, so that spans
+/// are places in what the reader sees; of a text beyond the size limit the part that is scored.
+pub fn read_part(output: &ModelText) -> &str {
+    if output.written.len() > SIZE_LIMIT {
+        scored_part(&output.summary)
+    } else {
+        &output.written
     }
 }
 

@@ -4,7 +4,9 @@ use super::*;
 use crate::scene::lexicon::BUILT_IN;
 
 fn form(text: &str, stop: Option<StopReason>) -> Form {
-    Form::of(&ModelText::read(text), stop, &BUILT_IN)
+    let output = ModelText::read(text);
+    let order = WordOrder::of(read_part(&output), &BUILT_IN);
+    Form::of(&output, stop, &order, &BUILT_IN)
 }
 
 #[track_caller]

@@ -17,6 +17,7 @@ pub mod fidelity;
 pub mod form;
 pub mod keywords;
 pub mod likelihood;
+pub mod order;
 pub mod outputs;
 pub mod rouge;
 mod table;

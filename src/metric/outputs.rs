@@ -9,8 +9,9 @@ use rayon::prelude::*;
 
 use super::corpus::Counts;
 use super::facts::{self, FactError, Judgement};
-use super::form::{self, Form, Repetition};
-use super::text::{SIZE_LIMIT, scored_part, words};
+use super::form::{self, Form, Repetition, read_part};
+use super::order::{Slip, WordOrder};
+use super::text::{scored_part, words};
 use super::{METRICS, SceneScores, Score, Source, bleu, chrf, keywords, rouge};
 use crate::record::{OutputObservation, StopReason};
 use crate::scene::facts::Thresholds;
@@ -53,6 +54,8 @@ pub struct Scored {
     pub scores: SceneScores,
     /// What it adds to the scores of the corpus.
     pub counts: Counts,
+    /// What is odd about the order of its words, by place.
+    pub slips: Vec<Slip>,
 }
 
 /// One scene and what each of `N` systems said of it.
@@ -140,6 +143,7 @@ pub struct Looked<'a> {
     pub(super) said: &'a Said<'a>,
     pub(super) scene: &'a Scene,
     pub(super) form: Form,
+    pub(super) order: &'a WordOrder,
     pub(super) repetition: Repetition,
     pub(super) facts: Vec<(&'static str, Score)>,
     pub(super) chrf2: Option<f64>,
@@ -174,7 +178,8 @@ impl<'a> Prepared<'a> {
             output.keywords = Some(keywords.to_vec());
         }
         let part = scored_part(&output.summary);
-        let form = Form::of(&output, said.stop, self.lexicon);
+        let order = WordOrder::of(read_part(&output), self.lexicon);
+        let form = Form::of(&output, said.stop, &order, self.lexicon);
         let judgement = judge(&output, &self.facts, self.lexicon);
         let words = words(part);
 
@@ -191,6 +196,7 @@ impl<'a> Prepared<'a> {
             said,
             scene: self.scene,
             form,
+            order: &order,
             repetition: Repetition::of(&words),
             facts: judgement.scores(),
             chrf2: chrf2.map(|best| best.score),
@@ -214,19 +220,13 @@ impl<'a> Prepared<'a> {
                 bleu,
                 words,
             },
+            slips: order.slips().into_iter().cloned().collect(),
         }
     }
 }
 
-/// Judges the summary as it was written, so that spans are places in what the reader sees; of a
-/// text beyond the size limit the part that is scored.
 fn judge(output: &ModelText, facts: &Facts, lexicon: &Lexicon) -> Judgement {
-    let text = if output.written.len() > SIZE_LIMIT {
-        scored_part(&output.summary)
-    } else {
-        &output.written
-    };
-    facts::judge(text, facts, lexicon)
+    facts::judge(read_part(output), facts, lexicon)
 }
 
 /// The first score that no right computation can give: metric, value, and what is wrong with it.
@@ -266,6 +266,9 @@ fn table(looked: &Looked<'_>) -> BTreeMap<&'static str, Score> {
 fn notes(looked: &Looked<'_>, output: &ModelText, errors: &[FactError]) -> Vec<String> {
     let flags = looked.form.flags().into_iter();
     let mut notes: Vec<String> = flags.map(|flag| format!("form: {flag}")).collect();
+    if looked.form.is_disordered {
+        notes.push(disorder(looked.order));
+    }
     notes.extend(
         output
             .violations
@@ -277,6 +280,21 @@ fn notes(looked: &Looked<'_>, output: &ModelText, errors: &[FactError]) -> Vec<S
     }
     notes.extend(errors.iter().map(ToString::to_string));
     notes
+}
+
+/// `disorder: `uma às`, `00:12 de Um``: the words that tell, of many the first.
+fn disorder(order: &WordOrder) -> String {
+    const MOST: usize = 5;
+    let slips = order.slips();
+    let words: Vec<String> = slips
+        .iter()
+        .map(|slip| format!("`{}`", slip.surface))
+        .collect();
+    let more = if words.len() > MOST { ", …" } else { "" };
+    format!(
+        "disorder: {}{more}",
+        words[..words.len().min(MOST)].join(", ")
+    )
 }
 
 /// The scores of one metric over scenes.

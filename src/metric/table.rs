@@ -11,10 +11,10 @@ const NEVER: &str = "";
 
 /// Every metric: what is gated first, then what is only reported, then the costs.
 pub const METRICS: &[Metric] = &[
-    // Gated. Version 2 of `valid`: more flags; of the shares of objects: mentions are read by more
-    // rules.
+    // Gated. Versions 2 and 3 of `valid`: more flags; version 2 of the shares of objects: mentions are
+    // read by more rules; of `fact_score`: version 3 of `valid`.
     at_version(
-        2,
+        3,
         text("valid", Higher, "1 when no form flag is set", NEVER, |l| {
             flag(l.form.is_valid())
         }),
@@ -40,12 +40,15 @@ pub const METRICS: &[Metric] = &[
             NO_SALIENT,
         ),
     ),
-    text(
-        "fact_score",
-        Higher,
-        "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
-        NEVER,
-        fact_score,
+    at_version(
+        2,
+        text(
+            "fact_score",
+            Higher,
+            "1 less errors by facts that could be wrong, at least five; 0 for an invalid output",
+            NEVER,
+            fact_score,
+        ),
     ),
     text(
         "chrf_pp",
@@ -55,6 +58,7 @@ pub const METRICS: &[Metric] = &[
         |l| overlap(l.chrf_pp),
     ),
     Metric {
+        version: 2,
         unit: "fraction",
         range: (0.0, 1.0),
         absent: "only a comparison has it",
@@ -163,6 +167,13 @@ pub const METRICS: &[Metric] = &[
             NEVER,
             |l| flag(l.form.is_loop),
         ),
+    ),
+    text(
+        "disorder",
+        Lower,
+        "1 when the words of the output stand in no order",
+        NEVER,
+        |l| flag(l.form.is_disordered),
     ),
     text(
         "echo",
@@ -292,6 +303,16 @@ pub const METRICS: &[Metric] = &[
             "English object names",
             NEVER,
             |l| Score::Value(l.n_english as f64),
+        ))
+    },
+    Metric {
+        unit: "count",
+        ..unbounded(text(
+            "agreement_errors",
+            Lower,
+            "articles and numbers of another gender or number than their noun",
+            NEVER,
+            |l| Score::Value(l.order.n_agreement_errors() as f64),
         ))
     },
     // Likelihoods, reported.

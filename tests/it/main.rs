@@ -4,6 +4,7 @@ mod allocations;
 mod arena;
 mod bad_input;
 mod browser;
+mod cast;
 mod common;
 mod compare;
 mod convert;

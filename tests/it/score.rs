@@ -130,6 +130,7 @@ fn a_true_text_scores_well_and_the_document_has_its_form() {
         assert_eq!(first["metrics"][metric], value, "{metric}: {first}");
     }
     assert_eq!(first["reasons"], json!([]));
+    assert_eq!(document["word_order_version"], "pt-BR/0.1");
     assert_eq!(
         document["aggregate"]["fact_ok"],
         json!({"n": 3, "mean": 1, "absent": 0})
@@ -222,6 +223,45 @@ fn a_factual_error_stands_with_its_rule_and_its_place() {
     let span: [usize; 2] = serde_json::from_value(invented["span"].clone()).unwrap();
     assert_eq!(&text[span[0]..span[1]], "cavalo");
     assert_eq!(of("missing")["span"], Value::Null);
+}
+
+#[test]
+fn words_in_random_order_are_invalid_and_say_which_words_tell() {
+    let text = "às pessoas 00:10 e carro Duas um surgem.";
+    let scene = scored(output("patio-01", text));
+    assert_eq!(scene["metrics"]["disorder"], 1);
+    assert_eq!(scene["metrics"]["valid"], 0);
+    assert_eq!(scene["metrics"]["fact_score"], 0);
+    let slips = scene["word_order"].as_array().unwrap();
+    assert!(slips.len() > 2, "{slips:?}");
+    for slip in slips {
+        let span: [usize; 2] = serde_json::from_value(slip["span"].clone()).unwrap();
+        assert_eq!(slip["surface"], text[span[0]..span[1]]);
+        assert!(!slip["what"].as_str().unwrap().is_empty(), "{slip}");
+    }
+    assert!(
+        slips.iter().any(|slip| slip["rule"] == "capital"),
+        "{slips:?}"
+    );
+    let notes = scene["notes"].to_string();
+    assert!(
+        notes.contains("form: disorder") && notes.contains("`carro Duas`"),
+        "{notes}"
+    );
+
+    // The same words in order, and one slip in a sound text.
+    let scene = scored(output("patio-01", REFERENCE));
+    assert_eq!(
+        (&scene["metrics"]["disorder"], &scene["word_order"]),
+        (&json!(0), &json!([]))
+    );
+    let scene = scored(output(
+        "patio-01",
+        "Às 00:10 surgem duas pessoas e uma carro.",
+    ));
+    assert_eq!(scene["metrics"]["valid"], 1);
+    assert_eq!(scene["metrics"]["agreement_errors"], 1);
+    assert_eq!(scene["word_order"][0]["rule"], "agreement");
 }
 
 #[test]

@@ -98,8 +98,22 @@ pub(super) fn sentences(text: &str) -> Vec<&str> {
     spans.map(|(from, to)| text[from..to].trim()).collect()
 }
 
+/// The words of a text, marks and capitals on them, in an order drawn from `seed`.
+pub(super) fn salad_of(text: &str, seed: usize) -> String {
+    let words: Vec<&str> = text.split_whitespace().collect();
+    shuffled(&words, seed).join(" ")
+}
+
+/// A text in lower case and without the marks of sentences, but for a capital at its start and a
+/// full stop at its end.
+pub(super) fn tidied(text: &str) -> String {
+    let mut text = text.to_lowercase();
+    text.retain(|c| !",.;!?".contains(c));
+    capitalised(&text) + "."
+}
+
 /// The items in an order drawn from `seed`, never the given one if there is another.
-pub(super) fn shuffled<T: Clone + PartialEq>(items: &[T], seed: usize) -> Vec<T> {
+fn shuffled<T: Clone + PartialEq>(items: &[T], seed: usize) -> Vec<T> {
     let mut state = seed as u64 + 1;
     let mut draw = |n: usize| {
         // A 64-bit linear congruential generator (Knuth, MMIX); its high bits are good enough.

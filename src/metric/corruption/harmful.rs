@@ -1,7 +1,8 @@
 //! Corruptions: texts that a gate must not let pass as if nothing had changed.
 
 use super::edits::{
-    capitalised, counted, is_plural, like, none_of, noun_phrase, sentences, shuffled, splice,
+    capitalised, counted, is_plural, like, none_of, noun_phrase, salad_of, sentences, splice,
+    tidied,
 };
 use super::{Case, Output};
 use crate::metric::claims::{self, Mention};
@@ -114,7 +115,12 @@ pub(super) const KINDS: &[Kind] = &[
     ),
     must("raw detections", "the events as JSON", raw_events),
     must("empty", "no text at all", |_, _| Some(String::new().into())),
-    blind("word salad", "the words in random order", salad),
+    must("word salad", "the words in random order", salad),
+    blind(
+        "word salad, tidied",
+        "the same in lower case without marks, one capital and one full stop",
+        tidied_salad,
+    ),
     blind(
         "typos in other words",
         "two letters swapped in every long word that is no object",
@@ -375,8 +381,11 @@ fn generic(_: &Case, _: &[Case]) -> Option<Output> {
 }
 
 fn salad(case: &Case, _: &[Case]) -> Option<Output> {
-    let words: Vec<&str> = case.clean.split_whitespace().collect();
-    Some(shuffled(&words, case.index).join(" ").into())
+    Some(salad_of(&case.clean, case.index).into())
+}
+
+fn tidied_salad(case: &Case, _: &[Case]) -> Option<Output> {
+    Some(tidied(&salad_of(&case.clean, case.index)).into())
 }
 
 fn raw_events(case: &Case, _: &[Case]) -> Option<Output> {

@@ -7,8 +7,9 @@ use serde_json::Value;
 
 use super::{NOT_VALIDATED, Sheet};
 use crate::metric::facts::FactError;
-use crate::metric::outputs::Explained;
-use crate::metric::{METRICS, SceneScores, Score};
+use crate::metric::order::{self, Slip};
+use crate::metric::outputs::{Explained, Scored};
+use crate::metric::{METRICS, Score};
 use crate::report::escape;
 use crate::units::Sha256;
 
@@ -21,6 +22,8 @@ struct Document<'a> {
     set: Set<'a>,
     lexicon_sha256: Sha256,
     lexicon_version: &'a str,
+    word_order_sha256: Sha256,
+    word_order_version: &'a str,
     notes: Vec<&'static str>,
     scenes: Vec<Scene<'a>>,
     aggregate: BTreeMap<&'static str, Aggregated>,
@@ -42,6 +45,7 @@ struct Scene<'a> {
     metrics: BTreeMap<&'static str, Value>,
     absent: BTreeMap<&'static str, &'static str>,
     reasons: Vec<Value>,
+    word_order: Vec<Value>,
     notes: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     explain: Option<Vec<AtConfidence>>,
@@ -71,6 +75,7 @@ struct Aggregated {
 pub fn render(sheet: &Sheet) -> Vec<u8> {
     let set = &sheet.set;
     let corpus = sheet.corpus();
+    let (word_order_version, word_order_sha256) = order::version();
     let document = Document {
         schema_version: SCHEMA_VERSION,
         set: Set {
@@ -81,6 +86,8 @@ pub fn render(sheet: &Sheet) -> Vec<u8> {
         },
         lexicon_sha256: set.lexicon_sha256,
         lexicon_version: &set.lexicon_version,
+        word_order_sha256,
+        word_order_version,
         notes: vec![NOT_VALIDATED],
         scenes: scenes(sheet),
         aggregate: sheet
@@ -120,11 +127,12 @@ fn scenes(sheet: &Sheet) -> Vec<Scene<'_>> {
     };
     let scored = sheet.scored.iter().enumerate();
     scored
-        .map(|(i, scored)| scene(&scored.scores, explained(i)))
+        .map(|(i, scored)| scene(scored, explained(i)))
         .collect()
 }
 
-fn scene(scores: &SceneScores, explain: Option<Vec<AtConfidence>>) -> Scene<'_> {
+fn scene(scored: &Scored, explain: Option<Vec<AtConfidence>>) -> Scene<'_> {
+    let scores = &scored.scores;
     let entries = scores.scores.iter();
     let absent = entries.clone().filter_map(|(id, score)| match score {
         Score::Absent(reason) => Some((*id, *reason)),
@@ -137,6 +145,7 @@ fn scene(scores: &SceneScores, explain: Option<Vec<AtConfidence>>) -> Scene<'_> 
             .map(|(id, score)| (*id, number(score.value())))
             .collect(),
         reasons: scores.reasons.iter().map(FactError::to_json).collect(),
+        word_order: scored.slips.iter().map(Slip::to_json).collect(),
         notes: &scores.notes,
         explain,
     }

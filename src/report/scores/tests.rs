@@ -18,6 +18,7 @@ fn scored(scene: &str, fact_ok: f64, chrf_pp: Option<f64>, notes: &[&str]) -> Sc
             reasons: Vec::new(),
         },
         counts: Counts::default(),
+        slips: Vec::new(),
     }
 }
 

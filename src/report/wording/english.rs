@@ -145,6 +145,7 @@ pub(super) fn cause(cause: Cause) -> &'static str {
         Cause::Order => "wrong order",
         Cause::EmptyNotStated => "emptiness not stated",
         Cause::Loop => "loop",
+        Cause::Disorder => "words in no order",
         Cause::Truncation => "truncation",
         Cause::Language => "language",
         Cause::Empty => "empty text",

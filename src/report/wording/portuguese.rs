@@ -150,6 +150,7 @@ pub(super) fn cause(cause: Cause) -> &'static str {
         Cause::Order => "ordem errada",
         Cause::EmptyNotStated => "cena vazia não declarada",
         Cause::Loop => "repetição",
+        Cause::Disorder => "palavras sem ordem",
         Cause::Truncation => "texto cortado",
         Cause::Language => "idioma",
         Cause::Empty => "texto vazio",

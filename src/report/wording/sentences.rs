@@ -364,6 +364,7 @@ const WORDS: &[[&str; 2]] = &[
     ["order", "ordem"],
     ["empty_not_stated", "cena vazia não declarada"],
     ["loop", "repetição"],
+    ["disorder", "palavras sem ordem"],
     ["truncated", "texto cortado"],
     ["too_long", "longo demais"],
     ["empty", "vazio"],

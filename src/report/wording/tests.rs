@@ -82,6 +82,11 @@ fn a_note_names_its_kind_of_fault() {
     };
     check("missing: truck", Some("omission"), Some("omissão"));
     check("form: loop", Some("loop"), Some("repetição"));
+    check(
+        "form: disorder",
+        Some("words in no order"),
+        Some("palavras sem ordem"),
+    );
     check("form: not portuguese", Some("language"), Some("idioma"));
     check(
         "form: new flag",

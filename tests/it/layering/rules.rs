@@ -87,7 +87,7 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["rustix", "tempfile"],
         &["durable", "artifact", "store", "run", "model::arena"],
     ),
-    (&["toml"], &["gate", "scene", "store"]),
+    (&["toml"], &["gate", "scene", "store", "metric::order"]),
     (
         &["unicode_normalization"],
         &["metric", "scene", "manifest", "artifact"],
