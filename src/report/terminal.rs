@@ -11,6 +11,8 @@ use crate::gate::Outcome;
 
 /// Lines of the first screen.
 pub const MOST_LINES: usize = 40;
+/// Warnings shown; the rest are counted.
+const MOST_WARNINGS: usize = 3;
 /// Reasons shown; the rest are counted.
 const MOST_REASONS: usize = 4;
 /// Last lines of stderr shown.
@@ -72,10 +74,10 @@ fn screen(report: &Report, shown: Shown, color: bool) -> Vec<String> {
     let table = table(report, &rows, color);
     let width = table.iter().map(|line| line.width).max().unwrap_or(0);
     let mut lines = vec![verdict_line(report, width, color)];
-    lines.extend(report.warnings.iter().map(|warning| line(lang, warning)));
+    lines.extend(first(lang, &report.warnings, MOST_WARNINGS));
     lines.push(String::new());
     lines.push(lang.words().why.to_owned());
-    lines.extend(reasons(report));
+    lines.extend(first(lang, &report.why, MOST_REASONS));
     lines.extend(last_words(report));
     if !rows.is_empty() {
         lines.push(String::new());
@@ -138,16 +140,12 @@ fn line(lang: Lang, text: &str) -> String {
     format!("  {}", lang.cut(&one_line(text), MOST_LINE))
 }
 
-fn reasons(report: &Report) -> Vec<String> {
-    let (lang, why) = (report.lang, &report.why);
-    let mut lines: Vec<String> = why
-        .iter()
-        .take(MOST_REASONS)
-        .map(|reason| line(lang, reason))
-        .collect();
-    if why.len() > MOST_REASONS {
-        let more = report.lang.more(why.len() - MOST_REASONS);
-        lines.push(format!("  {more}"));
+/// The first of some sentences, and how many more there are.
+fn first(lang: Lang, all: &[String], most: usize) -> Vec<String> {
+    let shown = all.iter().take(most);
+    let mut lines: Vec<String> = shown.map(|text| line(lang, text)).collect();
+    if all.len() > most {
+        lines.push(format!("  {}", lang.more(all.len() - most)));
     }
     lines
 }
