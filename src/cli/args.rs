@@ -76,7 +76,7 @@ pub enum Command {
     Scenes(Scenes),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
-    /// Work on the files of a model.
+    /// Install, try, roll back, check, convert and pack models.
     Model {
         /// What to do.
         #[command(subcommand)]

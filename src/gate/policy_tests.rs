@@ -443,7 +443,7 @@ fn a_waiver_may_name_a_slice_that_vetoes() {
     for (from, to, key, problem) in [
         (
             "slice = \"night\"",
-            "slice = \"nigth\"",
+            "slice = \"nigh\"",
             "waiver[0].slice",
             "did you mean `night`?",
         ),

@@ -149,14 +149,19 @@ fn losing(night: f64, day: f64) -> Comparison {
             0.8 - wobble - if i % 3 == 0 { night } else { day }
         });
     });
+    with_both(comparison.expect("comparable"))
+}
+
+/// The scenes of `night` are those of `dawn` too.
+fn with_both(comparison: Comparison) -> Comparison {
     let mut tags = tags();
     for tags in tags.values_mut().filter(|it| !it.slices.is_empty()) {
         tags.slices.push("dawn".to_owned());
     }
-    comparison.expect("comparable").with_tags(tags)
+    comparison.with_tags(tags)
 }
 
-/// Outcome, slices that veto by recall, and notices.
+/// Outcome, slices that veto, and notices.
 fn judged_slices(comparison: &Comparison, policy: &Policy) -> (Outcome, Vec<String>, String) {
     let verdict = judge(comparison, policy, JudgeOptions::default());
     let vetoes = verdict.slices.iter().filter(|it| it.vetoes);
@@ -208,8 +213,9 @@ fn a_waiver_of_a_slice_covers_neither_the_whole_nor_another_check() {
     let other = compare_edited(|_, cand| {
         set_scores(cand, "fact_ok", |i| if i % 3 == 0 { 0.0 } else { 1.0 });
     });
-    let other = other.expect("comparable").with_tags(tags());
-    assert_eq!(judged_slices(&other, &policy).0, Outcome::Fail);
+    let (outcome, vetoes, _) = judged_slices(&with_both(other.expect("comparable")), &policy);
+    assert_eq!(outcome, Outcome::Fail);
+    assert!(vetoes.contains(&"night".to_owned()), "{vetoes:?}");
 }
 
 #[test]
@@ -283,7 +289,7 @@ fn a_waiver_of_what_was_not_judged_is_not_said_to_be_needless() {
         stderr_tail: String::new(),
     };
     let comparison = compare_edited(|_, cand| cand.record.failure = Some(failure));
-    let comparison = comparison.expect("comparable").with_tags(tags());
+    let comparison = with_both(comparison.expect("comparable"));
     let policy = sliced(&[of_recall(None, 0.20), of_recall(Some("night"), 0.20)]);
     let notices = notices(&comparison, &policy);
     assert_eq!(notices.len(), 2);

@@ -258,11 +258,13 @@ fn flips(lang: Lang, evidence: &EvidenceFile) -> String {
 }
 
 fn worst_view(lang: Lang, scene: &WorstSceneFile, details: Option<&SceneFile>) -> WorstView {
-    let new: Vec<&String> = scene
-        .candidate_notes
-        .iter()
-        .filter(|note| !scene.baseline_notes.contains(note))
-        .collect();
+    // The same error may be made twice in one text, and is told once.
+    let mut new: Vec<&String> = Vec::new();
+    for note in &scene.candidate_notes {
+        if !scene.baseline_notes.contains(note) && !new.contains(&note) {
+            new.push(note);
+        }
+    }
     let losses = scene.changes.iter().filter(|(metric, change)| {
         match crate::metric::find(metric).map(|row| row.better) {
             Some(Better::Higher) => **change < 0.0,
