@@ -28,7 +28,7 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     echo "::stop-commands::$token"
 fi
 # A report of an earlier run is none of this one; this script alone tells the system.
-rm -f -- "$out/report.md" "$out/report.json"
+rm -f -- "$out/report.md" "$out/report.json" "$out/summary.md"
 env -u GITHUB_OUTPUT -u GITHUB_STEP_SUMMARY \
     "${VV_EVAL:-vv-eval}" gate "${arguments[@]}" >/dev/null
 code=$?
@@ -37,7 +37,7 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     # The verdict and its reasons beside the files changed; every text in them is escaped.
     if [ -s "$out/report.json" ]; then
         "${VV_EVAL:-vv-eval}" report "$out/report.json" --format github \
-            --lang "${REPORT_LANG:-en}" || true
+            --annotate "${MANIFEST:-model_manifest.json}" --lang "${REPORT_LANG:-en}" || true
     fi
 fi
 
@@ -57,8 +57,13 @@ fi
 if [ -n "${GITHUB_OUTPUT:-}" ]; then
     printf 'verdict=%s\nexit-code=%s\nreport=%s\n' "$verdict" "$code" "$report" >>"$GITHUB_OUTPUT"
 fi
+# The summary shows more scenes than a comment has room for; without a run there is the comment.
+summary="$out/summary.md"
+if [ ! -s "$summary" ]; then
+    summary="$report"
+fi
 if [ -n "${GITHUB_STEP_SUMMARY:-}" ]; then
-    head -c 1000000 "$report" >>"$GITHUB_STEP_SUMMARY"
+    head -c 1000000 "$summary" >>"$GITHUB_STEP_SUMMARY"
 fi
 printf 'verdict: %s (exit %s), report: %s\n' "$verdict" "$code" "$report"
 exit "$code"

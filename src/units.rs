@@ -1,4 +1,5 @@
-//! Units that travel through the whole program: byte counts and SHA-256 digests.
+//! Units that travel through the whole program: byte counts, SHA-256 digests, and which characters
+//! cannot be seen.
 //!
 //! Plain values with parsing and formatting; nothing here touches a file.
 
@@ -186,6 +187,28 @@ pub fn rfc3339(seconds: u64) -> String {
     )
 }
 
+/// Characters that print nothing, or change how their neighbours print, control characters aside.
+///
+/// Names that hold one are refused and texts that do are shown with an escape: what a reader sees
+/// is what is there. These are the code points of property `Default_Ignorable_Code_Point` (Unicode
+/// 16.0, `DerivedCoreProperties.txt`), both separators of lines, and the marks of annotations.
+pub fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}'   // Mongolian variation selectors
+            | '\u{200b}'..='\u{200f}'   // zero width, direction marks
+            | '\u{2028}'..='\u{202e}'   // line breaks, direction overrides
+            | '\u{2060}'..='\u{206f}'   // joiners, direction isolates
+            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fe00}'..='\u{fe0f}'   // variation selectors
+            | '\u{fff0}'..='\u{fffb}'   // unassigned, and marks of annotations
+            | '\u{1bca0}'..='\u{1bca3}' // shorthand controls
+            | '\u{1d173}'..='\u{1d17a}' // musical controls
+            | '\u{e0000}'..='\u{e0fff}' // tags, more variation selectors, and their like
+    )
+}
+
 /// Whether `text` is a day of the calendar of the form `2027-01-31`.
 pub fn is_date(text: &str) -> bool {
     let parts: Vec<&str> = text.split('-').collect();
@@ -257,5 +280,15 @@ mod tests {
         check(1_709_251_200, "2024-03-01T00:00:00Z");
         check(4_107_542_399, "2100-02-28T23:59:59Z");
         check(4_107_542_400, "2100-03-01T00:00:00Z");
+    }
+
+    #[test]
+    fn what_cannot_be_seen_is_what_unicode_says() {
+        // Counted with the `regex` module of Python (Unicode 16.0): 4174 of \p{DI}, and five more.
+        let all = ('\0'..=char::MAX).filter(|c| is_invisible(*c));
+        assert_eq!(all.count(), 4174 + 2 + 3);
+        for seen in ['a', 'ç', ' ', '\u{a0}', '\n', '\u{301}', '日', '🚗'] {
+            assert!(!is_invisible(seen), "{seen:?}");
+        }
     }
 }

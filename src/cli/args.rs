@@ -21,7 +21,7 @@ use crate::report::wording;
 /// `model_manifest.json`: both answer the same scenes on this machine, and the verdict says
 /// whether the candidate is shown to be no worse.
 #[derive(Debug, Parser)]
-#[command(name = "vv-eval", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "vv-eval", version, max_term_width = 100, after_help = START)]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -31,8 +31,15 @@ pub struct Cli {
     pub color: Color,
 }
 
-const EXIT_CODES: &str = "Exit codes: 0 pass · 1 fail · 2 inconclusive · 3 invalid (usage, \
-configuration, input) · 4 internal error. Only 0 may merge.";
+const START: &str = "\
+Examples:
+  vv-eval compare models/current models/new       judge a new model against the one in use
+  vv-eval gate --base origin/main                 the same, as the job on a pull request does
+  vv-eval report reports/RUN --lang pt-BR         read what was found
+  vv-eval model install                           install the promoted model on a host
+
+Exit codes: 0 pass · 1 fail · 2 inconclusive · 3 invalid (usage, configuration, input) · 4 internal \
+error. Only 0 may merge.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -69,19 +76,21 @@ pub enum Command {
     Scenes(Scenes),
     /// Show what was detected of a model, or its exact logits.
     Inspect(Inspect),
-    /// Work on the files of a model.
+    /// Install, try, roll back, check, convert and pack models.
     Model {
         /// What to do.
         #[command(subcommand)]
         command: Model,
     },
     /// Print completions for a shell.
+    #[command(after_help = COMPLETIONS_EXAMPLES)]
     Completions {
         /// The shell.
         #[arg(value_enum, value_name = "SHELL")]
         shell: clap_complete::Shell,
     },
     /// Print the manual page, or write one for each command.
+    #[command(after_help = MAN_EXAMPLES)]
     Man {
         /// Directory for the pages of all commands.
         #[arg(long, value_name = "DIR")]
@@ -91,6 +100,19 @@ pub enum Command {
     #[command(name = "__worker", hide = true)]
     Worker,
 }
+
+const COMPLETIONS_EXAMPLES: &str = "\
+Examples:
+  vv-eval completions bash > ~/.local/share/bash-completion/completions/vv-eval
+  vv-eval completions fish > ~/.config/fish/completions/vv-eval.fish
+  vv-eval completions zsh > ~/.zfunc/_vv-eval";
+
+const MAN_EXAMPLES: &str = "\
+Examples:
+  vv-eval man | man -l -
+  vv-eval man --out ~/.local/share/man/man1
+
+Pages are named vv-eval.1, vv-eval-compare.1 and so on; existing ones are replaced.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -268,13 +290,24 @@ pub enum ScenesAction {
     /// Make a set of a folder of analytic files with references, version 0.0.0-draft.
     Import(Import),
     /// Look for what is wrong with a set; exit code 1 on findings.
+    #[command(after_help = LINT_EXAMPLES)]
     Lint(NamedSet),
     /// Describe a set: slices, labels, lengths, near duplicates.
+    #[command(after_help = STATS_EXAMPLES)]
     Stats(NamedSet),
 }
 
+const GENERATE_EXAMPLES: &str = "\
+Examples:
+  vv-eval scenes generate --seed 7 --n 100 --out eval-sets/mine/0.0.0-draft
+  vv-eval scenes generate --seed 7 --n 300 --families F,G,H --out eval-sets/mine/0.0.0-draft
+
+The same seed gives the same scenes. The reference models were trained on references of the \
+families A to D and checked on E; F to H are for scene sets.";
+
 /// Arguments of `scenes generate`.
 #[derive(Debug, Args)]
+#[command(after_help = GENERATE_EXAMPLES)]
 pub struct Generate {
     /// Seed of worlds and texts.
     #[arg(long, value_name = "SEED")]
@@ -295,8 +328,13 @@ pub struct Generate {
     pub out: PathBuf,
 }
 
+const IMPORT_EXAMPLES: &str = "\
+Example:
+  vv-eval scenes import recordings/ --out eval-sets/patio/0.0.0-draft";
+
 /// Arguments of `scenes import`.
 #[derive(Debug, Args)]
+#[command(after_help = IMPORT_EXAMPLES)]
 pub struct Import {
     /// Folder with `X.analytic.json`, `X.ref.txt` and, where known, `X.facts.json` and
     /// `X.keywords.txt`.
@@ -306,6 +344,16 @@ pub struct Import {
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
 }
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  vv-eval scenes lint cenas-pt
+  vv-eval scenes lint eval-sets/patio/0.0.0-draft";
+
+const STATS_EXAMPLES: &str = "\
+Examples:
+  vv-eval scenes stats cenas-pt@1.0.0
+  vv-eval scenes stats recordings/scenes.jsonl";
 
 /// A scene set by name or path.
 #[derive(Debug, Args)]

@@ -118,8 +118,17 @@ pub enum Policy {
     Explain(Explain),
 }
 
+const CHECK_EXAMPLES: &str = "\
+Examples:
+  vv-eval policy check
+  vv-eval policy check stricter.toml
+
+Prints mode, checks, digest and waivers, and warns of what weakens the verdict. A waiver that has \
+expired makes the policy invalid.";
+
 /// A policy file.
 #[derive(Debug, Args)]
+#[command(after_help = CHECK_EXAMPLES)]
 pub struct PolicyFile {
     /// The file (default: gate.toml of the working directory, else the built-in policy).
     #[arg(value_name = "FILE")]

@@ -31,11 +31,26 @@ pub enum ManifestAction {
     /// Pin another artifact: its digest, its size, the new version.
     Bump(Bump),
     /// Print the JSON Schema.
+    #[command(after_help = SCHEMA_EXAMPLES)]
     Schema,
 }
 
+const SCHEMA_EXAMPLES: &str = "\
+Example:
+  vv-eval manifest schema > manifest.v1.json";
+
+const LINT_EXAMPLES: &str = "\
+Examples:
+  vv-eval manifest lint
+  vv-eval manifest lint models/model_manifest.json --strict
+  vv-eval manifest lint --fix
+
+Every finding has its rule, line and path. What --fix does not know, a digest for example, it does \
+not invent.";
+
 /// Arguments of `manifest lint`.
 #[derive(Debug, Args)]
+#[command(after_help = LINT_EXAMPLES)]
 pub struct Lint {
     /// The manifest.
     #[arg(value_name = "MANIFEST", default_value = "model_manifest.json")]
@@ -51,8 +66,14 @@ pub struct Lint {
     pub policy: Option<PathBuf>,
 }
 
+const DIFF_EXAMPLES: &str = "\
+Examples:
+  vv-eval manifest diff origin/main:model_manifest.json model_manifest.json
+  vv-eval manifest diff old.json new.json";
+
 /// Arguments of `manifest diff`.
 #[derive(Debug, Args)]
+#[command(after_help = DIFF_EXAMPLES)]
 pub struct Diff {
     /// The manifest before: a file, or `REVISION:PATH` of git.
     #[arg(value_name = "BEFORE")]
@@ -62,8 +83,17 @@ pub struct Diff {
     pub after: String,
 }
 
+const BUMP_EXAMPLES: &str = "\
+Examples:
+  vv-eval manifest bump --from dist/bitnet-1.3.0.tar.gz --version 1.3.0
+  vv-eval manifest bump --from dist/bitnet-1.3.0.tar.gz --version 1.3.0 --dry-run
+  vv-eval manifest bump --from models/new --version 1.3.0 --manifest models/model_manifest.json
+
+Order and further fields of the manifest stay as they are.";
+
 /// Arguments of `manifest bump`.
 #[derive(Debug, Args)]
+#[command(after_help = BUMP_EXAMPLES)]
 pub struct Bump {
     /// The new artifact: an archive or a file; or a directory that holds every file the manifest
     /// names.

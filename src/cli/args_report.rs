@@ -10,7 +10,8 @@ const REPORT_EXAMPLES: &str = "\
 Examples:
   vv-eval report reports/20260102T030405Z-1.0.0-vs-1.1.0
   vv-eval report report.json --format html --lang pt-BR --out relatorio.html
-  vv-eval report report.json --scene patio-07";
+  vv-eval report report.json --scene patio-07
+  vv-eval report report.json --format github --annotate model_manifest.json";
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -28,6 +29,9 @@ pub struct Report {
     /// Only this scene, both texts side by side; terminal, markdown or html.
     #[arg(long, value_name = "ID")]
     pub scene: Option<String>,
+    /// File of the pull request that the annotations of format github stand beside.
+    #[arg(long, value_name = "PATH")]
+    pub annotate: Option<String>,
     /// Write to this file, whole or not at all, instead of stdout.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -45,6 +45,8 @@ pub(super) struct Delivery<'a> {
 pub(super) struct Rendered<'a> {
     file: &'a ReportFile,
     report: Report,
+    /// File that annotations stand beside.
+    annotated: Option<String>,
 }
 
 impl<'a> Rendered<'a> {
@@ -53,7 +55,13 @@ impl<'a> Rendered<'a> {
         Self {
             file,
             report: Report::in_language(file, Some(exit.code()), lang),
+            annotated: None,
         }
+    }
+
+    /// The same with annotations that stand beside a file of the pull request.
+    pub(super) fn beside(self, annotated: Option<String>) -> Self {
+        Self { annotated, ..self }
     }
 
     /// * `uses_color`: matters to the terminal text only
@@ -68,7 +76,7 @@ impl<'a> Rendered<'a> {
             Format::Junit => junit::render(report),
             // By its whole path: `csv` alone would be the crate.
             Format::Csv => crate::report::csv::render(file),
-            Format::Github => github::annotations(report, None).into_bytes(),
+            Format::Github => github::annotations(report, self.annotated.as_deref()).into_bytes(),
         }
     }
 }

@@ -18,7 +18,8 @@ use crate::gate::Outcome;
 use crate::manifest::Loaded;
 use crate::promotion::git::Repository;
 use crate::promotion::{Head, Paths, Request, export};
-use crate::report::escape::{markdown_block, one_line};
+use crate::report::escape::{markdown_block, markdown_text, one_line};
+use crate::report::wording::Lang;
 use crate::scene::SceneSet;
 
 /// Report for people, written also when nothing could be judged.
@@ -33,7 +34,7 @@ pub(super) fn run(args: &Gate, color: Color) -> Result<Exit, Failure> {
     })?;
     forget_reports(&out)?;
     judge(args, &out, color).inspect_err(|failure| {
-        let text = invalid_report(failure);
+        let text = invalid_report(failure, args.lang.lang());
         if let Err(error) = write_atomic(&out.join(REPORT), text.as_bytes()) {
             say(&format!("warning: {error}"));
         }
@@ -170,13 +171,12 @@ impl Obtain<'_> {
 
 /// The manifest says what it said: nothing is judged, and the report says that.
 fn unchanged(args: &Gate, out: &Path, request: &Request) -> Result<Exit, Failure> {
-    let mut text = format!(
-        "**PASS** · nothing to judge: `{}` is the same as at the base {}\n",
-        args.manifest.replace('`', "'").escape_debug(),
-        request.base.short()
-    );
+    let lang = args.lang.lang();
+    let manifest = args.manifest.replace('`', "'").escape_debug().to_string();
+    let mut text = lang.nothing_to_judge(&manifest, request.base.short());
+    text.push('\n');
     for notice in request.notices() {
-        text += &format!("\n{}\n", markdown_block(&one_line(&notice)));
+        text += &format!("\n{}\n", markdown_text(&lang.sentence(&notice)));
     }
     write_atomic(&out.join(REPORT), text.as_bytes()).map_err(Failure::invalid)?;
     if args.format != Format::Json {
@@ -186,7 +186,7 @@ fn unchanged(args: &Gate, out: &Path, request: &Request) -> Result<Exit, Failure
 }
 
 /// What a reviewer reads of a pull request that could not be judged.
-fn invalid_report(failure: &Failure) -> String {
+fn invalid_report(failure: &Failure, lang: Lang) -> String {
     let mut cause = failure.error.to_string();
     for deeper in failure.error.chain().skip(1) {
         cause.push_str("\ncaused by: ");
@@ -196,13 +196,7 @@ fn invalid_report(failure: &Failure) -> String {
         cause.push_str("\n\nhint: ");
         cause.push_str(hint);
     }
-    let word = match failure.exit {
-        Exit::Internal => "INTERNAL ERROR",
-        _ => "INVALID",
-    };
-    format!(
-        "**{word}** · this pull request could not be judged, so it must not be merged (exit {})\n\n{}\n",
-        failure.exit.code(),
-        markdown_block(&cause)
-    )
+    let is_bug = matches!(failure.exit, Exit::Internal);
+    let told = lang.not_judged(is_bug, failure.exit.code());
+    format!("{told}\n\n{}\n", markdown_block(&cause))
 }

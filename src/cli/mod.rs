@@ -15,6 +15,8 @@ mod evidence;
 pub mod exit;
 mod gate;
 mod generate;
+#[cfg(test)]
+mod help_tests;
 mod history;
 mod inspect;
 mod judge;

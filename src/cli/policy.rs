@@ -11,6 +11,7 @@ use super::settings;
 use crate::gate::Policy;
 use crate::gate::policy::Mode;
 use crate::gate::policy_explain::{InForce, explain, explain_built_in, schema};
+use crate::manifest;
 use crate::report::escape;
 
 pub(super) fn run(command: &args::Policy) -> Result<Exit, Failure> {
@@ -29,8 +30,11 @@ fn check(args: &args::PolicyFile) -> Result<Exit, Failure> {
         }
         None => (Policy::built_in(), "the built-in policy".to_owned()),
     };
+    policy
+        .check_expiry(&manifest::today())
+        .map_err(Failure::invalid)?;
     let required = policy.checks.iter().filter(|check| check.required).count();
-    let text = format!(
+    let mut text = format!(
         "{name} is valid: mode {}, {required} required checks ({} statistical), {} watched\n\
          sha256:{}\n",
         policy.mode.name(),
@@ -38,6 +42,10 @@ fn check(args: &args::PolicyFile) -> Result<Exit, Failure> {
         policy.checks.len() - required,
         policy.digest(),
     );
+    for waiver in &policy.waivers {
+        let line = format!("waiver: {}: {}", waiver.allowance(), waiver.grounds());
+        let _ = writeln!(text, "{}", escape::one_line(&line));
+    }
     print(text.as_bytes())?;
     warn(&policy);
     Ok(Exit::Pass)

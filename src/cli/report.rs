@@ -24,7 +24,9 @@ pub(super) fn run(args: &args::Report, color: Color) -> Result<(), Failure> {
     let file = read(&path)?;
     let uses_color = args.out.is_none() && settings::uses_color(color);
     let bytes = match &args.scene {
-        None => Rendered::new(&file, args.lang.lang()).bytes(args.format, uses_color),
+        None => Rendered::new(&file, args.lang.lang())
+            .beside(args.annotate.clone())
+            .bytes(args.format, uses_color),
         Some(id) => scene(&file, id, args)?,
     };
     match &args.out {

@@ -24,8 +24,11 @@ pub struct VetoFile {
     pub p_worse: Option<f64>,
     /// Level of `p_worse` at or below which a loss is shown.
     pub fail_level: Option<f64>,
-    /// Change for the worse from which on the slice vetoes.
+    /// Change for the worse from which on the slice vetoes: twice the margin, or what is waived.
     pub veto_from: f64,
+    /// Last day of the waiver that put `veto_from` there; absent without one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waived_until: Option<String>,
     /// Whether it vetoes.
     pub vetoes: bool,
 }
@@ -69,6 +72,7 @@ impl From<&SliceResult> for VetoFile {
             p_worse: result.p_worse,
             fail_level: result.fail_level,
             veto_from: result.veto_from,
+            waived_until: result.waived_until.clone(),
             vetoes: result.vetoes,
         }
     }

@@ -70,6 +70,9 @@ fn in_force(policy: &Policy, line: impl Fn(&str) -> Option<usize>) -> Vec<InForc
     // Left out of the JSON where they are not used, so that digests of older policies hold.
     value["scenes"]["lexicon"] = serde_json::json!(policy.scenes.lexicon);
     value["effort"]["likelihood_scenes"] = policy.effort.likelihood_scenes.into();
+    for (i, waiver) in policy.waivers.iter().enumerate() {
+        value["waiver"][i]["slice"] = serde_json::json!(waiver.slice);
+    }
     let tables = value.as_object().expect("a policy is a table");
     let place = |key: &str| ORDER.iter().position(|known| *known == key);
     let mut keys: Vec<&String> = tables.keys().filter(|key| *key != "origin").collect();

@@ -431,6 +431,66 @@ fn waivers_are_read_whole_or_refused() {
 }
 
 #[test]
+fn a_waiver_may_name_a_slice_that_vetoes() {
+    let policy = |edit: &dyn Fn(String) -> String| {
+        let text = "[[slice]]\nname = \"night\"\n[[waiver]]\ncheck = \"fact_ok\"\nslice = \
+            \"night\"\nceiling = { absolute = 0.25 }\nexpires = \"2027-01-31\"\nreason = \"new \
+            camera\"\napproved_by = \"ana\"\n";
+        Policy::parse(&format!("{HEAD}{}", edit(text.to_owned())), "gate.toml")
+    };
+    let good = policy(&|text| text).expect("good");
+    assert_eq!(good.waivers[0].slice.as_deref(), Some("night"));
+    for (from, to, key, problem) in [
+        (
+            "slice = \"night\"",
+            "slice = \"nigh\"",
+            "waiver[0].slice",
+            "did you mean `night`?",
+        ),
+        (
+            "fact_ok",
+            "peak_bytes",
+            "waiver[0].slice",
+            "no mean over scenes",
+        ),
+        (
+            "fact_ok",
+            "collapse_rate",
+            "waiver[0].slice",
+            "no mean over scenes",
+        ),
+        // The margin is 0.10; the slice vetoes from 0.20 on.
+        ("0.25", "0.20", "waiver[0].ceiling", "is not above 0.2"),
+        ("0.25", "1.0", "waiver[0].ceiling", "below 1"),
+        ("0.25", "nan", "waiver[0].ceiling", "NaN is not above"),
+        (
+            "absolute",
+            "relative",
+            "waiver[0].ceiling",
+            "kind of margin",
+        ),
+        (
+            "slice = ",
+            "slices = ",
+            "waiver[0].slices",
+            "did you mean `slice`?",
+        ),
+    ] {
+        let error = policy(&|text| text.replace(from, to)).expect_err(to);
+        assert_eq!(error.key, key, "{error}");
+        assert!(error.problem.contains(problem), "{error}");
+        assert!(error.line.is_some(), "{error}");
+    }
+    let waiver = |text: &str| text[text.find("[[waiver]]").expect("there")..].to_owned();
+    let twice = policy(&|text| text.clone() + &waiver(&text)).expect_err("the same slice twice");
+    assert!(twice.problem.contains("waived twice on slice `night`"));
+    let beside = policy(&|text| text.clone() + &waiver(&text).replace("slice = \"night\"\n", ""));
+    let beside = beside.expect("the whole check beside the slice");
+    assert_eq!(beside.waivers.len(), 2);
+    assert_ne!(beside.digest(), good.digest());
+}
+
+#[test]
 fn sources_and_archives_are_bounded_by_the_policy() {
     let text = "[sources]\nallow_hosts = [\"models.acme.dev\"]\nmax_artifact_bytes = 1000\n\
         [archive]\nmax_ratio = 10\n";

@@ -70,7 +70,11 @@ pub(super) struct GateToml {
 struct WaiverToml {
     /// Metric id of a required check with a margin.
     check: String,
-    /// Judged against this instead of the margin; the same kind of margin, and larger.
+    /// Name of a declared slice; left out, the waiver is of the check over all scenes and of no
+    /// slice.
+    slice: Option<String>,
+    /// Judged against this: instead of the margin, the same kind and larger; on a slice instead of
+    /// twice the margin, and larger than that.
     ceiling: MarginToml,
     /// Last day it holds, `YYYY-MM-DD` in UTC.
     expires: String,
@@ -461,6 +465,7 @@ impl WaiverToml {
         Ok(Waiver {
             ceiling: ceiling.map_err(|why| refusal(&format!("waiver[{i}].ceiling"), why))?,
             check: self.check,
+            slice: self.slice,
             expires: self.expires,
             issue: self.issue,
             reason: self.reason,

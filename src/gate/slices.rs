@@ -11,8 +11,8 @@ use super::sample::{Levels, Sample, holm_levels};
 use super::verdict::{Outcome, SliceResult};
 use crate::stats::Estimate;
 
-/// A slice vetoes from this multiple of the margin on.
-const VETO_FROM: f64 = 2.0;
+/// A slice vetoes from this multiple of the margin on, unless a waiver of the slice holds.
+pub(super) const VETO_FROM: f64 = 2.0;
 
 /// What the slices say, and why they make the run invalid or fail it.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -28,6 +28,10 @@ pub(crate) struct Part {
     pub(crate) slice: String,
     pub(crate) metric: String,
     pub(crate) sampled: Sampled,
+    /// Mean loss from which on it vetoes: twice the margin, or the ceiling of a waiver that holds.
+    pub(crate) veto_from: f64,
+    /// Last day of that waiver; `None` without one.
+    pub(crate) waived_until: Option<String>,
 }
 
 impl Part {
@@ -36,7 +40,7 @@ impl Part {
         let Sampled { sample, rules, .. } = &self.sampled;
         let values = sample.values();
         let mean = values.iter().sum::<f64>() / values.len().max(1) as f64;
-        sample.p_worse(rules) <= level && mean >= VETO_FROM * rules.margin
+        sample.p_worse(rules) <= level && mean >= self.veto_from
     }
 }
 
@@ -47,13 +51,17 @@ pub(crate) fn parts(comparison: &Comparison, policy: &Policy, family: &[Statisti
         .filter_map(|it| Some((&it.metric, it.sampled.as_ref()?)))
         .filter(|(_, it)| is_by_scene(&it.sample))
         .collect();
+    let day = &comparison.candidate().started_at;
     let of = |slice: &SlicePolicy| {
         let part = |(metric, whole): &(&String, &Sampled)| {
             let sampled = subset(comparison, &slice.name, whole)?;
+            let waived = policy.waived_on_slice(metric, &slice.name, day);
             Some(Part {
                 slice: slice.name.clone(),
                 metric: (*metric).clone(),
                 sampled,
+                veto_from: waived.map_or(VETO_FROM * whole.rules.margin, |it| it.most),
+                waived_until: waived.map(|it| it.until.to_owned()),
             })
         };
         by_scene.iter().filter_map(part).collect::<Vec<_>>()
@@ -126,7 +134,8 @@ pub(crate) fn judge_slices(
             certified: sample.certified(rules, pass).map(|bound| sign * bound),
             p_worse: Some(p_worse),
             fail_level: Some(fail),
-            veto_from: sign * VETO_FROM * rules.margin,
+            veto_from: sign * part.veto_from,
+            waived_until: part.waived_until.clone(),
             vetoes,
         });
     }
@@ -184,13 +193,22 @@ fn missing(comparison: &Comparison, slice: &SlicePolicy) -> Option<(Outcome, Str
 
 fn veto(part: &Part, change: &Estimate) -> String {
     let verb = if change.point < 0.0 { "fell" } else { "rose" };
+    let points = |share: f64| format!("{:.1} points", share * 100.0);
+    let line = match &part.waived_until {
+        None => format!(
+            "at least twice what is allowed ({})",
+            points(part.sampled.rules.margin)
+        ),
+        Some(day) => format!(
+            "at least what is waived until {day} ({})",
+            points(part.veto_from)
+        ),
+    };
     format!(
-        "slice {}: {} {verb} by {:.1} points on {} scenes, shown to be a loss and at least twice \
-         what is allowed ({:.1} points)",
+        "slice {}: {} {verb} by {} on {} scenes, shown to be a loss and {line}",
         part.slice,
         part.metric,
-        change.point.abs() * 100.0,
+        points(change.point.abs()),
         part.sampled.scenes.len(),
-        part.sampled.rules.margin * 100.0,
     )
 }

@@ -115,8 +115,10 @@ pub struct SliceResult {
     pub p_worse: Option<f64>,
     /// Level of `p_worse` at or below which a loss is shown: by Holm over all slices and checks.
     pub fail_level: Option<f64>,
-    /// Change for the worse from which on a slice vetoes.
+    /// Change for the worse from which on a slice vetoes: twice the margin, or what is waived.
     pub veto_from: f64,
+    /// Last day of the waiver that put `veto_from` there, `YYYY-MM-DD`; `None` without one.
+    pub waived_until: Option<String>,
     /// Whether the slice vetoes.
     pub vetoes: bool,
 }

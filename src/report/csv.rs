@@ -1,7 +1,8 @@
 //! The report in long form: one value per row, both roles below each other.
 //!
-//! `kind` tells rows apart: `verdict`, `reason`, `check`, `slice`, `score`, `time`, `memory`. Every
-//! row has every column, so a spreadsheet or a data frame filters by `kind` and needs no other rule.
+//! `kind` tells rows apart: `verdict`, `notice`, `reason`, `check`, `slice`, `score`, `time`,
+//! `memory`. Every row has every column, so a spreadsheet or a data frame filters by `kind` and needs
+//! no other rule.
 
 use super::escape::spreadsheet_text;
 use crate::gate::file::{CheckFile, OutcomeFile, ReportFile, SceneScoresFile};
@@ -72,10 +73,12 @@ pub fn render(file: &ReportFile) -> Vec<u8> {
         },
         ..Row::default()
     });
-    for reason in &file.verdict.reasons {
+    let notices = file.notices.iter().map(|text| ("notice", text));
+    let reasons = file.verdict.reasons.iter().map(|text| ("reason", text));
+    for (kind, detail) in notices.chain(reasons) {
         write(Row {
-            kind: "reason",
-            detail: reason,
+            kind,
+            detail,
             ..Row::default()
         });
     }

@@ -1,6 +1,6 @@
 //! Which words two texts do not share.
 
-use similar::{ChangeTag, TextDiff};
+use similar::{ChangeTag, DiffableStr as _, TextDiff};
 
 /// A stretch of one text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,8 +13,8 @@ pub struct Piece {
 
 /// Both texts in pieces: the pieces of each, joined, are the text.
 ///
-/// Words end as Unicode says (UAX 29), so `pátio,` and `pátio` share the word. No clock bounds the
-/// work, so that equal texts give equal pieces: texts beyond a few thousand words are the caller's
+/// Words end as Unicode says (UAX 29), so `pátio,` and `pátio` share the word; a time of day like
+/// `00:38` is one. No clock bounds the work, so that equal texts give equal pieces: texts beyond a few thousand words are the caller's
 /// to cut.
 pub fn words(baseline: &str, candidate: &str) -> [Vec<Piece>; 2] {
     let mut sides = [Vec::new(), Vec::new()];
@@ -59,10 +59,33 @@ pub fn marked(baseline: &str, candidate: &str) -> String {
 }
 
 fn each(baseline: &str, candidate: &str, mut take: impl FnMut(ChangeTag, &str)) {
-    let diff = TextDiff::from_unicode_words(baseline, candidate);
+    let (baseline, candidate) = (tokens(baseline), tokens(candidate));
+    let diff = TextDiff::from_slices(&baseline, &candidate);
     for change in diff.iter_all_changes() {
         take(change.tag(), change.value());
     }
+}
+
+/// Words and what stands between them: joined, they are the text.
+fn tokens(text: &str) -> Vec<&str> {
+    let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
+    let parts = text.tokenize_unicode_words();
+    let mut tokens: Vec<&str> = Vec::with_capacity(parts.len());
+    let (mut start, mut end) = (0, 0);
+    for (i, part) in parts.iter().enumerate() {
+        end += part.len();
+        let next = parts.get(i + 1).copied().unwrap_or_default();
+        // `00`, `:` and `38` are one time.
+        let is_within = (next == ":"
+            && digit(part.chars().next_back())
+            && digit(parts.get(i + 2).and_then(|after| after.chars().next())))
+            || (*part == ":" && i > 0 && start < end - 1 && digit(next.chars().next()));
+        if !is_within {
+            tokens.push(&text[start..end]);
+            start = end;
+        }
+    }
+    tokens
 }
 
 /// Lengthens the last piece, or begins a new one.
@@ -94,6 +117,21 @@ mod tests {
         assert_eq!(own(cand), ["ônibus", ", parado"]);
         let [base, _] = words("um carro azul", "dois ônibus azul");
         assert_eq!(own(base), ["um carro"]);
+    }
+
+    #[test]
+    fn a_time_of_day_is_one_word() {
+        let marked = marked(
+            "Às 00:38 um carro, até 00:52.",
+            "Às 00:38 um carro, até 01:52.",
+        );
+        assert_eq!(marked, "Às 00:38 um carro, até [-00:52-]{+01:52+}.");
+        assert_eq!(
+            tokens("01:02:03, a: b:2 ::"),
+            [
+                "01:02:03", ",", " ", "a", ":", " ", "b", ":", "2", " ", ":", ":"
+            ]
+        );
     }
 
     #[test]

@@ -5,6 +5,8 @@
 
 use std::fmt::Write as _;
 
+use crate::units::is_invisible;
+
 /// Text with every invisible or line-breaking character shown as an escape.
 ///
 /// Line breaks become `\n`, so the result is always one line.
@@ -72,20 +74,6 @@ fn without_commands(text: &str) -> String {
         }
     }
     out
-}
-
-/// Characters that print nothing or change how their neighbours print.
-pub(super) fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}'
-            | '\u{200b}'..='\u{200f}'   // zero width, direction marks
-            | '\u{2028}'..='\u{202e}'   // line breaks, direction overrides
-            | '\u{2060}'..='\u{206f}'   // joiners, direction isolates
-            | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e0fff}' // tags and their like
-    )
 }
 
 /// The text of a cell that no spreadsheet takes for a formula.

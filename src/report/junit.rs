@@ -38,7 +38,14 @@ fn xml(text: &str) -> XmlString {
 
 fn verdict(report: &Report) -> TestCase {
     let (_, word) = report.lang.outcome(report.outcome);
-    let status = status(report.outcome, word, &report.why.join("; "));
+    // What a reader is to know before the reasons stands before them here too.
+    let told: Vec<&str> = report
+        .warnings
+        .iter()
+        .chain(&report.why)
+        .map(String::as_str)
+        .collect();
+    let status = status(report.outcome, word, &told.join("; "));
     let mut case = TestCase::new("verdict", status);
     case.set_classname("vv-eval");
     let exit = report.exit.iter().map(|exit| format!(" · {exit}"));
@@ -47,7 +54,7 @@ fn verdict(report: &Report) -> TestCase {
     let lines = lines.chain(report.trust.iter().chain(&report.tested).cloned());
     // One line each: a pane shows the text as it stands.
     let text: Vec<String> = lines.map(|line| cut(&one_line(&line), 1_000)).collect();
-    case.set_system_out(XmlString::new(text.join("\n")));
+    case.set_system_out(XmlString::new(cut(&text.join("\n"), MOST_CHARS)));
     case
 }
 

@@ -19,7 +19,8 @@ pub(super) fn lines(lang: Lang, evidence: &EvidenceFile) -> Vec<String> {
             let floor = noise_floor(base, cand, cost)?.map(f64::exp_m1);
             let [point, low, high] =
                 [floor.point, floor.low, floor.high].map(|x| lang.number(&signed(x, 1)));
-            Some(format!("{metric} {point} % [{low}, {high}]"))
+            let between = lang.pick(",", ";");
+            Some(format!("{metric} {point} % [{low}{between} {high}]"))
         })
         .collect();
     if !floors.is_empty() {

@@ -67,9 +67,9 @@ pub struct Report {
     /// Scenes that lost something, in all.
     pub n_scenes_worse: usize,
     /// Titles of the table of slices.
-    pub slice_columns: [String; 6],
+    pub slice_columns: [String; 7],
     /// One row per slice and metric.
-    pub slices: Vec<[String; 6]>,
+    pub slices: Vec<[String; 7]>,
     /// One row per time or memory figure.
     pub costs: Vec<[String; 4]>,
     /// What the verdict rests on.
@@ -143,7 +143,7 @@ impl Report {
             exit: exit_code.map(|code| format!("{} {code}", words.exit)),
             warnings: not_counting
                 .into_iter()
-                .chain(file.notices.iter().cloned())
+                .chain(file.notices.iter().map(|notice| lang.sentence(notice)))
                 .collect(),
             why,
             last_words: file.evidence.as_ref().and_then(last_words),
@@ -161,7 +161,7 @@ impl Report {
             slices: file
                 .slices
                 .iter()
-                .map(|slice| table::slice(lang, slice))
+                .map(|slice| table::slice(lang, slice, &verdict.slices))
                 .collect(),
             costs: table::costs(lang, &costs::of(file)),
             trust: trust::trust(lang, file),
@@ -258,11 +258,13 @@ fn flips(lang: Lang, evidence: &EvidenceFile) -> String {
 }
 
 fn worst_view(lang: Lang, scene: &WorstSceneFile, details: Option<&SceneFile>) -> WorstView {
-    let new: Vec<&String> = scene
-        .candidate_notes
-        .iter()
-        .filter(|note| !scene.baseline_notes.contains(note))
-        .collect();
+    // The same error may be made twice in one text, and is told once.
+    let mut new: Vec<&String> = Vec::new();
+    for note in &scene.candidate_notes {
+        if !scene.baseline_notes.contains(note) && !new.contains(&note) {
+            new.push(note);
+        }
+    }
     let losses = scene.changes.iter().filter(|(metric, change)| {
         match crate::metric::find(metric).map(|row| row.better) {
             Some(Better::Higher) => **change < 0.0,

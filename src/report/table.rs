@@ -4,6 +4,7 @@ use super::Row;
 use super::costs::Cost;
 use super::wording::{Lang, NO_OUTCOME, NOT_AVAILABLE};
 use crate::gate::file::{CheckFile, EstimateFile};
+use crate::gate::file_rules::VetoFile;
 use crate::gate::scene_file::SliceFile;
 use crate::gate::words::{self, decimals, signed, unit_of};
 use crate::gate::{Outcome, Scale};
@@ -24,7 +25,7 @@ pub(super) fn row(lang: Lang, check: &CheckFile) -> Row {
             check.metric.clone(),
             value(check.baseline),
             value(check.candidate),
-            lang.number(&change(check)),
+            change(lang, check),
             sample_size(lang, check),
             allowed(lang, check),
             outcome_text.to_owned(),
@@ -41,12 +42,12 @@ fn sample_size(lang: Lang, check: &CheckFile) -> String {
 }
 
 /// `−0.7 pt [−3.2, +1.9]`; without an interval the change stands alone.
-fn change(check: &CheckFile) -> String {
+fn change(lang: Lang, check: &CheckFile) -> String {
     let unit = unit_of(Scale::from(check.scale));
     match (check.change, &check.estimate) {
         (None, _) => NOT_AVAILABLE.to_owned(),
-        (Some(change), None) => format!("{} {unit}", signed(change, 1)),
-        (Some(_), Some(estimate)) => bounded(estimate, unit),
+        (Some(change), None) => lang.number(&format!("{} {unit}", signed(change, 1))),
+        (Some(_), Some(estimate)) => bounded(lang, estimate, unit),
     }
 }
 
@@ -102,31 +103,55 @@ fn by_reason(lang: Lang, checks: &[&CheckFile]) -> Option<String> {
     (!texts.is_empty()).then(|| texts.join("; "))
 }
 
-/// `[slice, metric, baseline, candidate, change, n]`.
-pub(super) fn slice(lang: Lang, slice: &SliceFile) -> [String; 6] {
+/// `[slice, metric, baseline, candidate, change, n, certified]`.
+///
+/// * `declared`: what the slices that the policy names say, each under each check
+pub(super) fn slice(lang: Lang, slice: &SliceFile, declared: &[VetoFile]) -> [String; 7] {
     let value = |value: f64| lang.number(&words::value(value, "fraction"));
     let change = match &slice.estimate {
-        Some(estimate) => bounded(estimate, "pt"),
-        None => format!("{} pt", signed(slice.candidate - slice.baseline, 1)),
+        Some(estimate) => bounded(lang, estimate, "pt"),
+        None => lang.number(&format!(
+            "{} pt",
+            signed(slice.candidate - slice.baseline, 1)
+        )),
     };
     [
         slice.slice.clone(),
         slice.metric.clone(),
         value(slice.baseline),
         value(slice.candidate),
-        lang.number(&change),
+        change,
         slice.n.to_string(),
+        declared
+            .iter()
+            .find(|it| it.slice == slice.slice && it.metric == slice.metric)
+            .map_or(NO_OUTCOME.to_owned(), |it| certified(lang, it)),
     ]
 }
 
-/// `−0.7 pt [−3.2, +1.9]`.
-fn bounded(estimate: &EstimateFile, unit: &str) -> String {
+/// `−12.3 pt`, and whether the slice vetoes by it or would without a waiver.
+fn certified(lang: Lang, veto: &VetoFile) -> String {
+    let bound = match veto.certified {
+        Some(bound) => lang.number(&format!("{} pt", signed(bound, 1))),
+        None => NOT_AVAILABLE.to_owned(),
+    };
+    let waived = veto.waived_until.as_ref();
+    let waived = waived.map(|day| format!("{} {day}", lang.pick("waived until", "dispensado até")));
+    let vetoes = veto.vetoes.then(|| lang.pick("vetoes", "veta").to_owned());
+    let parts = [Some(bound), waived, vetoes];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
+}
+
+/// `−0.7 pt [−3.2, +1.9]`; where commas part decimals, something else parts the bounds.
+fn bounded(lang: Lang, estimate: &EstimateFile, unit: &str) -> String {
     let EstimateFile {
         point, low, high, ..
     } = estimate;
     let digits = decimals(*low, *high);
-    let [point, low, high] = [point, low, high].map(|bound| signed(*bound, digits));
-    format!("{point} {unit} [{low}, {high}]")
+    let bound = |bound: &f64| lang.number(&signed(*bound, digits));
+    let [point, low, high] = [point, low, high].map(bound);
+    let between = lang.pick(",", ";");
+    format!("{point} {unit} [{low}{between} {high}]")
 }
 
 /// `[measure, baseline, candidate, n]`, the values as smallest · median · largest.

@@ -11,8 +11,8 @@ use crate::gate::Outcome;
 
 /// Lines of the first screen.
 pub const MOST_LINES: usize = 40;
-/// Reasons shown; the rest are counted.
-const MOST_REASONS: usize = 4;
+/// Warnings shown; the rest are counted.
+const MOST_WARNINGS: usize = 3;
 /// Last lines of stderr shown.
 const MOST_STDERR: usize = 4;
 /// Lines on the models, which stay when those on scenes and program give way.
@@ -23,6 +23,8 @@ const MOST_LINE: usize = 400;
 const MOST_TESTED: usize = 150;
 /// Characters of a model's text or a cause.
 const MOST_TEXT: usize = 100;
+/// Characters of a cell of the table.
+const MOST_CELL: usize = 60;
 /// Columns with numbers of one role: they line up on the right.
 const NUMBERS: [usize; 2] = [1, 2];
 
@@ -35,24 +37,28 @@ struct Shown {
     tested: bool,
     /// Scenes; the rest are counted.
     n_scenes: usize,
+    /// Reasons, and warnings up to [`MOST_WARNINGS`]; the rest are counted.
+    n_reasons: usize,
 }
 
-/// Watched rows, lines on scenes and program, scenes; the fullest screen first.
-const SCREENS: [(bool, bool, usize); 5] = [
-    (true, true, 2),
-    (false, true, 2),
-    (false, false, 2),
-    (false, false, 1),
-    (false, false, 0),
+/// Watched rows, lines on scenes and program, scenes, reasons; the fullest screen first.
+const SCREENS: [(bool, bool, usize, usize); 6] = [
+    (true, true, 2, 4),
+    (false, true, 2, 4),
+    (false, false, 2, 4),
+    (false, false, 1, 4),
+    (false, false, 0, 4),
+    (false, false, 0, 2),
 ];
 
 /// The report as text; `color` adds terminal colours to the outcomes and nothing else.
 pub fn render(report: &Report, color: bool) -> String {
-    let screens = SCREENS.map(|(watched, tested, n_scenes)| {
+    let screens = SCREENS.map(|(watched, tested, n_scenes, n_reasons)| {
         let shown = Shown {
             watched,
             tested,
             n_scenes,
+            n_reasons,
         };
         screen(report, shown, color)
     });
@@ -72,10 +78,11 @@ fn screen(report: &Report, shown: Shown, color: bool) -> Vec<String> {
     let table = table(report, &rows, color);
     let width = table.iter().map(|line| line.width).max().unwrap_or(0);
     let mut lines = vec![verdict_line(report, width, color)];
-    lines.extend(report.warnings.iter().map(|warning| line(lang, warning)));
+    let n_warnings = shown.n_reasons.min(MOST_WARNINGS);
+    lines.extend(first(lang, &report.warnings, n_warnings));
     lines.push(String::new());
     lines.push(lang.words().why.to_owned());
-    lines.extend(reasons(report));
+    lines.extend(first(lang, &report.why, shown.n_reasons));
     lines.extend(last_words(report));
     if !rows.is_empty() {
         lines.push(String::new());
@@ -138,16 +145,12 @@ fn line(lang: Lang, text: &str) -> String {
     format!("  {}", lang.cut(&one_line(text), MOST_LINE))
 }
 
-fn reasons(report: &Report) -> Vec<String> {
-    let (lang, why) = (report.lang, &report.why);
-    let mut lines: Vec<String> = why
-        .iter()
-        .take(MOST_REASONS)
-        .map(|reason| line(lang, reason))
-        .collect();
-    if why.len() > MOST_REASONS {
-        let more = report.lang.more(why.len() - MOST_REASONS);
-        lines.push(format!("  {more}"));
+/// The first of some sentences, and how many more there are.
+fn first(lang: Lang, all: &[String], most: usize) -> Vec<String> {
+    let shown = all.iter().take(most);
+    let mut lines: Vec<String> = shown.map(|text| line(lang, text)).collect();
+    if all.len() > most {
+        lines.push(format!("  {}", lang.more(all.len() - most)));
     }
     lines
 }
@@ -176,7 +179,12 @@ struct TableLine {
 }
 
 fn table(report: &Report, shown: &[&Row], color: bool) -> Vec<TableLine> {
-    let escape = |cells: &[String; 7]| cells.clone().map(|cell| one_line(&cell));
+    let lang = report.lang;
+    let escape = |cells: &[String; 7]| {
+        cells
+            .clone()
+            .map(|cell| lang.cut(&one_line(&cell), MOST_CELL))
+    };
     let titles = escape(&report.columns);
     let rows: Vec<[String; 7]> = shown.iter().map(|row| escape(&row.cells)).collect();
     let mut widths = [0; 7];

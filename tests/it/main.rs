@@ -36,3 +36,4 @@ mod store;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
 #[path = "../../src/artifact/tests/server.rs"]
 mod test_server;
+mod workflows;

@@ -73,3 +73,27 @@ fn the_schema_is_the_published_one() {
     let published = std::fs::read_to_string(root().join("schema/gate.v1.json")).unwrap();
     assert_eq!(ran.stdout, published);
 }
+
+#[test]
+fn waivers_are_listed_and_an_expired_one_is_refused() {
+    let lab = Lab::new();
+    let waiver = "\n[[slice]]\nname = \"noite\"\n\n[[waiver]]\ncheck = \"object_recall\"\nslice = \
+        \"noite\"\nceiling = { absolute = 0.3 }\nexpires = \"2999-12-31\"\nreason = \"new \
+        camera\"\napproved_by = \"ana\"\n";
+    let path = lab.path("gate.toml");
+    let policy = std::fs::read_to_string(&path).unwrap() + waiver;
+    std::fs::write(&path, &policy).unwrap();
+    let ran = lab.run(&["policy", "check"]);
+    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    let expected = "waiver: object_recall in slice noite may lose up to 30 points until \
+        2999-12-31: new camera (approved by ana)\n";
+    assert!(ran.stdout.ends_with(expected), "{}", ran.stdout);
+    let ran = lab.run(&["policy", "explain"]);
+    assert!(ran.stdout.contains("waiver[0].slice"), "{}", ran.stdout);
+    std::fs::write(&path, policy.replace("2999-12-31", "2020-12-31")).unwrap();
+    let ran = lab.run(&["policy", "check"]);
+    assert_eq!(ran.code, Some(3), "{}", ran.all());
+    let expected = "gate.toml: `waiver[0].expires`: the waiver expired on 2020-12-31: renew it in \
+        review, or remove it";
+    assert!(ran.stderr.contains(expected), "{}", ran.stderr);
+}

@@ -3,6 +3,7 @@
 use unicode_normalization::is_nfc;
 
 use super::Error;
+use crate::units::is_invisible;
 
 /// Deepest path, in components.
 const MAX_DEPTH: usize = 16;
@@ -117,18 +118,6 @@ fn problem_of(part: &str) -> Option<String> {
         return says("has a name that belongs to the store");
     }
     None
-}
-
-/// Controls of bidirectional text, and characters without width or ink.
-fn is_invisible(c: char) -> bool {
-    matches!(
-        c,
-        '\u{61c}'
-            | '\u{200b}'..='\u{200f}'
-            | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}'
-            | '\u{feff}'
-    )
 }
 
 fn is_device(part: &str) -> bool {

@@ -308,7 +308,9 @@ fn a10_a18_names_that_lead_elsewhere_or_mislead_are_unsafe() {
     check(b"\x1b[31mred", "control character");
     check(b"a\nb", "control character");
     check("a\u{202e}gnp.exe".as_bytes(), "order of text");
-    check("a\u{200b}".as_bytes(), "not seen");
+    for hidden in ["\u{200b}", "\u{ad}", "\u{3164}", "\u{fe0f}", "\u{e0041}"] {
+        check(format!("a{hidden}").as_bytes(), "not seen");
+    }
     check(b"a\xffb", "not UTF-8");
     check(b"a ", "space or a dot");
     check(b"a.", "space or a dot");

@@ -195,8 +195,15 @@ pub enum Depth {
     Full,
 }
 
+const STATUS_EXAMPLES: &str = "\
+Examples:
+  vv-eval model status
+  vv-eval model status --verify full --json
+  vv-eval model status --expect-loaded /var/log/vv/events.jsonl";
+
 /// Arguments of `model status`.
 #[derive(Debug, Args)]
+#[command(after_help = STATUS_EXAMPLES)]
 pub struct Status {
     /// What all commands share.
     #[command(flatten)]
@@ -278,8 +285,14 @@ pub struct Rollback {
     pub notify_cmd: Vec<OsString>,
 }
 
+const HISTORY_EXAMPLES: &str = "\
+Examples:
+  vv-eval model history
+  vv-eval model history --at 2025-11-23T17:30:00Z";
+
 /// Arguments of `model history`.
 #[derive(Debug, Args)]
+#[command(after_help = HISTORY_EXAMPLES)]
 pub struct History {
     /// What all commands share.
     #[command(flatten)]
@@ -289,8 +302,16 @@ pub struct History {
     pub at: Option<String>,
 }
 
+const GC_EXAMPLES: &str = "\
+Examples:
+  vv-eval model gc --dry-run
+  vv-eval model gc --keep 3 --grace 48
+
+The current generation and the last good one are never deleted.";
+
 /// Arguments of `model gc`.
 #[derive(Debug, Args)]
+#[command(after_help = GC_EXAMPLES)]
 pub struct Gc {
     /// What all commands share.
     #[command(flatten)]
@@ -305,8 +326,15 @@ pub struct Gc {
     pub grace: Option<u32>,
 }
 
+const DOCTOR_EXAMPLES: &str = "\
+Examples:
+  vv-eval model doctor
+  vv-eval model doctor --compose docker-compose.yml
+  vv-eval model doctor --repair --dry-run";
+
 /// Arguments of `model doctor`.
 #[derive(Debug, Args)]
+#[command(after_help = DOCTOR_EXAMPLES)]
 pub struct Doctor {
     /// What all commands share.
     #[command(flatten)]
@@ -341,8 +369,14 @@ pub struct Pack {
     pub out: PathBuf,
 }
 
+const FETCH_EXAMPLES: &str = "\
+Examples:
+  vv-eval model fetch
+  vv-eval model fetch --manifest model_manifest.json --models-dir ./models --retries 10";
+
 /// Arguments of `model fetch`.
 #[derive(Debug, Args)]
+#[command(after_help = FETCH_EXAMPLES)]
 pub struct Fetch {
     /// What all commands share.
     #[command(flatten)]

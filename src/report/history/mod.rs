@@ -79,6 +79,8 @@ pub(super) struct Trend<'a> {
     pub(super) points: Vec<Point>,
     /// What the first and the last of them are called.
     pub(super) ends: [&'a str; 2],
+    /// When the runs began before which the level changes.
+    pub(super) changes: Vec<&'a str>,
 }
 
 impl Trend<'_> {
@@ -89,6 +91,13 @@ impl Trend<'_> {
         let high = values.fold(f64::NEG_INFINITY, f64::max);
         let last = self.points.last().map_or(low, |point| point.value);
         [last, low, high]
+    }
+
+    /// Where the level changes: `the level changes before the run of 2026-01-13`.
+    fn changes(&self, lang: Lang) -> Option<String> {
+        let words = &lang.words().history;
+        let days = self.changes.join(", ");
+        (!self.changes.is_empty()).then(|| format!("{} {days}", words.change))
     }
 }
 
@@ -195,6 +204,8 @@ impl History {
                 .collect();
             let values: Vec<f64> = runs.iter().map(|(_, value)| *value).collect();
             let changes = changes(metric, &values);
+            let days = changes.iter().map(|i| day(runs[*i].0.when()));
+            let days = days.collect();
             let points = runs.iter().enumerate().map(|(i, (entry, value))| Point {
                 value: *value,
                 outcome: entry.verdict,
@@ -207,6 +218,7 @@ impl History {
                 unit,
                 points: points.collect(),
                 ends: ends.map(|run| run.map_or("", |(entry, _)| day(entry.when()))),
+                changes: days,
             }
         };
         metrics.into_iter().map(trend).collect()

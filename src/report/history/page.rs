@@ -54,11 +54,9 @@ fn figures(trend: &Trend<'_>, lang: Lang) -> Vec<String> {
     let shown = trend
         .figures()
         .map(|value| lang.number(&words::value(value, trend.unit)));
-    let n_changes = trend.points.iter().filter(|point| point.is_change).count();
-    let mut name = trend.metric.to_owned();
-    if n_changes > 0 {
-        name += &format!(" ({}: {n_changes})", lang.words().history.change);
-    }
+    let changes = trend.changes(lang);
+    let changes = changes.map_or(String::new(), |changes| format!(" ({changes})"));
+    let name = format!("{}{changes}", trend.metric);
     let [last, low, high] = shown;
     vec![name, trend.points.len().to_string(), last, low, high]
 }

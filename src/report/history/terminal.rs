@@ -51,7 +51,12 @@ fn trends(history: &History, lang: Lang) -> Vec<String> {
             [trend.metric.to_owned(), curve, last, low, high]
         })
         .collect();
-    table(&titles, &rows)
+    let mut lines = table(&titles, &rows);
+    let marked = trends
+        .iter()
+        .filter_map(|trend| Some((trend.metric, trend.changes(lang)?)));
+    lines.extend(marked.map(|(metric, changes)| format!("  | {}: {changes}", one_line(metric))));
+    lines
 }
 
 /// One character per run, a bar before a change of level.

@@ -60,7 +60,14 @@ fn a_change_of_level_is_marked_in_a_long_history() {
         .filter_map(|(i, point)| point.is_change.then_some(i))
         .collect();
     assert!(marks.iter().any(|at| (10..=14).contains(at)), "{marks:?}");
-    assert!(terminal(&history, Lang::En).contains('|'));
+    let text = terminal(&history, Lang::En);
+    let day = marks[0] + 1;
+    let told =
+        format!("\n  | object_recall: the level changes before the run of 2026-01-{day:02}\n");
+    assert!(text.contains(&told), "{text}");
+    let page = String::from_utf8(html(&history, Lang::PtBr)).expect("UTF-8");
+    let told = format!("object_recall (o nível muda antes da execução de 2026-01-{day:02})");
+    assert!(page.contains(&told));
     assert!(
         trends[1].points.iter().all(|point| !point.is_change),
         "a constant has none"

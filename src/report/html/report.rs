@@ -54,6 +54,7 @@ pub fn render(report: &Report, file: &ReportFile) -> Vec<u8> {
                 let rows = report.slices.iter().map(|row| (row.as_slice(), None));
                 let columns = &report.slice_columns;
                 page.push(&table_of(title, columns, rows, &[2, 3, 5], lang));
+                page.note(words.slice_note);
                 draw(&mut page, &plots.slices, lang);
             }
             "costs" => {

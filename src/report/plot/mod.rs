@@ -57,7 +57,7 @@ pub fn of(file: &ReportFile, lang: Lang) -> Plots {
         .into_iter()
         .flatten()
         .collect(),
-        slices: slices::draw(&file.slices, alpha, lang)
+        slices: slices::draw(&file.slices, &file.verdict.slices, alpha, lang)
             .into_iter()
             .collect(),
         costs: [

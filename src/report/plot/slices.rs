@@ -2,6 +2,7 @@
 
 use super::Plot;
 use super::svg::{Anchor, Scale, Svg};
+use crate::gate::file_rules::VetoFile;
 use crate::gate::scene_file::SliceFile;
 use crate::gate::words::signed;
 use crate::report::table;
@@ -14,7 +15,14 @@ const AXIS: (f64, f64) = (150.0, 360.0);
 const MOST_ROWS: usize = 30;
 
 /// `None` without slices.
-pub(super) fn draw(slices: &[SliceFile], alpha: f64, lang: Lang) -> Option<Plot> {
+///
+/// * `declared`: what the slices that the policy names say
+pub(super) fn draw(
+    slices: &[SliceFile],
+    declared: &[VetoFile],
+    alpha: f64,
+    lang: Lang,
+) -> Option<Plot> {
     let mut metrics: Vec<&str> = Vec::new();
     for slice in slices {
         if !metrics.contains(&slice.metric.as_str()) {
@@ -37,7 +45,7 @@ pub(super) fn draw(slices: &[SliceFile], alpha: f64, lang: Lang) -> Option<Plot>
         columns: lang.slice_columns(alpha).to_vec(),
         rows: slices
             .iter()
-            .map(|slice| table::slice(lang, slice).to_vec())
+            .map(|slice| table::slice(lang, slice, declared).to_vec())
             .collect(),
         has_roles: false,
     })

@@ -1,15 +1,18 @@
 //! What every format has in common: the verdict, its limits, and that no text of others acts.
 
 use crate::gate::comparison::Comparison;
+use crate::gate::file::OutcomeFile;
+use crate::gate::file_rules::{SentinelsFile, VetoFile, ViolationFile};
 use crate::gate::fixture::{compare_edited, set_scores};
-use crate::gate::policy::Origin;
+use crate::gate::policy::{Margin, Origin};
+use crate::gate::waiver::{self, Waiver};
 use crate::gate::{Evidence, JudgeOptions, Policy, identical_verdict, judge};
 use crate::metric::Score;
 use crate::record::observation::{Failure, FailureKind};
-use crate::report::escape::is_invisible;
 use crate::report::markdown::Place;
 use crate::report::wording::Lang;
 use crate::report::*;
+use crate::units::is_invisible;
 
 fn file_of(comparison: &Comparison) -> ReportFile {
     let policy = Policy::built_in();
@@ -63,6 +66,7 @@ fn formats(file: &ReportFile, lang: Lang) -> Vec<(&'static str, String)> {
     let text = |bytes| String::from_utf8(bytes).expect("every format is UTF-8");
     vec![
         ("terminal", terminal::render(&report, false)),
+        ("terminal-color", terminal::render(&report, true)),
         ("markdown", markdown::render(&report, Place::Comment)),
         ("summary", markdown::render(&report, Place::Summary)),
         ("html", text(html::render(&report, file))),
@@ -90,6 +94,7 @@ fn verdict_of(name: &str, text: &str, outcome: Outcome, lang: Lang) -> (String, 
     let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
     match name {
         "terminal" => (first(text), format!("{mark} {word}   ")),
+        "terminal-color" => (first(text), format!("{mark} {word}\u{1b}[0m   ")),
         "markdown" | "summary" => (first(text), format!("## {mark} {word} — ")),
         "html" => {
             let places: Vec<&str> = text.split("<p class=\"verdict\">").collect();
@@ -237,6 +242,30 @@ fn spoiled(text: &str) -> ReportFile {
     file.candidate.card = Some(text.to_owned());
     file.policy.origin = Origin::File(text.to_owned());
     file.verdict.reasons.push(text.to_owned());
+    file.notices.push(text.to_owned());
+    file.verdict.slices.push(VetoFile {
+        slice: text.to_owned(),
+        metric: "fact_ok".into(),
+        n: 30,
+        estimate: None,
+        certified: None,
+        p_worse: Some(0.0),
+        fail_level: Some(0.01),
+        veto_from: -0.1,
+        waived_until: Some(text.to_owned()),
+        vetoes: true,
+    });
+    file.verdict.sentinels = Some(SentinelsFile {
+        outcome: OutcomeFile::Fail,
+        n: 2,
+        n_held: 1,
+        violations: vec![ViolationFile {
+            scene: text.to_owned(),
+            notes: vec![text.to_owned()],
+            baseline_holds: true,
+        }],
+        exempt: vec![text.to_owned()],
+    });
     for check in &mut file.verdict.checks {
         if !check.required {
             check.estimate = None;
@@ -269,6 +298,15 @@ fn spoiled(text: &str) -> ReportFile {
 /// No line acts on a terminal or in the log of a build service.
 #[track_caller]
 fn check_inert(name: &str, text: &str) {
+    // Our own colours; that there are no others is counted in `check_format`.
+    let text = match name {
+        "terminal-color" => ["1;31", "1;32", "1;33", "0"]
+            .iter()
+            .fold(text.to_owned(), |text, code| {
+                text.replace(&format!("\u{1b}[{code}m"), "")
+            }),
+        _ => text.to_owned(),
+    };
     for line in text.split(['\n', '\r']) {
         let shown = cut_for_message(line);
         let trimmed = line.trim_start();
@@ -360,24 +398,39 @@ fn without_code(line: &str) -> String {
 
 #[test]
 fn hostile_text_changes_no_verdict_and_gives_no_command() {
-    let benign = formats(&spoiled("benign"), Lang::En);
-    for text in corpus() {
-        let file = spoiled(&text);
-        for (name, rendered) in formats(&file, Lang::En) {
-            check_inert(name, &rendered);
-            let (place, expected) = verdict_of(name, &rendered, Outcome::Fail, Lang::En);
-            assert!(
-                place.contains(&expected),
-                "{name}: {}",
-                cut_for_message(&place)
-            );
-            let (_, usual) = benign
-                .iter()
-                .find(|(known, _)| *known == name)
-                .expect("a format");
-            check_format(name, &rendered, usual);
+    for lang in [Lang::En, Lang::PtBr] {
+        let benign = formats(&spoiled("benign"), lang);
+        for text in corpus() {
+            let file = spoiled(&text);
+            let rendered = formats(&file, lang);
+            for ((name, rendered), (_, usual)) in rendered.iter().zip(&benign) {
+                check_inert(name, rendered);
+                let (place, expected) = verdict_of(name, rendered, Outcome::Fail, lang);
+                assert!(
+                    place.contains(&expected),
+                    "{name}: {}",
+                    cut_for_message(&place)
+                );
+                check_format(name, rendered, usual);
+            }
+            check_scene(&file, lang);
         }
     }
+}
+
+/// The scene with the hostile texts, shown alone.
+#[track_caller]
+fn check_scene(file: &ReportFile, lang: Lang) {
+    let id = &file.worst_scenes[0].scene;
+    let view = Report::scene(file, id, lang).expect("it has texts");
+    check_inert("terminal", &terminal::render_scene(&view, lang));
+    let markdown = markdown::render_scene(&view, lang);
+    check_inert("markdown", &markdown);
+    let prose = prose(&markdown);
+    assert!(!prose.contains("<script") && !prose.contains("@evil"));
+    let page = String::from_utf8(html::render_scene(&view, lang)).expect("UTF-8");
+    check_inert("html", &page);
+    assert!(!page.contains("<script") && !page.contains("<img"));
 }
 
 /// What is particular to a format.
@@ -414,6 +467,7 @@ fn check_format(name: &str, rendered: &str, benign: &str) {
                 1,
                 "{name} has one marker"
             );
+            check_size(name, rendered);
             assert!(rendered.trim_end().ends_with(markdown::MARKER));
         }
         "junit" => {
@@ -448,8 +502,24 @@ fn check_format(name: &str, rendered: &str, benign: &str) {
         "terminal" => {
             assert!(rendered.lines().all(|line| line.chars().count() < 10_000));
         }
+        "terminal-color" => {
+            let count = |text: &str| text.matches('\u{1b}').count();
+            assert_eq!(count(rendered), count(benign), "colours of somebody else");
+        }
         _ => {}
     }
+}
+
+/// What a platform takes of a comment and of a summary.
+#[track_caller]
+fn check_size(name: &str, text: &str) {
+    let (chars, bytes) = (text.chars().count(), text.len());
+    let is_comment = name == "markdown";
+    assert!(
+        !is_comment || chars <= markdown::MOST_CHARS,
+        "{chars} characters"
+    );
+    assert!(bytes <= markdown::MOST_BYTES, "{name}: {bytes} bytes");
 }
 
 /// As many scenes as asked for, half of them lost, each with a long text that escaping lengthens.
@@ -497,33 +567,125 @@ fn many(n: usize) -> ReportFile {
 fn ten_thousand_scenes_keep_every_limit() {
     let file = many(10_000);
     assert_eq!(file.n_scenes_worse, 5_000);
-    let report = Report::of(&file, Some(1));
-    for (name, text) in formats(&file, Lang::En) {
-        let (place, expected) = verdict_of(name, &text, Outcome::Fail, Lang::En);
-        assert!(place.contains(&expected), "{name}");
-        match name {
-            "markdown" | "summary" => {
-                let (chars, bytes) = (text.chars().count(), text.len());
-                let is_comment = name == "markdown";
-                assert!(
-                    !is_comment || chars <= markdown::MOST_CHARS,
-                    "{chars} characters"
-                );
-                assert!(bytes <= markdown::MOST_BYTES, "{bytes} bytes");
-                for line in report.why.iter().chain(&report.trust) {
-                    let line = escape::markdown_text(line);
-                    assert!(text.contains(&line), "{name} lost {line}");
+    for lang in [Lang::En, Lang::PtBr] {
+        let report = Report::in_language(&file, Some(1), lang);
+        for (name, text) in formats(&file, lang) {
+            let (place, expected) = verdict_of(name, &text, Outcome::Fail, lang);
+            assert!(place.contains(&expected), "{name}");
+            match name {
+                "markdown" | "summary" => {
+                    check_size(name, &text);
+                    for line in report.why.iter().chain(&report.trust) {
+                        let line = escape::markdown_text(line);
+                        assert!(text.contains(&line), "{name} lost {line}");
+                    }
+                    check_rows(&report, &text);
+                    let rest = lang.pick("more scenes lost something", "cenas perderam algo");
+                    assert!(text.contains(rest), "{name}");
                 }
-                for row in &report.rows {
-                    let row = escape::markdown_text(&row.cells[0]);
-                    assert!(text.contains(&format!("| {row} |")), "{name} lost {row}");
-                }
-                assert!(text.contains("more scenes lost something"), "{name}");
+                "github" => assert!(text.lines().count() <= github::MOST_ANNOTATIONS),
+                "html" => assert!(text.len() < 8 << 20, "{} bytes", text.len()),
+                "terminal" => assert!(text.lines().count() <= terminal::MOST_LINES),
+                _ => {}
             }
-            "github" => assert!(text.lines().count() <= github::MOST_ANNOTATIONS),
-            "html" => assert!(text.len() < 8 << 20, "{} bytes", text.len()),
-            "terminal" => assert!(text.lines().count() <= terminal::MOST_LINES),
-            _ => {}
+        }
+    }
+}
+
+/// No row of the table of checks is lost.
+#[track_caller]
+fn check_rows(report: &Report, markdown: &str) {
+    for row in &report.rows {
+        let row = escape::markdown_text(&row.cells[0]);
+        assert!(markdown.contains(&format!("| {row} |")), "lost {row}");
+    }
+}
+
+#[test]
+fn no_number_of_notices_and_reasons_breaks_a_limit() {
+    let mut file = spoiled("benign");
+    let text = "\u{1b}*_`|<@x>".repeat(500);
+    file.notices = vec![text.clone(); 200];
+    file.verdict.reasons = vec![text.clone(); 200];
+    for check in &mut file.verdict.checks {
+        check.reason = Some(text.clone());
+        check.unit.clone_from(&text);
+    }
+    for lang in [Lang::En, Lang::PtBr] {
+        let report = Report::in_language(&file, Some(1), lang);
+        for (name, text) in formats(&file, lang) {
+            let (place, expected) = verdict_of(name, &text, Outcome::Fail, lang);
+            assert!(place.contains(&expected), "{name}");
+            match name {
+                "markdown" | "summary" => {
+                    check_size(name, &text);
+                    check_rows(&report, &text);
+                    assert!(text.trim_end().ends_with(markdown::MARKER));
+                }
+                "github" => assert_eq!(text.lines().count(), github::MOST_ANNOTATIONS),
+                "terminal" => {
+                    let n = text.lines().count();
+                    assert!(n <= terminal::MOST_LINES, "{n} lines:\n{text}");
+                }
+                "junit" => {
+                    let n_cases = text.matches("<testcase ").count();
+                    assert!(text.len() < 64 * 1024 * n_cases, "{} bytes", text.len());
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// A candidate that loses more than was waived.
+fn waived() -> ReportFile {
+    let mut policy = Policy::built_in();
+    policy.waivers.push(Waiver {
+        check: "object_recall".into(),
+        slice: None,
+        ceiling: Margin::Absolute(0.3),
+        expires: "2026-12-31".into(),
+        issue: Some("#212".into()),
+        reason: "new camera".into(),
+        approved_by: "ana".into(),
+    });
+    let comparison = compare_edited(|_, cand| set_scores(cand, "object_recall", |_| 0.3));
+    let comparison = comparison.expect("comparable");
+    let verdict = judge(&comparison, &policy, JudgeOptions::default());
+    ReportFile::of_comparison(&comparison, &policy, &verdict)
+        .with_notices(waiver::notices(&comparison, &policy))
+}
+
+#[test]
+fn a_waiver_stands_before_every_reason_in_every_format_and_language() {
+    let file = waived();
+    for lang in [Lang::En, Lang::PtBr] {
+        for (name, text) in formats(&file, lang) {
+            let is_english = lang == Lang::En || matches!(name, "csv" | "json");
+            let [waiver, reason] = if is_english {
+                [
+                    "may lose up to 30 points until 2026-12-31 (not",
+                    "fell by 50.0 points",
+                ]
+            } else {
+                [
+                    "pode perder até 30 pontos até 2026-12-31 (não",
+                    "caiu 50,0 pontos",
+                ]
+            };
+            match name {
+                "outputs" | "history" | "history-html" | "history-json" => continue,
+                // Keys of an object have no order that matters.
+                "json" => assert!(text.contains(waiver), "{name}"),
+                _ => {
+                    let [waiver, reason] = [waiver, reason].map(|part| text.find(part));
+                    assert!(
+                        waiver.is_some() && waiver < reason,
+                        "{name} in {}: {waiver:?}, {reason:?}\n{text}",
+                        lang.tag()
+                    );
+                }
+            }
         }
     }
 }

@@ -36,7 +36,10 @@ pub(super) static WORDS: Words = Words {
         "candidate",
         "change [{} % bounds]",
         "n",
+        "certified",
     ],
+    slice_note: "certified: the largest loss that these scenes cannot rule out, whatever the \
+                 distribution of the scores; only for slices that the policy names",
     cost_columns: ["measure", "baseline", "candidate", "n"],
     cost_note: "smallest · median · largest of the measurements of each model",
     outcomes: ["PASS", "INCONCLUSIVE", "FAIL", "INVALID"],
@@ -114,9 +117,10 @@ pub(super) static WORDS: Words = Words {
         trend_columns: ["metric", "runs", "last", "lowest", "highest"],
         nothing: "no report was found",
         unreadable: "not readable as reports",
-        change: "the level changes before this run",
+        change: "the level changes before the run of",
         caption: "Value of the candidate in each run, in the order of time; hollow dots are runs \
-                  that were not a pass. Times of different machines do not compare.",
+                  that were not a pass, a dashed line stands where the level changes. Times of \
+                  different machines do not compare.",
     },
 };
 

@@ -77,7 +77,9 @@ pub struct Words {
     /// Titles of the table's columns; `{}` stands for the level of the bounds.
     pub columns: [&'static str; 7],
     /// Titles of the table of slices; `{}` as above.
-    pub slice_columns: [&'static str; 6],
+    pub slice_columns: [&'static str; 7],
+    /// What the last of them holds.
+    pub slice_note: &'static str,
     /// Titles of the table of times and memory.
     pub cost_columns: [&'static str; 4],
     /// What its cells hold.
@@ -158,7 +160,7 @@ pub struct HistoryWords {
     pub nothing: &'static str,
     /// Files that could not be read.
     pub unreadable: &'static str,
-    /// A change of level before this run.
+    /// What stands before the times of the runs at which the level changes.
     pub change: &'static str,
     /// Caption of a trend plot.
     pub caption: &'static str,
@@ -210,7 +212,7 @@ impl Lang {
     }
 
     /// Titles of the table of slices.
-    pub fn slice_columns(self, alpha: f64) -> [String; 6] {
+    pub fn slice_columns(self, alpha: f64) -> [String; 7] {
         let titles = self.words().slice_columns;
         titles.map(|title| self.at_level(title, alpha))
     }
@@ -320,6 +322,37 @@ impl Lang {
             Self::En => format!("{metric}: {n_lost} ok → bad, {n_won} bad → ok"),
             Self::PtBr => format!("{metric}: {n_lost} certas → erradas, {n_won} erradas → certas"),
         }
+    }
+
+    /// What is said of a pull request that leaves the manifest alone.
+    ///
+    /// * `manifest`: its path, without back-ticks; `base`: the commit it was compared with
+    pub fn nothing_to_judge(self, manifest: &str, base: &str) -> String {
+        let (_, word) = self.outcome(Outcome::Pass);
+        match self {
+            Self::En => format!(
+                "**{word}** · nothing to judge: `{manifest}` is the same as at the base {base}"
+            ),
+            Self::PtBr => {
+                format!("**{word}** · nada a julgar: `{manifest}` é o mesmo que na base {base}")
+            }
+        }
+    }
+
+    /// What is said of a pull request that could not be judged; the cause follows it.
+    ///
+    /// * `is_bug`: whether the program itself is to blame; `exit`: the code it ends with
+    pub fn not_judged(self, is_bug: bool, exit: u8) -> String {
+        let word = if is_bug {
+            self.pick("INTERNAL ERROR", "ERRO INTERNO")
+        } else {
+            self.outcome(Outcome::Invalid).1
+        };
+        let text = self.pick(
+            "this pull request could not be judged, so it must not be merged",
+            "este pull request não pôde ser julgado, por isso não deve ser integrado",
+        );
+        format!("**{word}** · {text} ({} {exit})", self.words().exit)
     }
 
     /// Where the policy came from.

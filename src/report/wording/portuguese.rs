@@ -12,7 +12,7 @@ pub(super) static WORDS: Words = Words {
     tested: "O que foi testado",
     how_to_read: "Como ler este relatório",
     last_words: "As últimas linhas do processo em stderr",
-    watched: "observado",
+    watched: "observada",
     no_text: "(sem texto)",
     no_interval: "sem intervalo",
     no_value: "sem valor",
@@ -37,7 +37,10 @@ pub(super) static WORDS: Words = Words {
         "candidato",
         "mudança [limites de {} %]",
         "n",
+        "certificado",
     ],
+    slice_note: "certificado: a maior perda que estas cenas não excluem, qualquer que seja a \
+                 distribuição das notas; só para recortes que a política nomeia",
     cost_columns: ["medida", "base", "candidato", "n"],
     cost_note: "menor · mediana · maior das medições de cada modelo",
     outcomes: ["APROVADO", "INCONCLUSIVO", "REPROVADO", "INVÁLIDO"],
@@ -120,9 +123,10 @@ pub(super) static WORDS: Words = Words {
         trend_columns: ["métrica", "execuções", "último", "menor", "maior"],
         nothing: "nenhum relatório foi encontrado",
         unreadable: "não legíveis como relatórios",
-        change: "o nível muda antes desta execução",
+        change: "o nível muda antes da execução de",
         caption: "Valor do candidato em cada execução, na ordem do tempo; pontos vazados são \
-                  execuções que não foram aprovadas. Tempos de máquinas diferentes não se comparam.",
+                  execuções que não foram aprovadas, uma linha tracejada fica onde o nível muda. \
+                  Tempos de máquinas diferentes não se comparam.",
     },
 };
 

@@ -198,17 +198,23 @@ const SENTENCES: &[[&str; 2]] = &[
     ],
     [
         "slice {=}: {=} has a value on {} scenes, too few to see a loss",
-        "fatia {=}: {=} tem valor em {} cenas, poucas para ver uma perda",
+        "recorte {=}: {=} tem valor em {} cenas, poucas para ver uma perda",
     ],
     [
         "slice {=}: {=} {w} by {} on {} {w}, shown to be a loss and at least twice what is allowed \
          ({})",
-        "fatia {=}: {=} {w} {} em {} {w}; a perda está demonstrada e é pelo menos o dobro do \
+        "recorte {=}: {=} {w} {} em {} {w}; a perda está demonstrada e é pelo menos o dobro do \
          permitido ({})",
     ],
     [
+        "slice {=}: {=} {w} by {} on {} {w}, shown to be a loss and at least what is waived until \
+         {=} ({})",
+        "recorte {=}: {=} {w} {} em {} {w}; a perda está demonstrada e atinge o que foi dispensado \
+         até {=} ({})",
+    ],
+    [
         "slice {=} has {} scenes, the policy demands {}",
-        "a fatia {=} tem {} cenas, a política exige {}",
+        "o recorte {=} tem {} cenas, a política exige {}",
     ],
     [
         "{=} has no value to hold against its limit",
@@ -223,12 +229,29 @@ const SENTENCES: &[[&str; 2]] = &[
         "{=} do candidato é {}; no máximo {} é exigido",
     ],
     [
-        "waiver: {=} may lose up to {=} until {=} ({w}): {=} (approved by {=})",
-        "dispensa: {=} pode perder até {=} até {=} ({w}): {=} (aprovada por {=})",
+        "waiver: {=} in slice {=} may lose up to {} until {=} ({w}): {=} (approved by {=})",
+        "dispensa: {=} no recorte {=} pode perder até {} até {=} ({w}): {=} (aprovada por {=})",
     ],
     [
-        "waived until {=} up to {=}",
-        "dispensada até {=}, no máximo {=}",
+        "waiver: {=} may lose up to {} until {=} ({w}): {=} (approved by {=})",
+        "dispensa: {=} pode perder até {} até {=} ({w}): {=} (aprovada por {=})",
+    ],
+    [
+        "waived until {=} up to {}",
+        "dispensada até {=}, no máximo {}",
+    ],
+    // What a pull request edits of its own trial.
+    [
+        "this pull request also edits {=} and {} more: it was judged by the copies at {=}",
+        "este pull request também altera {=} e mais {}: foi julgado pelas cópias em {=}",
+    ],
+    [
+        "this pull request also edits {=}: it was judged by the copies at {=}",
+        "este pull request também altera {=}: foi julgado pelas cópias em {=}",
+    ],
+    [
+        "it edits `.github/`: if the job ran that copy of the workflow, this verdict is its word",
+        "ele altera `.github/`: se o job usou essa cópia do workflow, este veredito é a palavra dela",
     ],
     // What the machine or the pairs do not allow.
     [
@@ -352,6 +375,7 @@ const WORDS: &[[&str; 2]] = &[
     ["in use", "em uso"],
     ["not enough", "não basta"],
     ["not needed: remove it", "não é necessária: remova-a"],
+    ["not judged in this run", "não julgada nesta execução"],
     [
         "expired, so it does not count",
         "vencida, por isso não conta",
@@ -374,19 +398,26 @@ const WORDS: &[[&str; 2]] = &[
     ["contract", "contrato"],
 ];
 
+/// Sentences that one text may hold: a reason, what is waived of it, what would settle it.
+const MOST_JOINED: usize = 3;
+/// Places at which a text is parted at most; texts of a model or a worker may hold any number.
+const MOST_PLACES: usize = 16;
+
 /// The sentence in Portuguese; `None` when its form is not known.
 pub(super) fn portuguese(text: &str) -> Option<String> {
-    let known = SENTENCES
-        .iter()
-        .find_map(|[english, portuguese]| fill(portuguese, &captures(english, text)?));
-    // A reason is followed by what would settle it.
-    known.or_else(|| {
-        let mut places = text.rmatch_indices("; ");
+    joined(text, MOST_JOINED)
+}
+
+/// Up to `most` sentences, one after the other.
+fn joined(text: &str, most: usize) -> Option<String> {
+    let parted = || {
+        let mut places = text.rmatch_indices("; ").take(MOST_PLACES);
         places.find_map(|(at, mark)| {
-            let (reason, needed) = (&text[..at], &text[at + mark.len()..]);
-            Some(format!("{}; {}", whole(reason)?, whole(needed)?))
+            let last = whole(&text[at + mark.len()..])?;
+            Some(format!("{}; {last}", joined(&text[..at], most - 1)?))
         })
-    })
+    };
+    whole(text).or_else(|| (most > 1).then(parted).flatten())
 }
 
 /// As [`portuguese`], for a sentence that is not two.
@@ -588,8 +619,14 @@ mod tests {
         check(
             "slice night: fact_ok fell by 24.5 points on 80 scenes, shown to be a loss and at \
              least twice what is allowed (5.0 points)",
-            "fatia night: fact_ok caiu 24,5 pontos em 80 cenas; a perda está demonstrada e é pelo \
+            "recorte night: fact_ok caiu 24,5 pontos em 80 cenas; a perda está demonstrada e é pelo \
              menos o dobro do permitido (5,0 pontos)",
+        );
+        check(
+            "slice night: fact_ok fell by 24.5 points on 80 scenes, shown to be a loss and at \
+             least what is waived until 2027-01-31 (12.0 points)",
+            "recorte night: fact_ok caiu 24,5 pontos em 80 cenas; a perda está demonstrada e atinge \
+             o que foi dispensado até 2027-01-31 (12,0 pontos)",
         );
         check(
             "sentinel s-03 is lost: missing: truck",
@@ -600,14 +637,48 @@ mod tests {
             "fact_ok do candidato é 82,0 %; no mínimo 90,0 % é exigido",
         );
         check(
-            "waiver: chrf_pp may lose up to 0.1 until 2027-01-31 (in use): style (approved by Ana)",
-            "dispensa: chrf_pp pode perder até 0.1 até 2027-01-31 (em uso): style (aprovada por \
-             Ana)",
-        );
-        check(
             "the scene version is 1.0.0, the policy demands 1.1",
             "a versão do conjunto das cenas é 1.0.0, a política exige 1.1",
         );
+    }
+
+    #[test]
+    fn what_is_told_first_is_translated() {
+        check(
+            "waiver: chrf_pp may lose up to 12.5 points until 2027-01-31 (in use): style (approved \
+             by Ana)",
+            "dispensa: chrf_pp pode perder até 12,5 pontos até 2027-01-31 (em uso): style \
+             (aprovada por Ana)",
+        );
+        check(
+            "waiver: fact_ok in slice night may lose up to 12 points until 2027-01-31 (not judged \
+             in this run): new camera (approved by Ana, #212)",
+            "dispensa: fact_ok no recorte night pode perder até 12 pontos até 2027-01-31 (não \
+             julgada nesta execução): new camera (aprovada por Ana, #212)",
+        );
+        check(
+            "object_recall fell by 25.0 points (95 % bounds −30.4 to −19.6, 60 scenes); at most \
+             20.0 points are allowed; waived until 2027-01-31 up to 20 points",
+            "object_recall caiu 25,0 pontos (limites de 95 %: −30,4 a −19,6, 60 cenas); o máximo \
+             permitido é 20,0 pontos; dispensada até 2027-01-31, no máximo 20 pontos",
+        );
+        check(
+            "this pull request also edits `gate.toml`, `a` and 3 more: it was judged by the copies \
+             at 0123abc",
+            "este pull request também altera `gate.toml`, `a` e mais 3: foi julgado pelas cópias em \
+             0123abc",
+        );
+        check(
+            "this pull request also edits `gate.toml`: it was judged by the copies at 0123abc",
+            "este pull request também altera `gate.toml`: foi julgado pelas cópias em 0123abc",
+        );
+    }
+
+    #[test]
+    fn a_text_of_many_parts_is_given_up_soon() {
+        let text = "missing: truck; ".repeat(50_000);
+        assert!(portuguese(&text).is_some(), "the whole is one note");
+        assert_eq!(portuguese(&"x; ".repeat(50_000)), None);
     }
 
     #[test]
