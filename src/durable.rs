@@ -21,6 +21,13 @@ pub struct Error {
     pub source: io::Error,
 }
 
+impl Error {
+    /// Whether it was a flush that failed: then nobody knows what is on the disk.
+    pub fn is_flush(&self) -> bool {
+        self.operation.starts_with("flush")
+    }
+}
+
 impl Hint for Error {
     fn hint(&self) -> Option<String> {
         match self.source.kind() {
@@ -341,6 +348,19 @@ pub fn sync_tree(directory: &Path) -> Result<(), Error> {
     sync(directory)
 }
 
+/// Makes a directory, parents included, and flushes the names of those that were missing.
+///
+/// # Errors
+/// [`Error`] with the directory that could not be made or flushed.
+pub fn make_directories(path: &Path) -> Result<(), Error> {
+    let is_missing = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
+    let missing: Vec<&Path> = path.ancestors().take_while(is_missing).collect();
+    std::fs::create_dir_all(path).map_err(|e| failure("make the directory", path, e))?;
+    // The outermost first: a name is no use below one that is lost.
+    let mut made = missing.into_iter().rev();
+    made.try_for_each(|it| sync(directory_of(it)))
+}
+
 /// Makes one directory with exactly these permission bits, whatever the umask.
 ///
 /// # Errors
@@ -595,6 +615,19 @@ mod tests {
         assert!(error.source.to_string().contains("device"), "{error:?}");
         assert!(open_regular(Path::new("/dev/null")).is_err());
         assert!(open_regular(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn directories_are_made_with_their_parents() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let deep = dir.path().join("a/b/c");
+        for _ in 0..2 {
+            make_directories(&deep).expect("made");
+            assert!(deep.is_dir());
+        }
+        std::fs::write(dir.path().join("file"), "").expect("written");
+        let error = make_directories(&dir.path().join("file/d")).expect_err("no directory");
+        assert_eq!(error.operation, "make the directory");
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::durable;
+
 /// What stood in the way; every [`super::Error`] is one of these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Condition {
@@ -70,6 +72,16 @@ impl Condition {
             Self::Io => "io",
             Self::Permission => "permission",
         }
+    }
+
+    /// The condition an operation that changes a file system stands for when it fails.
+    ///
+    /// A flush that failed is final, whatever the system calls it: nobody knows what is on the disk.
+    pub fn of_write(error: &durable::Error) -> Self {
+        if error.is_flush() {
+            return Self::Io;
+        }
+        Self::of_io(&error.source)
     }
 
     /// The condition an error of the file system stands for.

@@ -267,9 +267,8 @@ impl Error {
                 manifest::Class::Invalid => Condition::ManifestInvalid,
                 manifest::Class::Refused => Condition::RefusedByPolicy,
             },
-            Self::Unreadable { source, .. } | Self::Write(durable::Error { source, .. }) => {
-                Condition::of_io(source)
-            }
+            Self::Unreadable { source, .. } => Condition::of_io(source),
+            Self::Write(error) => Condition::of_write(error),
             Self::Mismatch(mismatch) if mismatch.is_lfs_pointer => Condition::ArchiveMalformed,
             Self::Mismatch(mismatch) => match mismatch.found_sha256 {
                 Some(_) if mismatch.is_size_right() => Condition::DigestMismatch,

@@ -203,17 +203,17 @@ pub fn fetch(
     }
     let release = &loaded.manifest.release;
     request.sources.check(release, request.manifest)?;
-    let mut size = source::download_bound(release);
+    let mut size = source::download_bound(layout, release);
     if lock.is_none() {
         check_space(layout, size, request.policy)?;
     } else {
         recover::recover(layout)?;
-        make_room(layout, size, release, request.policy)?;
-        layout.prepare()?;
-        recover::sweep(layout)?;
         if is_fresh {
             source::drop_partials(layout)?;
         }
+        make_room(layout, source::download_bound, release, request.policy)?;
+        layout.prepare()?;
+        recover::sweep(layout)?;
         let blobs = request
             .sources
             .obtain(layout, release, request.manifest, listener)?;
@@ -243,7 +243,7 @@ fn plan(layout: &Layout, request: &Request<'_>) -> Result<Outcome, Error> {
         ),
     };
     if matches!(decided.means, Means::Obtain) {
-        check_space(layout, needed(release), request.policy)?;
+        check_space(layout, needed(layout, release), request.policy)?;
     }
     Ok(Outcome {
         change: decided.means.change(),
@@ -351,7 +351,7 @@ impl Installation<'_> {
         listener: Listener<'_>,
     ) -> Result<(Record, Sha256), Error> {
         let release = &self.loaded.manifest.release;
-        make_room(self.layout, needed(release), release, self.request.policy)?;
+        make_room(self.layout, needed, release, self.request.policy)?;
         self.layout.prepare()?;
         reached(Step::Prepared);
         let blobs = self.fetch(listener)?;
@@ -484,23 +484,25 @@ fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result
 
 /// S5, with the lock held: downloads that serve nothing else than to be quicker next time go
 /// before a full disk ends the run.
+///
+/// * `wanted`: bytes that are still to be written, given what is on the disk
 fn make_room(
     layout: &Layout,
-    wanted: Bytes,
+    wanted: fn(&Layout, &Release) -> Bytes,
     release: &Release,
     policy: &Policy,
 ) -> Result<(), Error> {
-    if check_space(layout, wanted, policy).is_ok() {
+    if check_space(layout, wanted(layout, release), policy).is_ok() {
         return Ok(());
     }
     source::drop_partials(layout)?;
     source::drop_other_blobs(layout, release)?;
-    check_space(layout, wanted, policy)
+    check_space(layout, wanted(layout, release), policy)
 }
 
-/// Most bytes a release needs on the disk: what is fetched, and what it is unpacked to.
-fn needed(release: &Release) -> Bytes {
-    let Bytes(download) = source::download_bound(release);
+/// Most bytes a release still needs on the disk: what is fetched, and what it is unpacked to.
+fn needed(layout: &Layout, release: &Release) -> Bytes {
+    let Bytes(download) = source::download_bound(layout, release);
     let Bytes(unpacked) = source::unpacked_bound(release);
     Bytes(download.saturating_add(unpacked))
 }

@@ -30,7 +30,7 @@ impl Lock {
     pub(super) fn take(layout: &Layout, wait: Duration) -> Result<Self, Error> {
         let models = layout.models();
         if !models.exists() {
-            fs::create_dir_all(models).map_err(|source| Error::unwritable(models, source))?;
+            durable::make_directories(models)?;
             // Containers read it, whatever the umask.
             durable::set_mode(models, 0o755)?;
         }

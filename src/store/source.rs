@@ -200,18 +200,64 @@ pub(super) fn unpacked_bound(release: &Release) -> Bytes {
     )
 }
 
-/// Bytes that have to be fetched, as far as the manifest tells.
-pub(super) fn download_bound(release: &Release) -> Bytes {
+/// Bytes that still have to be fetched, as far as the manifest tells: what of an artifact is on the
+/// disk, by the whole or in part, takes no more room.
+pub(super) fn download_bound(layout: &Layout, release: &Release) -> Bytes {
     let is_remote = |artifact: &&Artifact| {
         artifact
             .urls
             .iter()
             .any(|url| matches!(url, Url::Remote { .. }))
     };
-    let sizes = release
-        .artifacts
-        .iter()
-        .filter(is_remote)
-        .filter_map(|artifact| artifact.size);
-    Bytes(sizes.fold(0, |sum, Bytes(size)| sum.saturating_add(size)))
+    let missing = |artifact: &Artifact| {
+        let Bytes(size) = artifact.size?;
+        Some(size.saturating_sub(fetched(layout, artifact)))
+    };
+    let sizes = release.artifacts.iter().filter(is_remote);
+    Bytes(sizes.filter_map(missing).fold(0, u64::saturating_add))
+}
+
+/// Bytes an artifact takes in the cache. Where they prove wrong they are dropped before others come.
+fn fetched(layout: &Layout, artifact: &Artifact) -> u64 {
+    let sha256 = artifact.sha256;
+    let whole = layout.blobs().join("sha256").join(sha256.to_string());
+    let part = layout.partial().join(format!("{sha256}.part"));
+    let length = |path: &Path| fs::symlink_metadata(path).ok().map(|found| found.len());
+    length(&whole).or_else(|| length(&part)).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::Sha256;
+
+    #[test]
+    fn what_is_in_the_cache_takes_no_more_room() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = format!(
+            r#"{{"model_name":"m","version":"1","url":"https://models.acme.dev/a","size_bytes":10,"sha256":"{}"}}"#,
+            Sha256::of(b"0123456789")
+        );
+        let manifest = dir.path().join("model_manifest.json");
+        fs::write(&manifest, text).unwrap();
+        let release = crate::manifest::read(&manifest).unwrap().manifest.release;
+        let layout = Layout::new(&dir.path().join("models"));
+        let bound = || download_bound(&layout, &release).0;
+        assert_eq!(bound(), 10);
+
+        let sha256 = release.artifacts[0].sha256;
+        let part = layout.partial().join(format!("{sha256}.part"));
+        fs::create_dir_all(layout.partial()).unwrap();
+        fs::write(&part, "0123").unwrap();
+        assert_eq!(bound(), 6);
+        // More than there can be is no credit for another artifact.
+        fs::write(&part, "0123456789abc").unwrap();
+        assert_eq!(bound(), 0);
+        fs::remove_file(&part).unwrap();
+
+        let blobs = layout.blobs().join("sha256");
+        fs::create_dir_all(&blobs).unwrap();
+        fs::write(blobs.join(sha256.to_string()), "0123456789").unwrap();
+        assert_eq!(bound(), 0);
+    }
 }

@@ -38,9 +38,8 @@ impl Error {
             Self::Malformed(_) => Condition::ArchiveMalformed,
             Self::Unsafe { .. } => Condition::ArchiveUnsafe,
             Self::OverLimits(_) => Condition::ArchiveOverLimits,
-            Self::Read(error) | Self::Write(durable::Error { source: error, .. }) => {
-                Condition::of_io(error)
-            }
+            Self::Read(error) => Condition::of_io(error),
+            Self::Write(error) => Condition::of_write(error),
         }
     }
 

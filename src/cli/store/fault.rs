@@ -140,9 +140,7 @@ fn exit_of(error: &Error) -> Exit {
             ContentProblem::Unsafe => Exit::ArchiveUnsafe,
         },
         Error::NoSpace { .. } => Exit::NoSpace,
-        // A flush that failed is final, whatever the system calls it.
-        Error::File(error) if error.operation.starts_with("flush") => Exit::Io,
-        Error::File(error) => exit_of_io(&error.source),
+        Error::File(error) => exit_of_condition(Condition::of_write(error)),
         Error::Unreadable { source, .. } => exit_of_io(source),
         Error::Unsupported { .. } => Exit::Io,
         Error::Busy { .. } => Exit::LockBusy,

@@ -2,6 +2,7 @@
 //! finishes the work.
 //!
 //! The processes are this test program itself, told by the environment what to do and where to die.
+//! `tests/it/store/crash` does the same to the program at every system call, and cuts the power.
 
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Command, ExitStatus, Stdio};
@@ -37,25 +38,6 @@ const STEPS: [&str; 20] = [
 
 const SIGKILL: i32 = 9;
 
-/// Calls that change a file system, or make a change last.
-const CALLS: [&str; 15] = [
-    "openat",
-    "write",
-    "mkdir",
-    "chmod",
-    "fchmod",
-    "fsync",
-    "fdatasync",
-    "rename",
-    "renameat2",
-    "symlink",
-    "link",
-    "unlink",
-    "rmdir",
-    "flock",
-    "copy_file_range",
-];
-
 /// What a dying process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Scene {
@@ -72,10 +54,7 @@ enum Scene {
 impl Scene {
     /// A host just before.
     fn host(self) -> Host {
-        self.prepare(Host::new())
-    }
-
-    fn prepare(self, host: Host) -> Host {
+        let host = Host::new();
         match self {
             Self::Fresh => {}
             Self::Upgrade | Self::Rollback => {
@@ -309,84 +288,6 @@ fn can_trace() -> bool {
     tried.is_ok_and(|output| output.status.success())
 }
 
-/// Kills at every `stride`-th call of each kind. Gives how many processes died.
-fn kill_at_calls(scene: Scene, stride: usize) -> usize {
-    let mut n_killed = 0;
-    for call in CALLS {
-        for n in (1..).step_by(stride) {
-            let host = scene.host();
-            let inject = format!("inject={call}:signal=KILL:when={n}");
-            let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
-            let status = run_child(&host, scene, "", &under);
-            if status.success() {
-                break;
-            }
-            n_killed += 1;
-            let at = format!("{call} {n}");
-            scene.survives(&host, &at);
-            scene.converges(&host, &at);
-        }
-    }
-    n_killed
-}
-
-#[test]
-fn s05_an_upgrade_killed_at_system_calls() {
-    if !can_trace() {
-        tell("skipped: strace is missing or may not trace here");
-        return;
-    }
-    let n_killed = kill_at_calls(Scene::Upgrade, 11);
-    assert!(n_killed >= 15, "only {n_killed} processes died");
-}
-
-#[test]
-#[ignore = "every call of four scenes takes minutes; for nightly runs"]
-fn s05_killed_at_every_system_call() {
-    assert!(can_trace(), "strace is missing or may not trace here");
-    for scene in [
-        Scene::Fresh,
-        Scene::Upgrade,
-        Scene::Migration,
-        Scene::Rollback,
-    ] {
-        tell(&format!(
-            "{scene:?}: {} processes died",
-            kill_at_calls(scene, 1)
-        ));
-    }
-}
-
-/// Fails the n-th call of a kind with an error the process must survive.
-fn fail_at_calls(scene: Scene, call: &str, error: &str, stride: usize) -> usize {
-    let mut n_failed = 0;
-    for n in (1..).step_by(stride) {
-        let host = scene.host();
-        let inject = format!("inject={call}:error={error}:when={n}");
-        let under = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", &inject];
-        let status = run_child(&host, scene, "", &under);
-        // The test program itself makes calls too; a run in which nothing failed is the last.
-        scene.survives(&host, &format!("{call} {n} {error}"));
-        scene.converges(&host, &format!("{call} {n} {error}"));
-        if status.success() && n > 1 {
-            break;
-        }
-        n_failed += usize::from(!status.success());
-    }
-    n_failed
-}
-
-#[test]
-fn s02_s03_a_full_or_failing_disk_keeps_the_current_release() {
-    if !can_trace() {
-        tell("skipped: strace is missing or may not trace here");
-        return;
-    }
-    let n = fail_at_calls(Scene::Upgrade, "fsync", "EIO", 5)
-        + fail_at_calls(Scene::Upgrade, "write", "ENOSPC", 5);
-    assert!(n >= 3, "only {n} runs failed");
-}
-
 /// Runs [`child`] while flushes of `directory` itself fail, from the `first` on.
 fn run_without_flush(host: &Host, scene: Scene, directory: &Path, first: usize) -> ExitStatus {
     let fail = format!("inject=fsync:error=EIO:when={first}+");
@@ -442,115 +343,4 @@ fn s03_nothing_is_deleted_before_the_journal_tells_what_is_current() {
     assert!(status.success(), "the earlier release is current");
     assert_eq!((host.current(), host.ledger().believed), (Some(1), Some(2)));
     Scene::Rollback.converges(&host, "follow");
-}
-
-/// An ext4 file system in a file, mounted while this lives.
-struct Disk {
-    dir: TempDir,
-}
-
-impl Disk {
-    fn new() -> Option<Self> {
-        let disk = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
-        fs::create_dir(disk.mount_point()).unwrap();
-        let image = fs::File::create(disk.image()).unwrap();
-        image.set_len(64 << 20).unwrap();
-        let made = Command::new("mkfs.ext4")
-            .arg("-q")
-            .arg("-F")
-            .arg(disk.image())
-            .status();
-        (made.is_ok_and(|status| status.success()) && disk.mount()).then_some(disk)
-    }
-
-    fn image(&self) -> PathBuf {
-        self.dir.path().join("image")
-    }
-
-    fn mount_point(&self) -> PathBuf {
-        self.dir.path().join("disk")
-    }
-
-    fn mount(&self) -> bool {
-        let mounted = Command::new("mount")
-            .args(["-o", "loop"])
-            .arg(self.image())
-            .arg(self.mount_point())
-            .status();
-        mounted.is_ok_and(|status| status.success())
-    }
-
-    fn unmount(&self) {
-        let _ = Command::new("umount")
-            .arg(self.mount_point())
-            .stderr(Stdio::null())
-            .status();
-    }
-
-    /// What is not on the disk is lost, as when the power goes: the journal is not even flushed.
-    fn cut_power(&self) {
-        const SHUTDOWN: &str = "import fcntl, os, struct, sys\n\
-            fcntl.ioctl(os.open(sys.argv[1], os.O_RDONLY), 0x8004587D, struct.pack('I', 2))";
-        let cut = Command::new("python3")
-            .args(["-c", SHUTDOWN])
-            .arg(self.mount_point())
-            .status()
-            .unwrap();
-        assert!(cut.success(), "the file system could not be shut down");
-        self.unmount();
-        assert!(self.mount(), "the file system does not come back");
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        self.unmount();
-    }
-}
-
-#[test]
-#[ignore = "needs root, ext4 and a loop device; for nightly runs"]
-fn s07_s08_the_power_goes_at_every_step() {
-    let mut n_cuts = 0;
-    for scene in [
-        Scene::Fresh,
-        Scene::Upgrade,
-        Scene::Migration,
-        Scene::Rollback,
-    ] {
-        // The last one runs to its end: what exit 0 says must be on the disk.
-        for step in STEPS.iter().copied().chain([""]) {
-            let disk = Disk::new().expect("an ext4 file system on a loop device");
-            let host = scene.prepare(Host::made_at(disk.mount_point()));
-            // What was there before the power goes was there for long.
-            assert!(Command::new("sync").status().unwrap().success());
-            let status = run_child(&host, scene, step, &[]);
-            if status.success() && !step.is_empty() {
-                continue;
-            }
-            disk.cut_power();
-            n_cuts += 1;
-            let at = format!("{scene:?} {step}");
-            scene.survives(&host, &at);
-            let is_past_commit = STEPS.iter().position(|it| *it == step)
-                >= STEPS.iter().position(|it| *it == "Flipped");
-            if is_past_commit || step.is_empty() {
-                let expected = if scene == Scene::Rollback {
-                    "1.0.0"
-                } else {
-                    "1.1.0"
-                };
-                assert_eq!(
-                    host.info()["version"],
-                    expected,
-                    "{at}: the commit was lost"
-                );
-            }
-            scene.converges(&host, &at);
-        }
-    }
-    tell(&format!("{n_cuts} power cuts"));
-    assert!(n_cuts > 50);
 }

@@ -37,16 +37,11 @@ impl Host {
     pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path().to_owned();
+        fs::create_dir(root.join("repo")).unwrap();
         Self {
             _dir: Some(dir),
-            ..Self::made_at(root)
+            ..Self::at(root)
         }
-    }
-
-    /// A new host in a directory that is there.
-    pub(super) fn made_at(root: PathBuf) -> Self {
-        fs::create_dir(root.join("repo")).unwrap();
-        Self::at(root)
     }
 
     /// A host that was made by another process.

@@ -1,12 +1,18 @@
 //! The model store through the program, on real directories.
 
 mod commands;
+mod crash;
+mod damage;
 mod deploy;
 mod faults;
+mod places;
+mod readers;
 mod remote;
+mod rows;
 mod seed;
 mod server;
 
+use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -45,8 +51,20 @@ pub(super) struct Ran {
 
 impl Host {
     pub(super) fn new() -> Self {
-        let host = Self {
+        Self::new_in(&std::env::temp_dir())
+    }
+
+    /// An empty directory, to be filled.
+    pub(super) fn bare() -> Self {
+        Self {
             dir: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    /// A host in a directory of its own below `parent`.
+    pub(super) fn new_in(parent: &Path) -> Self {
+        let host = Self {
+            dir: tempfile::tempdir_in(parent).unwrap(),
         };
         fs::create_dir(host.path("repo")).unwrap();
         fs::write(host.path("sentinel"), "untouched").unwrap();
@@ -57,8 +75,24 @@ impl Host {
         self.dir.path().join(name)
     }
 
+    pub(super) fn root(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub(super) fn manifest(&self) -> PathBuf {
         self.path("repo/model_manifest.json")
+    }
+
+    /// What a command of the store is started with.
+    pub(super) fn arguments(&self, command: &str, further: &[&str]) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = ["model", command, "--json", "--models-dir"]
+            .map(OsString::from)
+            .to_vec();
+        arguments.push(self.path("models").into());
+        arguments.push("--manifest".into());
+        arguments.push(self.manifest().into());
+        arguments.extend(further.iter().map(OsString::from));
+        arguments
     }
 
     /// Runs a command of the store with `--json` and checks what every run must keep.
@@ -74,13 +108,29 @@ impl Host {
         further: &[&str],
         environment: &[(&str, &str)],
     ) -> Ran {
+        self.model_under(&[], command, further, environment)
+    }
+
+    /// As [`Host::model_with`], started by another program.
+    ///
+    /// * `under`: that program and its arguments
+    #[track_caller]
+    pub(super) fn model_under(
+        &self,
+        under: &[&str],
+        command: &str,
+        further: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Ran {
         let outside = self.outside();
-        let output: Output = assert_cmd::Command::new(PROGRAM)
-            .args(["model", command, "--json", "--models-dir"])
-            .arg(self.path("models"))
-            .arg("--manifest")
-            .arg(self.manifest())
-            .args(further)
+        let (first, rest) = under.split_first().unwrap_or((&PROGRAM, &[]));
+        let mut started = assert_cmd::Command::new(first);
+        started.args(rest);
+        if !under.is_empty() {
+            started.arg(PROGRAM);
+        }
+        let output: Output = started
+            .args(self.arguments(command, further))
             .env_remove("VV_SUMMARIZE_SCENE_VERSION")
             .env("PRIVATE_TOKEN", SECRET)
             .envs(environment.iter().copied())
@@ -113,10 +163,12 @@ impl Host {
         }
         // G4 and G5: no secret anywhere, no raw control characters, no panic.
         let journal = fs::read_to_string(self.path("models/.vv/journal.jsonl")).unwrap_or_default();
+        // What a crash left of a last line is not what the program wrote.
+        let journal = journal.rsplit_once('\n').map_or("", |(whole, _)| whole);
         for (name, text) in [
-            ("stdout", &stdout),
-            ("stderr", &stderr),
-            ("journal", &journal),
+            ("stdout", stdout.as_str()),
+            ("stderr", stderr.as_str()),
+            ("journal", journal),
         ] {
             assert!(!text.contains(SECRET), "{name}: {text}");
             let is_raw = |c: char| c.is_control() && c != '\n';
