@@ -1,11 +1,15 @@
 //! The model store through the program, on real directories.
 
+mod catalogue;
 mod commands;
 mod deploy;
 mod faults;
+mod network;
+mod peers;
 mod remote;
 mod seed;
 mod server;
+mod weaknesses;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -33,6 +37,8 @@ pub(super) fn tell(text: &str) {
 /// A host: `repo/` with a manifest and its files, `models/`, and a neighbour of both.
 pub(super) struct Host {
     dir: TempDir,
+    /// Directories the program may write to besides the models.
+    lent: Vec<PathBuf>,
 }
 
 /// One run of the program.
@@ -45,9 +51,14 @@ pub(super) struct Ran {
 
 impl Host {
     pub(super) fn new() -> Self {
-        let host = Self {
-            dir: tempfile::tempdir().unwrap(),
-        };
+        Self::lending(&[])
+    }
+
+    /// A host where the program may also write to these directories.
+    pub(super) fn lending(names: &[&str]) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let lent = names.iter().map(|name| dir.path().join(name)).collect();
+        let host = Self { dir, lent };
         fs::create_dir(host.path("repo")).unwrap();
         fs::write(host.path("sentinel"), "untouched").unwrap();
         host
@@ -138,7 +149,7 @@ impl Host {
         while let Some(directory) = pending.pop() {
             for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
-                if path == self.path("models") {
+                if path == self.path("models") || self.lent.contains(&path) {
                     continue;
                 }
                 let metadata = fs::symlink_metadata(&path).unwrap();
