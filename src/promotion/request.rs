@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::export::write_out;
+use super::files::write_out;
 use super::git::{self, Commit, Repository};
 use crate::durable::shown;
 use crate::gate::Policy;
