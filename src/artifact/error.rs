@@ -4,12 +4,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::dvc::NoLocation;
 use super::lfs::NoPointer;
 use super::source::Refusal;
 use super::{Condition, archive};
 use crate::durable::{self, shown};
 use crate::hint::Hint;
-use crate::manifest::{self, HttpUrl};
+use crate::manifest;
 use crate::units::{Bytes, Sha256};
 
 /// What a manifest says of a file.
@@ -112,10 +113,11 @@ pub struct Transfer {
 }
 
 impl Transfer {
-    pub(super) fn new(condition: Condition, url: &HttpUrl, problem: String) -> Self {
+    /// * `url`: without secrets, escaped
+    pub(super) fn new(condition: Condition, url: String, problem: String) -> Self {
         Self {
             condition,
-            url: url.shown(),
+            url,
             problem,
             attempts: 1,
             content_type: None,
@@ -181,6 +183,12 @@ pub enum Error {
     /// A file could not be fetched.
     #[error(transparent)]
     Transfer(Box<Transfer>),
+    /// An object of a cloud store, and no means to ask for it.
+    #[error("`{url}` is in a cloud store, and this program was built without feature `cloud`")]
+    NoCloud {
+        /// Its URL, escaped.
+        url: String,
+    },
     /// Fetching was forbidden, and the file is not in the cache.
     #[error(
         "artifacts[{index}] (sha256 {sha256}) is not in the cache, and --offline forbids to fetch it"
@@ -199,6 +207,9 @@ pub enum Error {
         /// What is wrong with it.
         source: NoPointer,
     },
+    /// A `.dvc` file that leads to no file.
+    #[error(transparent)]
+    Dvc(#[from] NoLocation),
     /// A good Git LFS pointer whose file was not fetched.
     #[error("`{}` is a Git LFS pointer, and the file it stands for was not fetched", shown(.path))]
     NotPulled {
@@ -277,11 +288,12 @@ impl Error {
             Self::Refused(_) => Condition::RefusedByPolicy,
             Self::Transfer(transfer) => transfer.condition,
             Self::Offline { .. } => Condition::Network,
-            Self::Pointer { .. } => Condition::ManifestInvalid,
+            Self::Pointer { .. } | Self::Dvc(_) => Condition::ManifestInvalid,
             Self::NotPulled { .. } => Condition::ArchiveMalformed,
             Self::Archive { source, .. } => source.condition(),
             Self::SameName { .. } => Condition::ArchiveUnsafe,
             Self::Remote { .. }
+            | Self::NoCloud { .. }
             | Self::NoModel { .. }
             | Self::NotAModel { .. }
             | Self::SeveralTargets { .. }
@@ -335,9 +347,20 @@ impl Hint for Error {
             Self::Write(error) => return error.hint(),
             Self::Refused(refusal) => return refusal.hint(),
             Self::Transfer(transfer) => return transfer.advice.map(str::to_owned),
+            Self::NoCloud { .. } => {
+                "build it with `cargo install --locked --path . --features cloud`, or name the \
+                 object by an https URL, presigned where it is private"
+            }
             Self::Offline { .. } => "run once without --offline; what is fetched then is kept",
+            Self::Dvc(_) => {
+                "write the file with `dvc add`, name the remote with `dvc remote add --default`, and \
+                 commit both"
+            }
             Self::Pointer { .. } => "restore the pointer that `git lfs` wrote",
-            Self::NotPulled { .. } => "run `git lfs pull`",
+            Self::NotPulled { .. } => {
+                "run `git lfs pull`; an installation asks git-lfs itself, where it is installed and \
+                 the policy lists no hosts"
+            }
             Self::Archive { source, .. } => return source.hint(),
             Self::SameName { .. } => "give each artifact its own `filename`",
             Self::SeveralTargets { .. } => {

@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use super::cache::{Blob, Cache, Partial};
+use super::dvc::{self, Location};
 use super::error::Fetched;
-use super::http::Http;
+use super::http::{Http, Place};
 use super::lfs::{MAX_POINTER_BYTES, Pointer, looks_like_pointer};
 use super::reach::{Event, Listener, Reach};
-use super::source::{Rules, Source};
-use super::{Error, Promise, digest};
+use super::source::{Refusal, Rules, Source};
+use super::{Error, Promise, digest, mlflow};
 use crate::durable;
-use crate::manifest::{Artifact, HttpUrl, Release};
+use crate::manifest::{Artifact, HttpUrl, Release, Url};
+use crate::units::Sha256;
 
 /// Obtains artifacts under the rules of a policy.
 #[derive(Debug)]
@@ -43,14 +45,22 @@ impl Fetcher {
         Self { http, ..self }
     }
 
+    /// The rules sources are held against.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
     /// Where each artifact may come from, mirrors in order; opens nothing.
     ///
     /// * `base`: the manifest's directory
     ///
     /// # Errors
-    /// [`Error::Refused`] for the first source, or size, that is not allowed.
+    /// [`Error::Refused`] for the first source, or size, that is not allowed; as
+    /// [`check_means`].
     pub fn sources(&self, release: &Release, base: &Path) -> Result<Vec<Vec<Source>>, Error> {
-        Ok(self.rules.sources(release, base)?)
+        let sources = self.rules.sources(release, base)?;
+        check_means(&sources)?;
+        Ok(sources)
     }
 
     /// Obtains one artifact: its bytes are the promised ones.
@@ -82,16 +92,10 @@ impl Fetcher {
         };
         for source in sources {
             let found = match source {
-                Source::Http(url) => match self.cache.find(promise) {
-                    Ok(Some(blob)) => Ok(blob),
-                    Ok(None) if self.is_offline => Err(Error::Offline {
-                        index,
-                        sha256: artifact.sha256,
-                    }),
-                    Ok(None) => self.fetch(url, promise, listener),
-                    Err(error) => Err(error),
-                },
-                local => open_local(local, artifact),
+                Source::File(_) | Source::Lfs(_) => self.local(source, artifact, listener),
+                Source::Http(url) => self.remote((index, promise), Place::Web(url), listener),
+                Source::Object(url) => self.remote((index, promise), Place::Object(url), listener),
+                Source::Dvc(path) => self.from_dvc((index, promise), path, listener),
             };
             match found {
                 Ok(blob) => {
@@ -110,10 +114,173 @@ impl Fetcher {
         Err(last.expect("a manifest names at least one URL for each artifact"))
     }
 
+    /// A file of another host, which may be in the cache.
+    fn remote(
+        &self,
+        (index, promise): (usize, Promise),
+        place: Place<'_>,
+        listener: Listener<'_>,
+    ) -> Result<Blob, Error> {
+        match self.cache.find(promise)? {
+            Some(blob) => Ok(blob),
+            None if self.is_offline => Err(Error::Offline {
+                index,
+                sha256: promise.sha256,
+            }),
+            None => self.fetch(place, promise, listener),
+        }
+    }
+
+    /// A file that DVC keeps: out of its cache in the repository, else from its remote.
+    fn from_dvc(
+        &self,
+        (index, promise): (usize, Promise),
+        path: &Path,
+        listener: Listener<'_>,
+    ) -> Result<Blob, Error> {
+        if let Some(blob) = self.cache.find(promise)? {
+            return Ok(blob);
+        }
+        let mut last = None;
+        for source in self.dvc_sources(path)? {
+            let found = match &source {
+                Source::Http(url) => self.remote((index, promise), Place::Web(url), listener),
+                Source::Object(url) => self.remote((index, promise), Place::Object(url), listener),
+                Source::File(path) | Source::Lfs(path) | Source::Dvc(path) => {
+                    Blob::open(path, promise)
+                }
+            };
+            match found {
+                Err(error) => last = Some(error),
+                done => return done,
+            }
+        }
+        Err(last.unwrap_or_else(|| dvc::NoLocation::nowhere(path).into()))
+    }
+
+    /// The places the file of a `.dvc` file may be at, nearest first; those of this repository only
+    /// where it is there.
+    ///
+    /// # Errors
+    /// [`Error::Dvc`], and [`Error::Refused`] for a remote that is not allowed.
+    pub fn dvc_sources(&self, path: &Path) -> Result<Vec<Source>, Error> {
+        let mut sources = Vec::new();
+        for location in dvc::locate(path)? {
+            match location {
+                Location::Cached(file) if file.is_file() => sources.push(Source::File(file)),
+                Location::Cached(_) => {}
+                Location::Remote(text) => {
+                    let url = Url::read(&text).map_err(|(expected, found)| Refusal {
+                        what: format!("the remote of `{}`", durable::shown(path)),
+                        expected,
+                        found,
+                        advice: None,
+                    })?;
+                    sources.push(self.rules.source(&url, Path::new("."))?);
+                }
+            }
+        }
+        Ok(sources)
+    }
+
+    /// A file of this host; where a Git LFS pointer stands in its place, the object it names, which
+    /// `git-lfs` is asked for.
+    fn local(
+        &self,
+        source: &Source,
+        artifact: &Artifact,
+        listener: Listener<'_>,
+    ) -> Result<Blob, Error> {
+        let error = match open_local(source, artifact) {
+            Err(error @ Error::NotPulled { .. }) => error,
+            Err(Error::Mismatch(mismatch)) if mismatch.is_lfs_pointer => Error::Mismatch(mismatch),
+            done => return done,
+        };
+        let (Source::File(path) | Source::Lfs(path)) = source else {
+            return Err(error);
+        };
+        // It goes where the clone says: not where only the hosts of a list may be asked.
+        if self.is_offline || self.rules.must_be_listed() {
+            return Err(error);
+        }
+        let promise = Promise {
+            sha256: artifact.sha256,
+            size: artifact.size,
+        };
+        let start = read_start(path)?;
+        let is_the_one = Pointer::parse(&start)
+            .is_ok_and(|it| it.sha256 == promise.sha256 && it.size <= self.rules.max_artifact);
+        if !is_the_one {
+            return Err(error);
+        }
+        let shown = durable::shown(path);
+        listener(Event::Note(format!("git-lfs is asked for `{shown}`")));
+        if super::lfs_pull::pull(path, &start)? {
+            return open_lfs(path, promise);
+        }
+        Err(error)
+    }
+
+    /// Asks an MLflow registry where the file of a model is.
+    ///
+    /// * `tracking`: address of its server
+    ///
+    /// # Errors
+    /// As the registry's; [`Error::Transfer`] when it cannot be asked or does not know the model.
+    pub fn registered(
+        &self,
+        tracking: &HttpUrl,
+        name: &mlflow::Name,
+    ) -> Result<mlflow::Registered, Error> {
+        mlflow::locate(&self.http, tracking, name)
+    }
+
+    /// Obtains a file nobody promised anything about, for pinning it.
+    ///
+    /// * `into`: an existing directory
+    /// * `name`: what the file is called there
+    ///
+    /// # Errors
+    /// As [`Fetcher::obtain`], digests apart; [`Error::Remote`] for a `.dvc` file, whose places
+    /// [`Fetcher::dvc_sources`] gives.
+    pub fn obtain_unpinned(
+        &self,
+        source: &Source,
+        (into, name): (&Path, &str),
+        listener: Listener<'_>,
+    ) -> Result<PathBuf, Error> {
+        let place = match source {
+            Source::File(path) | Source::Lfs(path) => return Ok(path.clone()),
+            Source::Http(url) => Place::Web(url),
+            Source::Object(url) => Place::Object(url),
+            Source::Dvc(path) => {
+                return Err(Error::Remote {
+                    index: 0,
+                    url: durable::shown(path),
+                });
+            }
+        };
+        let cache = Cache::open(into)?;
+        // Any digest does: the file is not settled under it.
+        let promise = Promise {
+            sha256: Sha256::of(name.as_bytes()),
+            size: None,
+        };
+        let mut partial = cache.partial(promise.sha256)?;
+        self.http.download(place, promise, &mut partial, listener)?;
+        let path = into.join(name);
+        std::fs::rename(partial.path(), &path).map_err(|source| durable::Error {
+            operation: "name the file",
+            path: path.clone(),
+            source,
+        })?;
+        Ok(path)
+    }
+
     /// Fetches into the cache; bytes that are wrong are fetched once more, from their beginning.
     fn fetch(
         &self,
-        url: &HttpUrl,
+        place: Place<'_>,
         promise: Promise,
         listener: Listener<'_>,
     ) -> Result<Blob, Error> {
@@ -123,7 +290,7 @@ impl Fetcher {
             partial.discard();
             return Ok(blob);
         }
-        let first = match self.fetch_once(url, promise, partial, listener) {
+        let first = match self.fetch_once(place, promise, partial, listener) {
             Err(error @ Error::Mismatch(_)) => error,
             done => return done,
         };
@@ -137,12 +304,12 @@ impl Fetcher {
         ));
         partial = self.cache.partial(promise.sha256)?;
         partial.clear()?;
-        self.fetch_once(url, promise, partial, listener)
+        self.fetch_once(place, promise, partial, listener)
     }
 
     fn fetch_once(
         &self,
-        url: &HttpUrl,
+        place: Place<'_>,
         promise: Promise,
         mut partial: Partial,
         listener: Listener<'_>,
@@ -150,12 +317,12 @@ impl Fetcher {
         let is_whole = promise.size.is_some_and(|size| size.0 == partial.length());
         let fetched = if is_whole {
             Fetched {
-                url: url.shown(),
+                url: place.shown(),
                 content_type: None,
                 is_encoded: false,
             }
         } else {
-            self.http.download(url, promise, &mut partial, listener)?
+            self.http.download(place, promise, &mut partial, listener)?
         };
         let start = partial.start(usize::try_from(MAX_POINTER_BYTES).unwrap_or(1024));
         self.cache
@@ -169,6 +336,30 @@ impl Fetcher {
                 other => other,
             })
     }
+}
+
+/// Whether there are means to ask for at least one source of each artifact, before any is asked.
+///
+/// # Errors
+/// [`Error::NoCloud`] in a build without cloud stores.
+pub fn check_means(sources: &[Vec<Source>]) -> Result<(), Error> {
+    if cfg!(feature = "cloud") {
+        return Ok(());
+    }
+    check_local_means(sources)
+}
+
+/// The same for a build without cloud stores.
+pub(super) fn check_local_means(sources: &[Vec<Source>]) -> Result<(), Error> {
+    let object = |source: &Source| match source {
+        Source::Object(url) => Some(url.shown()),
+        Source::File(_) | Source::Lfs(_) | Source::Dvc(_) | Source::Http(_) => None,
+    };
+    let without = sources.iter().find_map(|mirrors| {
+        let urls: Option<Vec<String>> = mirrors.iter().map(object).collect();
+        urls?.into_iter().next()
+    });
+    without.map_or(Ok(()), |url| Err(Error::NoCloud { url }))
 }
 
 /// The first source that gives the bytes, else the error of the last.
@@ -188,7 +379,7 @@ pub(super) fn first_of(
 /// Opens a source of this host.
 ///
 /// # Panics
-/// Never: sources behind HTTP are the fetcher's.
+/// Never: what is on other hosts is the fetcher's.
 pub(super) fn open_local(source: &Source, artifact: &Artifact) -> Result<Blob, Error> {
     let promise = Promise {
         sha256: artifact.sha256,
@@ -197,7 +388,9 @@ pub(super) fn open_local(source: &Source, artifact: &Artifact) -> Result<Blob, E
     match source {
         Source::File(path) => Blob::open(path, promise),
         Source::Lfs(path) => open_lfs(path, promise),
-        Source::Http(_) => unreachable!("sources behind HTTP are the fetcher's"),
+        Source::Dvc(_) | Source::Http(_) | Source::Object(_) => {
+            unreachable!("what is on other hosts is the fetcher's")
+        }
     }
 }
 

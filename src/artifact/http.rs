@@ -6,27 +6,22 @@
 //! The bytes on the wire are the bytes kept: no encoding is asked for and none is undone. Redirects
 //! are followed here, one by one, each under the same rules as the URL of the manifest.
 
-use std::fmt;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use ureq::Body;
 use ureq::http::{HeaderMap, Response, header};
-use ureq::unversioned::resolver::{DefaultResolver, ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{DefaultConnector, NextTimeout};
-use ureq::{Agent, Body, Proxy, config::Config, http::Uri};
 
 use super::cache::Partial;
 use super::error::{Fetched, Transfer};
+use super::http_agent::{Agents, failed, words};
 use super::http_answer::{Answer, ContentRange, entity_tag, retry_after};
 use super::reach::{Credentials, Event, Listener, Patience, Reach};
 use super::source::{Refusal, Rules};
 use super::{Condition, Error, Promise, digest};
-use crate::manifest::{Host, HttpUrl};
+use crate::manifest::{HttpUrl, ObjectUrl};
 use crate::units::Bytes;
-
-/// Longest header block of an answer, in bytes.
-const MAX_HEADER_BYTES: usize = 64 << 10;
 
 /// Most redirects of one request.
 const MAX_REDIRECTS: usize = 5;
@@ -34,34 +29,55 @@ const MAX_REDIRECTS: usize = 5;
 /// Bytes read at a time.
 const BUFFER_BYTES: usize = 64 << 10;
 
+/// Bytes of an error's body that are looked at.
+const MAX_ERROR_BYTES: u64 = 16 << 10;
+
 /// Progress after which earlier failures are forgotten: a long file over a bad line may break off
 /// any number of times, as long as it moves on.
 const FORGIVEN_AFTER: u64 = 1 << 20;
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Place<'a> {
+    /// A file behind HTTP.
+    Web(&'a HttpUrl),
+    /// An object of a cloud store.
+    Object(&'a ObjectUrl),
+}
+
+impl Place<'_> {
+    /// As messages name it.
+    pub(super) fn shown(self) -> String {
+        match self {
+            Self::Web(url) => url.shown(),
+            Self::Object(url) => url.shown(),
+        }
+    }
+
+    /// What tells whether two name one file.
+    fn key(self) -> String {
+        match self {
+            Self::Web(url) => url.without_query(),
+            Self::Object(url) => url.text(),
+        }
+    }
+}
+
 /// Asks servers.
+#[derive(Debug)]
 pub(super) struct Http {
-    /// Through the proxy of the environment, where there is one.
-    agent: Agent,
-    /// Never through a proxy.
-    direct: Agent,
+    agents: Agents,
     rules: Arc<Rules>,
     patience: Patience,
     credentials: Option<Credentials>,
     sleep: fn(Duration),
-}
-
-impl fmt::Debug for Http {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Http")
-            .field("rules", &self.rules)
-            .field("patience", &self.patience)
-            .field("credentials", &self.credentials)
-            .finish_non_exhaustive()
-    }
+    #[cfg(feature = "cloud")]
+    cloud: super::cloud::Cloud,
 }
 
 /// How one attempt ended that did not bring the whole file.
-enum End {
+#[derive(Debug)]
+pub(super) enum End {
     /// Worth another attempt, after a wait the server asked for.
     Again(Transfer, Option<Duration>),
     /// The stored part is no beginning of what the server has: once more from 0.
@@ -85,45 +101,15 @@ impl Http {
         let rules = Arc::new(rules);
         let patience = reach.patience;
         let tls = super::trust::tls_config(reach.certificates.as_deref())?;
-        let agent = |proxy: Option<Proxy>| {
-            let config = Config::builder()
-                .http_status_as_error(false)
-                .max_redirects(0)
-                .max_redirects_will_error(false)
-                .timeout_connect(Some(patience.connect))
-                .timeout_resolve(Some(patience.connect))
-                .timeout_per_read(Some(patience.idle))
-                .timeout_per_write(Some(patience.idle))
-                .max_response_header_size(MAX_HEADER_BYTES)
-                .max_idle_connections(0)
-                .accept_encoding("identity")
-                .user_agent(concat!("vv-eval/", env!("CARGO_PKG_VERSION")))
-                .tls_config(tls.clone())
-                .proxy(proxy)
-                .build();
-            let resolver = CheckedResolver {
-                inner: DefaultResolver::default(),
-                rules: Arc::clone(&rules),
-            };
-            Agent::with_parts(config, DefaultConnector::default(), resolver)
-        };
         Ok(Self {
-            agent: agent(Proxy::try_from_env()),
-            direct: agent(None),
+            agents: Agents::new(&tls, &patience, Some(&rules)),
+            #[cfg(feature = "cloud")]
+            cloud: super::cloud::Cloud::new(&tls, &patience, &rules, reach.environment),
             rules,
             patience,
             credentials: reach.credentials,
             sleep: std::thread::sleep,
         })
-    }
-
-    /// Who asks for a URL: a proxy cannot reach this host's loopback.
-    fn agent(&self, url: &HttpUrl) -> &Agent {
-        if url.host().is_loopback_literal() {
-            &self.direct
-        } else {
-            &self.agent
-        }
     }
 
     /// The same, with another way to wait; for tests, which never sleep.
@@ -132,7 +118,7 @@ impl Http {
         Self { sleep, ..self }
     }
 
-    /// Brings the file at `url` into `partial`, which may hold its beginning.
+    /// Brings the file at `place` into `partial`, which may hold its beginning.
     ///
     /// * `promise`: bounds the body; its digest is not checked here
     ///
@@ -143,7 +129,7 @@ impl Http {
     /// [`Error::Write`].
     pub(super) fn download(
         &self,
-        url: &HttpUrl,
+        place: Place<'_>,
         promise: Promise,
         partial: &mut Partial,
         listener: Listener<'_>,
@@ -154,7 +140,7 @@ impl Http {
         let mut furthest = partial.length();
         loop {
             attempts += 1;
-            let end = match self.attempt(url, promise, partial, listener) {
+            let end = match self.attempt(place, promise, partial, listener) {
                 Ok(fetched) => return Ok(fetched),
                 Err(end) => end,
             };
@@ -197,6 +183,51 @@ impl Http {
         }
     }
 
+    /// A short answer, whole.
+    ///
+    /// Gives its status and body; retries where no answer came, or one to try again after.
+    ///
+    /// # Errors
+    /// [`Error::Refused`], [`Error::Transfer`]; also for an answer longer than `limit` bytes.
+    pub(super) fn read(&self, url: &HttpUrl, limit: u64) -> Result<(u16, Vec<u8>), Error> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            let (mut failure, wait) = match self.read_once(url, limit) {
+                Ok(answer) => return Ok(answer),
+                Err(End::Final(error)) => return Err(error),
+                Err(End::Again(failure, wait)) => (failure, wait),
+                Err(End::Restart(failure)) => (failure, None),
+            };
+            failure.attempts = attempts;
+            if attempts > self.patience.retries {
+                return Err(Error::Transfer(Box::new(failure)));
+            }
+            (self.sleep)(wait.unwrap_or_else(|| self.backoff(attempts, attempts)));
+        }
+    }
+
+    fn read_once(&self, url: &HttpUrl, limit: u64) -> Result<(u16, Vec<u8>), End> {
+        let (at, response) = self.request(url, None)?;
+        let status = response.status().as_u16();
+        let answer = Answer::new(at.shown(), status, response.headers());
+        if matches!(status, 408 | 425 | 429 | 500..=599) {
+            let wait = retry_after(response.headers(), std::time::SystemTime::now());
+            let wait = wait.map(|wait| wait.min(self.patience.max_retry_after));
+            return Err(End::Again(answer.refused(), wait));
+        }
+        let mut bytes = Vec::new();
+        let mut body = response.into_body().into_reader().take(limit + 1);
+        match body.read_to_end(&mut bytes) {
+            Ok(n) if n as u64 > limit => {
+                let failure = answer.unusable("its answer is too long");
+                Err(End::Final(Error::Transfer(Box::new(failure))))
+            }
+            Ok(_) => Ok((status, bytes)),
+            Err(error) => Err(End::Again(answer.network(error.kind().to_string()), None)),
+        }
+    }
+
     /// Doubled with each failure, within bounds, and spread over the upper half.
     fn backoff(&self, failures: u32, attempts: u32) -> Duration {
         let doubled = self
@@ -214,19 +245,19 @@ impl Http {
 
     fn attempt(
         &self,
-        url: &HttpUrl,
+        place: Place<'_>,
         promise: Promise,
         partial: &mut Partial,
         listener: Listener<'_>,
     ) -> Result<Fetched, End> {
-        let key = url.without_query();
+        let key = place.key();
         let etag = partial.etag(&key).map(str::to_owned);
         if etag.is_none() && partial.length() > 0 {
             partial.clear()?;
         }
         let from = partial.length();
-        let (at, response) = self.request(url, etag.as_deref().map(|etag| (from, etag)))?;
-        let answer = Answer::new(&at, response.status().as_u16(), response.headers());
+        let resume = etag.as_deref().map(|etag| (from, etag));
+        let (answer, response) = self.ask(place, resume)?;
         let total = match answer.status {
             200 => {
                 let declared = answer.length()?;
@@ -253,7 +284,7 @@ impl Http {
                 }
                 Some(total)
             }
-            416 => {
+            412 | 416 => {
                 return Err(End::Restart(
                     answer.unusable("it has no such range of the file"),
                 ));
@@ -269,6 +300,64 @@ impl Http {
         Ok(answer.fetched())
     }
 
+    /// The answer, and what its headers say.
+    ///
+    /// * `resume`: where to go on, and the entity tag of what came before
+    fn ask(
+        &self,
+        place: Place<'_>,
+        resume: Option<(u64, &str)>,
+    ) -> Result<(Answer, Response<Body>), End> {
+        match place {
+            Place::Web(url) => {
+                let (at, response) = self.request(url, resume)?;
+                let status = response.status().as_u16();
+                Ok((
+                    Answer::new(at.shown(), status, response.headers()),
+                    response,
+                ))
+            }
+            Place::Object(object) => {
+                let response = self.ask_store(object, resume)?;
+                let status = response.status().as_u16();
+                let answer = Answer::new(object.shown(), status, response.headers());
+                if status < 300 {
+                    return Ok((answer.of_store(None), response));
+                }
+                let (parts, body) = response.into_parts();
+                let mut text = Vec::new();
+                // What cannot be read tells no reason.
+                let _ = body
+                    .into_reader()
+                    .take(MAX_ERROR_BYTES)
+                    .read_to_end(&mut text);
+                let answer = answer.of_store(Some(&text));
+                Ok((
+                    answer,
+                    Response::from_parts(parts, Body::builder().data(text)),
+                ))
+            }
+        }
+    }
+
+    #[cfg(feature = "cloud")]
+    fn ask_store(
+        &self,
+        object: &ObjectUrl,
+        resume: Option<(u64, &str)>,
+    ) -> Result<Response<Body>, End> {
+        self.rules.check_object(object).map_err(Error::Refused)?;
+        self.cloud.ask(object, resume)
+    }
+
+    #[cfg(not(feature = "cloud"))]
+    #[expect(clippy::unused_self, reason = "the other build needs it")]
+    fn ask_store(&self, object: &ObjectUrl, _: Option<(u64, &str)>) -> Result<Response<Body>, End> {
+        Err(End::Final(Error::NoCloud {
+            url: object.shown(),
+        }))
+    }
+
     /// The answer behind all redirects, and the URL that gave it.
     fn request(
         &self,
@@ -278,7 +367,7 @@ impl Http {
         let mut at = url.clone();
         for _ in 0..=MAX_REDIRECTS {
             self.rules.check_url(&at).map_err(Error::Refused)?;
-            let mut request = self.agent(&at).get(at.text());
+            let mut request = self.agents.of(&at).get(at.text());
             if let Some((from, etag)) = resume {
                 request = request
                     .header(header::RANGE, format!("bytes={from}-"))
@@ -288,7 +377,7 @@ impl Http {
             if let Some(value) = authorization {
                 request = request.header(header::AUTHORIZATION, value);
             }
-            let response = request.call().map_err(|error| failed(&at, error))?;
+            let response = request.call().map_err(|error| failed(&at.shown(), error))?;
             let status = response.status();
             if !status.is_redirection() || status == 304 {
                 return Ok((at, response));
@@ -298,7 +387,7 @@ impl Http {
         let problem = format!("more than {MAX_REDIRECTS} redirects");
         Err(End::Final(Error::Transfer(Box::new(Transfer::new(
             Condition::ServerUnusable,
-            &at,
+            at.shown(),
             problem,
         )))))
     }
@@ -375,7 +464,7 @@ impl Http {
 fn next_hop(at: &HttpUrl, headers: &HeaderMap, status: u16) -> Result<HttpUrl, End> {
     let location = headers.get(header::LOCATION);
     let Some(location) = location.and_then(|value| value.to_str().ok()) else {
-        let answer = Answer::new(at, status, headers);
+        let answer = Answer::new(at.shown(), status, headers);
         let transfer = answer.unusable("a redirect that says not where to");
         return Err(End::Final(Error::Transfer(Box::new(transfer))));
     };
@@ -441,90 +530,5 @@ fn broken_body(answer: &Answer, error: io::Error, total: Option<u64>, partial: &
         ureq::Error::Io(error) => End::Again(answer.network(error.to_string()), None),
         ureq::Error::Timeout(_) => End::Again(answer.network("the server fell silent"), None),
         other => End::Again(answer.network(words(&other)), None),
-    }
-}
-
-/// An error before there was an answer.
-fn failed(url: &HttpUrl, error: ureq::Error) -> End {
-    use ureq::Error as E;
-    let network = |problem: String| Transfer::new(Condition::Network, url, problem);
-    match error {
-        E::Other(inner) => match inner.downcast::<Refusal>() {
-            Ok(refusal) => End::Final(Error::Refused(*refusal)),
-            Err(inner) => End::Final(Error::Transfer(Box::new(network(inner.to_string())))),
-        },
-        E::Io(error) if is_tls_failure(&error) => {
-            End::Final(Error::Transfer(Box::new(network(format!("TLS: {error}")))))
-        }
-        E::Io(error) => End::Again(network(error.to_string()), None),
-        E::Timeout(_) => End::Again(
-            network("the server did not answer in time".to_owned()),
-            None,
-        ),
-        E::HostNotFound | E::ConnectionFailed => End::Again(network(words(&error)), None),
-        E::Rustls(_)
-        | E::Tls(_)
-        | E::Pem(_)
-        | E::TlsRequired
-        | E::ConnectProxyFailed(_)
-        | E::InvalidProxyUrl => End::Final(Error::Transfer(Box::new(network(words(&error))))),
-        other => {
-            let problem = words(&other);
-            let transfer = Transfer::new(Condition::ServerUnusable, url, problem);
-            End::Final(Error::Transfer(Box::new(transfer)))
-        }
-    }
-}
-
-/// Errors of rustls come wrapped when they arise in a handshake.
-fn is_tls_failure(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::InvalidData
-}
-
-/// The words of an error of ureq, without the text of any URL.
-fn words(error: &ureq::Error) -> String {
-    match error {
-        ureq::Error::HostNotFound => "the name of the host does not resolve".to_owned(),
-        ureq::Error::BadUri(_) => "not a URL".to_owned(),
-        ureq::Error::InvalidProxyUrl => "the proxy of the environment is no URL".to_owned(),
-        ureq::Error::LargeResponseHeader(..) => {
-            format!("its headers are longer than {MAX_HEADER_BYTES} bytes")
-        }
-        other => other.to_string().escape_debug().to_string(),
-    }
-}
-
-/// Resolves names, and refuses addresses that the rules do.
-#[derive(Debug)]
-struct CheckedResolver {
-    inner: DefaultResolver,
-    rules: Arc<Rules>,
-}
-
-impl Resolver for CheckedResolver {
-    fn resolve(
-        &self,
-        uri: &Uri,
-        config: &Config,
-        timeout: NextTimeout,
-    ) -> Result<ResolvedSocketAddrs, ureq::Error> {
-        let found = self.inner.resolve(uri, config, timeout)?;
-        // The proxy of the environment is the operator's word, not the manifest's.
-        let is_proxy = config.proxy().is_some_and(|proxy| {
-            Some(proxy.host()) == uri.host() && Some(proxy.port()) == uri.port_u16()
-        });
-        if is_proxy {
-            return Ok(found);
-        }
-        let host = uri
-            .host()
-            .and_then(Host::parse)
-            .ok_or(ureq::Error::HostNotFound)?;
-        for address in &found {
-            self.rules
-                .check_address(&host, address.ip())
-                .map_err(|refusal| ureq::Error::Other(Box::new(refusal)))?;
-        }
-        Ok(found)
     }
 }

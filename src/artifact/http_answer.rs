@@ -6,7 +6,6 @@ use ureq::http::{HeaderMap, header};
 
 use super::Condition;
 use super::error::{Fetched, Transfer};
-use crate::manifest::HttpUrl;
 use crate::units::Bytes;
 
 /// Longest content type put into a message, in characters.
@@ -15,7 +14,9 @@ const MAX_TYPE: usize = 60;
 /// An answer: who gave it, and what its headers say.
 #[derive(Debug)]
 pub(super) struct Answer {
-    url: HttpUrl,
+    shown: String,
+    /// Whether a cloud store gave it, and the name it has for what went wrong.
+    store: Option<Option<String>>,
     pub(super) status: u16,
     content_type: Option<String>,
     is_encoded: bool,
@@ -23,7 +24,8 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    pub(super) fn new(url: &HttpUrl, status: u16, headers: &HeaderMap) -> Self {
+    /// * `shown`: what was asked for, as messages name it
+    pub(super) fn new(shown: String, status: u16, headers: &HeaderMap) -> Self {
         let content_type = headers.get(header::CONTENT_TYPE).map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes());
             text.chars()
@@ -33,11 +35,22 @@ impl Answer {
         });
         let encoding = headers.get(header::CONTENT_ENCODING);
         Self {
-            url: url.clone(),
+            shown,
+            store: None,
             status,
             content_type,
             is_encoded: encoding.is_some_and(|value| value != "identity"),
             length: length(headers),
+        }
+    }
+
+    /// The same as the answer of a cloud store.
+    ///
+    /// * `error`: the beginning of its body, when it tells an error
+    pub(super) fn of_store(self, error: Option<&[u8]>) -> Self {
+        Self {
+            store: Some(error.and_then(error_code)),
+            ..self
         }
     }
 
@@ -63,7 +76,7 @@ impl Answer {
     fn transfer(&self, condition: Condition, problem: String) -> Transfer {
         Transfer {
             content_type: self.content_type.clone(),
-            ..Transfer::new(condition, &self.url, problem)
+            ..Transfer::new(condition, self.shown.clone(), problem)
         }
     }
 
@@ -76,18 +89,42 @@ impl Answer {
     /// A status that is no answer to the question.
     pub(super) fn refused(&self) -> Transfer {
         let is_temporary = matches!(self.status, 408 | 425 | 429 | 500..=599);
-        let advice = match self.status {
-            401 | 403 => Some(
+        let code = self.store.iter().flatten().next();
+        let problem = match code {
+            Some(code) => format!("status {} ({code})", self.status),
+            None => format!("status {}", self.status),
+        };
+        Transfer {
+            advice: self.advice(code.map(String::as_str)),
+            is_retryable: is_temporary,
+            ..self.transfer(Condition::ServerUnusable, problem)
+        }
+    }
+
+    fn advice(&self, code: Option<&str>) -> Option<&'static str> {
+        match (&self.store, self.status) {
+            (None, 401 | 403) => Some(
                 "a presigned URL may have expired; otherwise set VV_EVAL_AUTHORIZATION and \
                  VV_EVAL_AUTHORIZATION_HOST",
             ),
-            404 | 410 => Some("look whether the URL of the manifest is right and still served"),
+            (None, 404 | 410) => {
+                Some("look whether the URL of the manifest is right and still served")
+            }
+            (Some(_), 403) if code == Some("RequestTimeTooSkewed") => {
+                Some("set the clock of this host: the store refuses requests of another time")
+            }
+            (Some(_), 301 | 307 | 308) => {
+                Some("the bucket may be in another region: set AWS_REGION to it")
+            }
+            (Some(_), 400 | 401 | 403) => Some(
+                "look at the credentials and the region in the environment (AWS_*, GOOGLE_* or \
+                 AZURE_*); docs/manifest.md lists the variables",
+            ),
+            (Some(_), 404) => Some(
+                "look whether bucket, key and version of the manifest are right, and whether the \
+                 object was deleted",
+            ),
             _ => None,
-        };
-        Transfer {
-            advice,
-            is_retryable: is_temporary,
-            ..self.transfer(Condition::ServerUnusable, format!("status {}", self.status))
         }
     }
 
@@ -99,11 +136,21 @@ impl Answer {
     /// Where bytes came from.
     pub(super) fn fetched(&self) -> Fetched {
         Fetched {
-            url: self.url.shown(),
+            url: self.shown.clone(),
             content_type: self.content_type.clone(),
             is_encoded: self.is_encoded,
         }
     }
+}
+
+/// The name a store gives an error, such as `NoSuchKey`: all stores answer in XML with a `Code`.
+fn error_code(body: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(body).ok()?;
+    let (_, rest) = text.split_once("<Code>")?;
+    let (code, _) = rest.split_once("</Code>")?;
+    let is_name =
+        (1..=60).contains(&code.len()) && code.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    is_name.then(|| code.to_owned())
 }
 
 /// Declared length of a body; `None` when it is not declared.
@@ -242,6 +289,23 @@ mod tests {
             &["12, 12"],
         ] {
             assert!(check(values).is_err(), "{values:?}");
+        }
+    }
+
+    #[test]
+    fn errors_of_stores_have_names() {
+        let check = |text: &str| error_code(text.as_bytes());
+        let body = "<?xml version=\"1.0\"?><Error><Code>NoSuchKey</Code><Key>k</Key></Error>";
+        assert_eq!(check(body).as_deref(), Some("NoSuchKey"));
+        let long = format!("<Code>{}</Code>", "x".repeat(61));
+        for text in [
+            "",
+            "<Code>",
+            "<Code></Code>",
+            "<Code>a\x1b[31m</Code>",
+            &long,
+        ] {
+            assert_eq!(check(text), None, "{text}");
         }
     }
 

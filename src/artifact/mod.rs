@@ -8,13 +8,19 @@
 pub mod archive;
 mod assemble;
 pub mod cache;
+#[cfg(feature = "cloud")]
+mod cloud;
 mod condition;
 pub mod digest;
+pub mod dvc;
 mod error;
 pub mod fetch;
 mod http;
+mod http_agent;
 mod http_answer;
 pub mod lfs;
+mod lfs_pull;
+pub mod mlflow;
 pub mod pack;
 pub mod reach;
 pub mod source;
@@ -308,7 +314,7 @@ fn verify_release(
 fn local_sources(release: &Release, base: &Path) -> Result<Vec<Vec<Source>>, Error> {
     let rules = Rules::default();
     let of = |(index, artifact): (usize, &Artifact)| {
-        let is_local = |source: &Source| !matches!(source, Source::Http(_));
+        let is_local = |source: &Source| !source.is_remote();
         let urls = artifact.urls.iter();
         let local: Vec<Source> = urls
             .filter_map(|url| rules.source(url, base).ok())

@@ -1,5 +1,6 @@
 //! How servers are asked: with which patience, by whom, and who hears of it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -98,6 +99,64 @@ impl Credentials {
     }
 }
 
+/// What the environment says of cloud stores: where they are and who asks.
+///
+/// Taken once, so that what a run asks for does not depend on when it does. Only names are shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Environment(BTreeMap<String, String>);
+
+impl Environment {
+    /// Beginnings of the variables that count.
+    const PREFIXES: [&'static str; 4] = ["AWS_", "GOOGLE_", "AZURE_", "VV_EVAL_INSTANCE_"];
+
+    /// Variable that lets the machine's own identity be asked for, at the address its provider
+    /// keeps for that.
+    pub const INSTANCE: &'static str = "VV_EVAL_INSTANCE_CREDENTIALS";
+
+    /// What the variables of this process say; what is not UTF-8 does not count.
+    pub fn of_this_process() -> Self {
+        let text = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Self::new(std::env::vars_os().filter_map(text))
+    }
+
+    /// The variables among these that are about cloud stores and not empty.
+    pub fn new(variables: impl IntoIterator<Item = (String, String)>) -> Self {
+        let counts = |(name, value): &(String, String)| {
+            !value.is_empty() && Self::PREFIXES.iter().any(|it| name.starts_with(it))
+        };
+        Self(variables.into_iter().filter(counts).collect())
+    }
+
+    /// The value of a variable.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    /// Whether a variable says yes.
+    pub fn says_yes(&self, name: &str) -> bool {
+        self.get(name).is_some_and(|value| {
+            matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes")
+        })
+    }
+
+    /// Names and values of the variables that begin so.
+    pub fn beginning(&self, prefix: &str) -> impl Iterator<Item = (&str, &str)> {
+        let of = self
+            .0
+            .iter()
+            .filter(move |(name, _)| name.starts_with(prefix));
+        of.map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
 /// How to reach servers.
 #[derive(Debug, Clone, Default)]
 pub struct Reach {
@@ -107,6 +166,8 @@ pub struct Reach {
     pub credentials: Option<Credentials>,
     /// PEM file with the certificate authorities that alone are trusted; `None` for Mozilla's.
     pub certificates: Option<PathBuf>,
+    /// What is known of cloud stores and who asks them.
+    pub environment: Environment,
     /// Whether to ask none at all.
     pub is_offline: bool,
 }

@@ -7,7 +7,9 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use crate::hint::Hint;
-use crate::manifest::{Artifact, Host, HttpUrl, Release, Scheme, Url, is_public};
+use crate::manifest::{
+    Artifact, Bucket, Host, HttpUrl, ObjectUrl, Release, Scheme, Url, is_public,
+};
 use crate::units::Bytes;
 
 /// Most bytes of one artifact, when the policy does not say (16 GiB).
@@ -23,16 +25,48 @@ pub enum Source {
     File(PathBuf),
     /// A file beside the manifest that Git LFS keeps: the file itself, or its pointer.
     Lfs(PathBuf),
+    /// A file that DVC keeps: its `.dvc` file beside the manifest.
+    Dvc(PathBuf),
     /// A file behind HTTP.
     Http(HttpUrl),
+    /// An object of a cloud store.
+    Object(ObjectUrl),
+}
+
+impl Source {
+    /// Whether it may have to be fetched from another host.
+    pub fn is_remote(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Lfs(_) => false,
+            Self::Dvc(_) | Self::Http(_) | Self::Object(_) => true,
+        }
+    }
+}
+
+/// Reads the entries of `sources.allow_hosts`: hosts, and buckets such as `s3://models`.
+///
+/// # Errors
+/// The number of the first entry that is neither.
+pub fn allowed(list: &[String]) -> Result<(Vec<Host>, Vec<Bucket>), usize> {
+    let (mut hosts, mut buckets) = (Vec::new(), Vec::new());
+    for (i, text) in list.iter().enumerate() {
+        match (Host::parse(text), Bucket::parse(text)) {
+            (Some(host), _) => hosts.push(host),
+            (None, Some(bucket)) => buckets.push(bucket),
+            (None, None) => return Err(i),
+        }
+    }
+    Ok((hosts, buckets))
 }
 
 /// Which sources are allowed; from `[sources]` of the policy and the flags of the command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rules {
-    /// Hosts that may be asked; empty allows every public one.
+    /// Hosts that may be asked; where no bucket is named either, every public one.
     pub allow_hosts: Vec<Host>,
-    /// Whether an empty `allow_hosts` allows none instead: a pull request must not choose hosts.
+    /// Buckets that may be asked; where no host is named either, every one.
+    pub allow_buckets: Vec<Bucket>,
+    /// Whether empty lists allow nothing instead: a pull request must not choose hosts.
     pub requires_host_list: bool,
     /// Hosts that may be asked although their address is not public.
     pub allow_private: Vec<Host>,
@@ -50,6 +84,7 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             allow_hosts: Vec::new(),
+            allow_buckets: Vec::new(),
             requires_host_list: false,
             allow_private: Vec::new(),
             allow_http: false,
@@ -86,8 +121,8 @@ impl Rules {
     /// * `base`: the manifest's directory, which `repo:` and `lfs:` are relative to
     ///
     /// # Errors
-    /// [`Refusal`] for `file:` and `http:` without their flag, hosts that are not allowed, and
-    /// object stores, which this build does not read.
+    /// [`Refusal`] for `file:` and `http:` without their flag, and hosts and buckets that are not
+    /// allowed.
     pub fn source(&self, url: &Url, base: &Path) -> Result<Source, Refusal> {
         let (scheme, text) = match url {
             Url::Repo(path) => return Ok(Source::File(base.join(path))),
@@ -104,6 +139,7 @@ impl Rules {
         let after_scheme = text.split_once(':').map_or("", |(_, rest)| rest);
         match scheme {
             Scheme::Lfs => Ok(Source::Lfs(base.join(after_scheme))),
+            Scheme::Dvc => Ok(Source::Dvc(base.join(after_scheme))),
             Scheme::File if self.allow_file => {
                 let path = after_scheme.strip_prefix("//").unwrap_or(after_scheme);
                 Ok(Source::File(PathBuf::from(path)))
@@ -113,11 +149,16 @@ impl Rules {
                 "`file:`, which reads any file of this host",
                 "allow it with --allow-file, or name the file beside the manifest by `repo:PATH`",
             ),
-            Scheme::S3 | Scheme::Gs | Scheme::Az => refuse(
-                "repo, lfs, https, http or file",
-                "an object store, and this program was built without feature cloud",
-                "name the object by its https URL, presigned if it is private",
-            ),
+            Scheme::S3 | Scheme::Gs | Scheme::Az => {
+                let object = url.object().ok_or_else(|| Refusal {
+                    what: url.shown(),
+                    expected: "the URL of an object in a cloud store".to_owned(),
+                    found: "none".to_owned(),
+                    advice: None,
+                })?;
+                self.check_object(&object)?;
+                Ok(Source::Object(object))
+            }
             Scheme::Http | Scheme::Https => {
                 let url = url.http().ok_or_else(|| Refusal {
                     what: url.shown(),
@@ -154,15 +195,9 @@ impl Rules {
                  way",
             );
         }
-        let must_be_listed = self.requires_host_list || !self.allow_hosts.is_empty();
-        if must_be_listed && !self.allow_hosts.contains(host) {
-            let listed: Vec<String> = self.allow_hosts.iter().map(Host::to_string).collect();
-            let expected = match listed.as_slice() {
-                [] => "a host that `sources.allow_hosts` of the policy names; it names none".into(),
-                listed => format!("a host of `sources.allow_hosts`: {}", listed.join(", ")),
-            };
+        if self.must_be_listed() && !self.allow_hosts.contains(host) {
             return refuse(
-                &expected,
+                &self.listed("a host"),
                 format!("`{host}`"),
                 "add the host to `[sources] allow_hosts` of gate.toml, in a change of its own",
             );
@@ -172,6 +207,44 @@ impl Rules {
                 self.check_address(host, *address)
             }
             _ => Ok(()),
+        }
+    }
+
+    /// Whether an object may be asked for. Which host serves it is for the environment and the
+    /// provider to say, so its bucket is what the list names.
+    ///
+    /// # Errors
+    /// [`Refusal`] for a bucket that is not on the list.
+    pub fn check_object(&self, object: &ObjectUrl) -> Result<(), Refusal> {
+        let bucket = object.bucket();
+        if !self.must_be_listed() || self.allow_buckets.contains(bucket) {
+            return Ok(());
+        }
+        Err(Refusal {
+            what: object.shown(),
+            expected: self.listed("a bucket"),
+            found: format!("`{bucket}`"),
+            advice: Some(
+                "add the bucket, such as \"s3://models\", to `[sources] allow_hosts` of gate.toml, \
+                 in a change of its own",
+            ),
+        })
+    }
+
+    /// Whether only listed hosts and buckets may be asked.
+    pub(super) fn must_be_listed(&self) -> bool {
+        self.requires_host_list || !self.allow_hosts.is_empty() || !self.allow_buckets.is_empty()
+    }
+
+    /// What the list would have allowed, as a sentence.
+    fn listed(&self, what: &str) -> String {
+        let hosts = self.allow_hosts.iter().map(Host::to_string);
+        let listed: Vec<String> = hosts
+            .chain(self.allow_buckets.iter().map(Bucket::to_string))
+            .collect();
+        match listed.as_slice() {
+            [] => format!("{what} that `sources.allow_hosts` of the policy names; it names none"),
+            listed => format!("{what} of `sources.allow_hosts`: {}", listed.join(", ")),
         }
     }
 
@@ -279,15 +352,46 @@ mod tests {
     }
 
     #[test]
-    fn object_stores_say_what_is_missing() {
+    fn buckets_are_listed_beside_hosts() {
+        let base = Path::new("/r");
+        let s3 = remote(Scheme::S3, "s3://models/m");
+        let source = Rules::default().source(&s3, base);
+        assert!(matches!(source, Ok(Source::Object(_))), "{source:?}");
+        let list = ["models.acme.dev".to_owned(), "s3://models".to_owned()];
+        let (allow_hosts, allow_buckets) = allowed(&list).expect("a host and a bucket");
+        let rules = Rules {
+            allow_hosts,
+            allow_buckets,
+            ..Rules::default()
+        };
+        assert!(rules.source(&s3, base).is_ok());
         for (scheme, text) in [
-            (Scheme::S3, "s3://b/k"),
-            (Scheme::Gs, "gs://b/k"),
-            (Scheme::Az, "az://b/k"),
+            (Scheme::S3, "s3://other/m"),
+            // The same name in another store is another bucket.
+            (Scheme::Gs, "gs://models/m"),
+            (Scheme::Https, "https://elsewhere.dev/m"),
         ] {
-            let refusal = Rules::default().source(&remote(scheme, text), Path::new("/r"));
-            let text = refusal.expect_err("refused").to_string();
-            assert!(text.contains("built without feature cloud"), "{text}");
+            let refusal = rules.source(&remote(scheme, text), base).expect_err(text);
+            let words = "models.acme.dev, s3://models";
+            assert!(refusal.to_string().contains(words), "{refusal}");
+        }
+        let only_buckets = Rules {
+            allow_hosts: Vec::new(),
+            ..rules
+        };
+        refuses(&only_buckets, "https://models.acme.dev/a", "s3://models");
+        let gate = Rules {
+            requires_host_list: true,
+            ..Rules::default()
+        };
+        let refusal = gate.source(&s3, base).expect_err("a gate wants a list");
+        assert!(refusal.to_string().contains("it names none"), "{refusal}");
+        for wrong in ["s3://models/m", "https://h", "s3://"] {
+            assert_eq!(
+                allowed(&["h".to_owned(), wrong.to_owned()]),
+                Err(1),
+                "{wrong}"
+            );
         }
     }
 

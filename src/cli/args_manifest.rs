@@ -10,6 +10,7 @@ Examples:
   vv-eval manifest lint --fix
   vv-eval manifest diff origin/main:model_manifest.json model_manifest.json
   vv-eval manifest bump --from dist/bitnet-1.3.0.tar.gz --version 1.3.0
+  vv-eval manifest bump --from mlflow:/bitnet@challenger --version 1.3.0
   vv-eval manifest schema > manifest.v1.json";
 
 /// Arguments of `manifest`.
@@ -95,9 +96,10 @@ Order and further fields of the manifest stay as they are.";
 #[derive(Debug, Args)]
 #[command(after_help = BUMP_EXAMPLES)]
 pub struct Bump {
-    /// The new artifact: an archive or a file; or a directory that holds every file the manifest
-    /// names.
-    #[arg(long, value_name = "PATH")]
+    /// The new artifact: an archive or a file; a directory that holds every file the manifest names;
+    /// dvc:FILE.dvc for a file DVC keeps; or mlflow:/NAME@ALIAS (or /VERSION) for one a registry
+    /// holds, whose server $MLFLOW_TRACKING_URI names. An alias is read once and its file pinned.
+    #[arg(long, value_name = "FROM")]
     pub from: PathBuf,
     /// Version of the next release.
     #[arg(long, value_name = "VERSION")]

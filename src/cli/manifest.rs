@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::Failure;
 use super::args_manifest::{Bump, Diff, Lint, ManifestAction};
 use super::exit::Exit;
+use super::manifest_from;
 use super::output::print;
 use super::progress::say;
 use super::sources;
@@ -21,7 +22,7 @@ use crate::promotion::git::Repository;
 use crate::report::escape::one_line;
 
 /// Policy file looked for beside the manifest.
-const POLICY: &str = "gate.toml";
+pub(super) const POLICY: &str = "gate.toml";
 
 /// Runs the command.
 pub(super) fn run(action: &ManifestAction) -> Result<Exit, Failure> {
@@ -104,7 +105,7 @@ fn refused(args: &Lint, loaded: &Loaded) -> Result<Vec<String>, Failure> {
     let release = &loaded.manifest.release;
     let urls = release.artifacts.iter().flat_map(|artifact| &artifact.urls);
     let mut found: Vec<String> = urls
-        .filter(|url| url.http().is_some())
+        .filter(|url| url.http().is_some() || url.object().is_some())
         .filter_map(|url| rules.source(url, Path::new(".")).err())
         .map(|refusal| refusal.to_string())
         .collect();
@@ -117,7 +118,7 @@ fn refused(args: &Lint, loaded: &Loaded) -> Result<Vec<String>, Failure> {
     Ok(found)
 }
 
-fn read_policy(path: &Path) -> Result<Policy, Failure> {
+pub(super) fn read_policy(path: &Path) -> Result<Policy, Failure> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         let message = format!("cannot read policy {}: {error}", shown(path));
         Failure::usage(message, "name an existing file with --policy")
@@ -200,8 +201,10 @@ fn bump(args: &Bump) -> Result<(), Failure> {
         })
     })?;
     draft.fix();
-    for (index, from) in replaced(args, &before)? {
-        let new = new_artifact(args, &before, index, &from)?;
+    let found = manifest_from::find(args)?;
+    let url = args.url.as_deref().or(found.url.as_deref());
+    for (index, from) in replaced(args, &found.path, &before)? {
+        let new = new_artifact((&args.version, url), &before, index, &from)?;
         draft.set_artifact(index, &new);
     }
     draft.set_version(&args.version);
@@ -242,14 +245,20 @@ fn warn_of_versions(before: &ModelManifest, after: &ModelManifest) {
 }
 
 /// Which artifacts are replaced, and by which files.
-fn replaced(args: &Bump, before: &ModelManifest) -> Result<Vec<(usize, PathBuf)>, Failure> {
+///
+/// * `from`: the file, or the directory with all of them
+fn replaced(
+    args: &Bump,
+    from: &Path,
+    before: &ModelManifest,
+) -> Result<Vec<(usize, PathBuf)>, Failure> {
     let artifacts = &before.release.artifacts;
     let names = || {
         let names: Vec<&str> = artifacts.iter().map(|it| it.filename.as_str()).collect();
         names.join(", ")
     };
     let by_name = |name: &str| artifacts.iter().position(|it| it.filename == name);
-    if args.from.is_dir() {
+    if from.is_dir() {
         if args.artifact.is_some() || (artifacts.len() > 1 && args.url.is_some()) {
             return Err(Failure::usage(
                 "--artifact and --url are about one file, but --from is a directory",
@@ -257,20 +266,17 @@ fn replaced(args: &Bump, before: &ModelManifest) -> Result<Vec<(usize, PathBuf)>
             ));
         }
         let all = artifacts.iter().enumerate();
-        return Ok(all
-            .map(|(i, it)| (i, args.from.join(&it.filename)))
-            .collect());
+        return Ok(all.map(|(i, it)| (i, from.join(&it.filename))).collect());
     }
     let index = match (&args.artifact, artifacts.len()) {
         (Some(name), _) => by_name(name),
         (None, 1) => Some(0),
-        (None, _) => args
-            .from
+        (None, _) => from
             .file_name()
             .and_then(|name| by_name(&name.to_string_lossy())),
     };
     index
-        .map(|index| vec![(index, args.from.clone())])
+        .map(|index| vec![(index, from.to_owned())])
         .ok_or_else(|| {
             Failure::usage(
                 "which of the artifacts is replaced is not clear",
@@ -280,8 +286,10 @@ fn replaced(args: &Bump, before: &ModelManifest) -> Result<Vec<(usize, PathBuf)>
 }
 
 /// The entry for a file: its digest, its size, and where it will be.
+///
+/// * `url`: where it is served; `None` for where the one before was
 fn new_artifact(
-    args: &Bump,
+    (version, url): (&str, Option<&str>),
     before: &ModelManifest,
     index: usize,
     from: &Path,
@@ -295,12 +303,12 @@ fn new_artifact(
         return Err(Failure::invalid(error));
     };
     let filename = filename.to_owned();
-    let url = match &args.url {
-        Some(url) => url.clone(),
+    let url = match url {
+        Some(url) => url.to_owned(),
         None => next_url(
             &old.urls[0],
             (&old.filename, &filename),
-            (&before.version, &args.version),
+            (&before.version, version),
         ),
     };
     let new = Artifact {

@@ -21,6 +21,7 @@ mod history;
 mod inspect;
 mod judge;
 mod manifest;
+mod manifest_from;
 mod model;
 mod output;
 mod plan;

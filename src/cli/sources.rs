@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use super::progress::say;
 use super::{Failure, settings};
 use crate::artifact::archive::Limits;
-use crate::artifact::reach::{Credentials, Event, Patience};
-use crate::artifact::source::Rules;
+use crate::artifact::reach::{Credentials, Environment, Event, Patience};
+use crate::artifact::source::{self, Rules};
 use crate::artifact::{self, Cache, Fetcher, Means, Reach, Resolved};
 use crate::gate::Policy;
 use crate::manifest::Host;
@@ -24,24 +24,30 @@ fn variable(name: &str) -> Option<PathBuf> {
 /// The rules of a policy. `http:` beyond loopback and `file:` stay forbidden.
 pub(super) fn rules(policy: &Policy) -> Result<Rules, Failure> {
     let sources = &policy.sources;
-    let hosts = |key: &str, list: &[String]| {
-        let of = |(i, text): (usize, &String)| {
-            Host::parse(text).ok_or_else(|| {
-                let message = format!(
-                    "policy: `sources.{key}[{i}]`: `{}` is no host",
-                    text.escape_debug()
-                );
-                Failure::usage(message, "write a host name alone, e.g. \"models.acme.dev\"")
-            })
-        };
-        list.iter()
-            .enumerate()
-            .map(of)
-            .collect::<Result<Vec<Host>, Failure>>()
+    let wrong = |key: &str, i: usize, text: &str, what: &str| {
+        let text = text.escape_debug();
+        let message = format!("policy: `sources.{key}[{i}]`: `{text}` is no {what}");
+        Failure::usage(
+            message,
+            "write a host name alone, e.g. \"models.acme.dev\", or a bucket, e.g. \"s3://models\"",
+        )
     };
+    let (allow_hosts, allow_buckets) = source::allowed(&sources.allow_hosts).map_err(|i| {
+        wrong(
+            "allow_hosts",
+            i,
+            &sources.allow_hosts[i],
+            "host and no bucket",
+        )
+    })?;
+    let private = sources.allow_private.iter().enumerate();
+    let allow_private = private
+        .map(|(i, text)| Host::parse(text).ok_or_else(|| wrong("allow_private", i, text, "host")))
+        .collect::<Result<Vec<Host>, Failure>>()?;
     Ok(Rules {
-        allow_hosts: hosts("allow_hosts", &sources.allow_hosts)?,
-        allow_private: hosts("allow_private", &sources.allow_private)?,
+        allow_hosts,
+        allow_buckets,
+        allow_private,
         max_artifact: sources.max_artifact_bytes,
         max_total: sources.max_total_bytes,
         ..Rules::default()
@@ -81,6 +87,7 @@ pub(super) fn fetcher(
         patience,
         credentials,
         certificates: variable(CERTIFICATES),
+        environment: Environment::of_this_process(),
         is_offline,
     };
     let cache = Cache::open(cache).map_err(Failure::invalid)?;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::finding::quoted;
 use super::http_url::HttpUrl;
 use super::lint::Breach;
+use super::object_url::ObjectUrl;
 
 /// A checked URL of a manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,17 +36,20 @@ pub enum Scheme {
     Az,
     /// A Git LFS object of the repository.
     Lfs,
+    /// A file that DVC keeps, by the `.dvc` file beside the manifest.
+    Dvc,
     /// A file of the host.
     File,
 }
 
-const SCHEMES: [Scheme; 7] = [
+const SCHEMES: [Scheme; 8] = [
     Scheme::Https,
     Scheme::Http,
     Scheme::S3,
     Scheme::Gs,
     Scheme::Az,
     Scheme::Lfs,
+    Scheme::Dvc,
     Scheme::File,
 ];
 
@@ -59,6 +63,7 @@ impl Scheme {
             Self::Gs => "gs",
             Self::Az => "az",
             Self::Lfs => "lfs",
+            Self::Dvc => "dvc",
             Self::File => "file",
         }
     }
@@ -72,7 +77,7 @@ impl Url {
         if text.chars().any(char::is_control) {
             return Err(refused("a URL without control characters"));
         }
-        let known = "a URL: repo:PATH, https, http, s3, gs, az, lfs or file";
+        let known = "a URL: repo:PATH, https, http, s3, gs, az, lfs, dvc or file";
         let Some((scheme, rest)) = text.split_once(':') else {
             let hint = "for a file beside the manifest, write `repo:` before its path";
             return Err(refused(known).hint(hint));
@@ -99,6 +104,14 @@ impl Url {
         })
     }
 
+    /// Reads a URL that no manifest wrote.
+    ///
+    /// # Errors
+    /// What was expected, and what was found, without secrets.
+    pub fn read(text: &str) -> Result<Self, (String, String)> {
+        Self::parse(text).map_err(|breach| (breach.expected, breach.found))
+    }
+
     /// The URL without query, fragment and user information, escaped.
     pub fn shown(&self) -> String {
         match self {
@@ -118,10 +131,25 @@ impl Url {
         }
     }
 
+    /// The URL as one of an object in a cloud store; `None` for other schemes.
+    pub fn object(&self) -> Option<ObjectUrl> {
+        match self {
+            Self::Remote {
+                scheme: Scheme::S3 | Scheme::Gs | Scheme::Az,
+                text,
+            } => ObjectUrl::parse(text).ok(),
+            _ => None,
+        }
+    }
+
     /// The last component of its path; empty when there is none.
     pub(super) fn file_name(&self) -> &str {
         let path = match self {
             Self::Repo(path) => path.to_str().unwrap_or_default(),
+            Self::Remote {
+                scheme: Scheme::Dvc,
+                text,
+            } => text.strip_suffix(".dvc").unwrap_or(text),
             Self::Remote { text, .. } => before_query(text),
         };
         path.rsplit(['/', ':']).next().unwrap_or_default()
@@ -145,6 +173,12 @@ fn check_remote(
             Some(_) => Ok(()),
             None => Err(refused("a path below the manifest's directory")),
         },
+        Scheme::Dvc => match relative(rest) {
+            Some(path) if path.extension().is_some_and(|it| it == "dvc") => Ok(()),
+            _ => Err(refused(
+                "the path of a `.dvc` file below the manifest's directory",
+            )),
+        },
         Scheme::File => match rest.strip_prefix("//").unwrap_or(rest).strip_prefix('/') {
             Some(path) if !path.is_empty() => Ok(()),
             _ => Err(refused("`file:` and an absolute path")),
@@ -155,16 +189,9 @@ fn check_remote(
             check_host(&url.host().to_string())
         }
         Scheme::S3 | Scheme::Gs | Scheme::Az => {
-            let rest = rest.strip_prefix("//").unwrap_or_default();
-            let authority = before_query(rest).split('/').next().unwrap_or_default();
-            if authority.contains(['@', '\\']) {
-                return Err(refused("a host without user information"));
-            }
-            let host = authority.split(':').next().unwrap_or_default();
-            if host.is_empty() {
-                return Err(refused("a host after `//`"));
-            }
-            check_host(host)
+            let url = format!("{}:{rest}", scheme.as_str());
+            let url = ObjectUrl::parse(&url).map_err(refused)?;
+            check_host(&url.bucket().name)
         }
     }
 }
@@ -241,6 +268,7 @@ mod tests {
             "gs://bucket/a",
             "az://container/a",
             "lfs:models/a.bin",
+            "dvc:models/a.bin.dvc",
             "file:///srv/a.tar",
         ] {
             assert!(matches!(accepts(text), Url::Remote { .. }), "{text}");
@@ -272,7 +300,14 @@ mod tests {
         ] {
             refuses(text, "below the manifest");
         }
-        for text in ["repo:./a", "repo:a/", "repo:a\\b", "lfs:../a"] {
+        for text in [
+            "repo:./a",
+            "repo:a/",
+            "repo:a\\b",
+            "lfs:../a",
+            "dvc:../a.dvc",
+            "dvc:a.bin",
+        ] {
             refuses(text, "below the manifest");
         }
     }

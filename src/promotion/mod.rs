@@ -4,10 +4,12 @@
 //! the base, the candidate's manifest of the head, and what else the pull request touches. Only
 //! git is asked; no artifact is fetched and no model is run.
 
+mod files;
 pub mod git;
 mod request;
 
-pub use request::{Error, Head, Paths, Request, export};
+pub use files::export;
+pub use request::{Error, Head, Paths, Request};
 
 #[cfg(test)]
 mod tests;

@@ -1,26 +1,20 @@
 //! The two manifests of a pull request, and everything that judges them, which the base decides.
 
-use std::io::{Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::files::write_out;
 use super::git::{self, Commit, Repository};
 use crate::durable::shown;
 use crate::gate::Policy;
 use crate::gate::policy::{Mode, Origin, PolicyError};
 use crate::hint::Hint;
-use crate::manifest::{self, Change, Loaded, MAX_MANIFEST_BYTES, Url, Warning, diff};
+use crate::manifest::{self, Change, Loaded, MAX_MANIFEST_BYTES, Warning, diff};
 
 /// Longest policy, in bytes.
 const MAX_POLICY_BYTES: u64 = 1 << 20;
 
 /// Where a policy usually is; a base without one is judged by the built-in policy.
 const DEFAULT_POLICY: &str = "gate.toml";
-
-/// Longest artifact that is copied out of a commit when the manifest states no size, in bytes.
-const MAX_ARTIFACT_BYTES: u64 = 16 << 30;
-
-/// No Git LFS pointer, which may stand for an artifact, is longer, in bytes.
-const POINTER_BYTES: u64 = 1024;
 
 /// Folder of scene sets.
 const EVAL_SETS: &str = "eval-sets";
@@ -402,91 +396,6 @@ impl Request {
     }
 }
 
-/// Writes the files beside a manifest that it names by `repo:` or `lfs:` below `into`, as they
-/// stand at a commit; gives the path the manifest would have there.
-///
-/// A file that is missing at the commit is left out: whoever reads it says so.
-///
-/// # Errors
-/// [`Error::Git`], [`Error::Write`].
-pub fn export(
-    repository: &Repository,
-    commit: &Commit,
-    loaded: &Loaded,
-    manifest_path: &str,
-    into: &Path,
-) -> Result<PathBuf, Error> {
-    let folder = manifest_path
-        .rsplit_once('/')
-        .map_or("", |(folder, _)| folder);
-    let artifacts = &loaded.manifest.release.artifacts;
-    let urls = artifacts
-        .iter()
-        .flat_map(|it| it.urls.iter().map(|url| (it.size, url)));
-    for (size, url) in urls {
-        let relative = match url {
-            Url::Repo(path) => path.to_string_lossy().into_owned(),
-            Url::Remote {
-                scheme: manifest::Scheme::Lfs,
-                text,
-            } => text.split_once(':').map_or("", |(_, path)| path).to_owned(),
-            Url::Remote { .. } => continue,
-        };
-        let path = if folder.is_empty() {
-            relative
-        } else {
-            format!("{folder}/{relative}")
-        };
-        if let Some(file) = repository.file(commit, &path)? {
-            let limit = size.map_or(MAX_ARTIFACT_BYTES, |size| size.0.max(POINTER_BYTES));
-            write_out(repository, &file, into, Some((commit, limit)))?;
-        }
-    }
-    // Objects of Git LFS are looked for in the repository the files came from.
-    let link = into.join(".git");
-    if !link.exists() {
-        let git = repository.git_directory()?;
-        std::fs::create_dir_all(into)
-            .and_then(|()| std::fs::write(&link, format!("gitdir: {}\n", git.display())))
-            .map_err(|source| Error::Write { path: link, source })?;
-    }
-    Ok(into.join(manifest_path))
-}
-
-/// * `bound`: a commit and how many bytes a file of it may have; nothing bounds what is trusted
-fn write_out(
-    repository: &Repository,
-    file: &git::TreeFile,
-    into: &Path,
-    bound: Option<(&Commit, u64)>,
-) -> Result<(), Error> {
-    inside(&file.path)?;
-    let path = into.join(&file.path);
-    let failed = |source| Error::Write {
-        path: path.clone(),
-        source,
-    };
-    if let Some(parent) = path.parent() {
-        std::fs::create_dir_all(parent).map_err(failed)?;
-    }
-    let mut out = std::fs::File::create(&path).map_err(failed)?;
-    let limit = bound.map_or(u64::MAX - 1, |(_, limit)| limit);
-    let mut n_bytes = 0;
-    repository.content(file, |content| {
-        n_bytes = std::io::copy(&mut content.take(limit + 1), &mut out)?;
-        Ok(())
-    })?;
-    if let Some((commit, limit)) = bound.filter(|_| n_bytes > limit) {
-        return Err(git::Error::TooLong {
-            path: file.path.escape_debug().to_string(),
-            commit: commit.short().to_owned(),
-            limit,
-        }
-        .into());
-    }
-    out.flush().map_err(failed)
-}
-
 /// The highest version of a scene set at a commit.
 fn newest(repository: &Repository, commit: &Commit, folder: &str) -> Result<Option<String>, Error> {
     let files = repository.files_below(commit, folder)?;
@@ -500,7 +409,7 @@ fn newest(repository: &Repository, commit: &Commit, folder: &str) -> Result<Opti
 }
 
 /// Refuses paths that are absolute, or lead out, or are an option.
-fn inside(path: &str) -> Result<(), Error> {
+pub(super) fn inside(path: &str) -> Result<(), Error> {
     let is_inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."));
     if is_inside && !path.contains(char::is_control) {
         Ok(())

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::artifact::archive::Limits;
-use crate::artifact::source::Rules;
+use crate::artifact::source::{self, Rules};
 use crate::durable::shown;
 use crate::hint::Hint;
 use crate::manifest::Host;
@@ -144,8 +144,13 @@ struct ArchiveToml {
 impl SourcesToml {
     fn rules(&self) -> Result<Rules, String> {
         let default = Rules::default();
+        let (allow_hosts, allow_buckets) = source::allowed(&self.allow_hosts).map_err(|i| {
+            let text = self.allow_hosts[i].escape_debug();
+            format!("sources.allow_hosts: `{text}` is no host and no bucket")
+        })?;
         Ok(Rules {
-            allow_hosts: hosts("allow_hosts", &self.allow_hosts)?,
+            allow_hosts,
+            allow_buckets,
             allow_private: hosts("allow_private", &self.allow_private)?,
             max_artifact: self.max_artifact_bytes.map_or(default.max_artifact, Bytes),
             max_total: self.max_total_bytes.map_or(default.max_total, Bytes),

@@ -9,6 +9,7 @@ use super::layout::Layout;
 use super::record::{FileRecord, Target};
 use super::{Error, durable_failure};
 use crate::artifact::archive::{self, Destination, Limits};
+use crate::artifact::fetch::check_means;
 use crate::artifact::reach::Event;
 use crate::artifact::source::{Rules, Source};
 use crate::artifact::{self, Blob, Cache, Fetcher, Reach};
@@ -39,7 +40,9 @@ impl Sources {
         manifest: &Path,
     ) -> Result<Vec<Vec<Source>>, Error> {
         let sources = self.rules.sources(release, directory_of(manifest));
-        Ok(sources.map_err(artifact::Error::from)?)
+        let sources = sources.map_err(artifact::Error::from)?;
+        check_means(&sources)?;
+        Ok(sources)
     }
 
     /// Every artifact of a release, verified; in written order. What has to be fetched goes to the

@@ -664,6 +664,59 @@ fn a21_leading_directories_are_removed_on_demand() {
 }
 
 #[test]
+fn a27_a_file_swapped_while_it_is_used_is_read_as_it_was_digested() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+    // Whoever may write beside the blob puts another archive in its place over and over.
+    let good = tar(&[file("a", &[1; 20_000])]);
+    let other = tar(&[file("a", &[2; 20_000])]);
+    let artifact = artifact(&good, Format::Tar, 0);
+    let promise = Promise {
+        sha256: artifact.sha256,
+        size: artifact.size,
+    };
+    let dir = room();
+    let path = dir.path().join("blob");
+    std::fs::write(&path, &good).expect("written");
+    let is_done = AtomicBool::new(false);
+    let (mut n_read, mut n_refused) = (0, 0);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for i in 0.. {
+                if is_done.load(Ordering::SeqCst) {
+                    break;
+                }
+                let next = dir.path().join("next");
+                let bytes = if i % 2 == 0 { &other } else { &good };
+                std::fs::write(&next, bytes).expect("written");
+                std::fs::rename(&next, &path).expect("renamed");
+            }
+        });
+        for i in 0..1000 {
+            let inner = dir.path().join(format!("inner-{i}"));
+            std::fs::create_dir(&inner).expect("made");
+            match Blob::open(&path, promise) {
+                Ok(blob) => {
+                    let mut destination = Destination::open(&inner).expect("opened");
+                    unpack(&blob, &artifact, &Limits::default(), &mut destination)
+                        .expect("the bytes that were digested");
+                    let found = std::fs::read(inner.join("a")).expect("unpacked");
+                    assert_eq!(found, [1; 20_000]);
+                    n_read += 1;
+                }
+                Err(crate::artifact::Error::Mismatch(_)) => n_refused += 1,
+                Err(error) => panic!("{error}"),
+            }
+        }
+        is_done.store(true, Ordering::SeqCst);
+    });
+    println!("of 1000 races {n_read} read the promised bytes and {n_refused} refused others");
+    assert!(
+        n_read > 0 && n_refused > 0,
+        "no race: {n_read}, {n_refused}"
+    );
+}
+
+#[test]
 fn a_plain_file_keeps_the_name_of_the_manifest() {
     let found = accepts_with(b"weights", Format::File, 0);
     assert_eq!(

@@ -12,7 +12,7 @@ use std::time::Duration;
 use tempfile::TempDir;
 
 use super::server::{Request, Server, Step, good, head, whole};
-use crate::artifact::reach::{Credentials, Event, Patience};
+use crate::artifact::reach::{Credentials, Environment, Event, Patience};
 use crate::artifact::*;
 use crate::hint::Hint as _;
 use crate::manifest::{Artifact, Format, Scheme};
@@ -28,7 +28,7 @@ fn note_wait(wait: Duration) {
 }
 
 /// A file of `n` bytes that differ.
-fn body(n: usize) -> Vec<u8> {
+pub(super) fn body(n: usize) -> Vec<u8> {
     (0..n)
         .map(|i| u8::try_from(i % 251).expect("below 251"))
         .collect()
@@ -50,20 +50,21 @@ pub(super) struct Case {
     pub(super) dir: TempDir,
     pub(super) rules: Rules,
     pub(super) patience: Patience,
-    credentials: Option<Credentials>,
+    pub(super) credentials: Option<Credentials>,
+    pub(super) environment: Environment,
     pub(super) certificates: Option<std::path::PathBuf>,
-    is_offline: bool,
-    urls: Vec<String>,
-    content: Vec<u8>,
-    size: Option<usize>,
+    pub(super) is_offline: bool,
+    pub(super) urls: Vec<String>,
+    pub(super) content: Vec<u8>,
+    pub(super) size: Option<usize>,
 }
 
 /// What came of it.
 pub(super) struct Done {
     pub(super) result: Result<Blob, Error>,
     notes: Vec<String>,
-    waits: Vec<Duration>,
-    case: Case,
+    pub(super) waits: Vec<Duration>,
+    pub(super) case: Case,
 }
 
 impl Case {
@@ -73,6 +74,7 @@ impl Case {
             rules: Rules::default(),
             patience: patience(),
             credentials: None,
+            environment: Environment::default(),
             certificates: None,
             is_offline: false,
             urls: vec![url],
@@ -81,16 +83,19 @@ impl Case {
         }
     }
 
-    fn without_size(self) -> Self {
+    pub(super) fn without_size(self) -> Self {
         Self { size: None, ..self }
     }
 
     fn artifact(&self) -> Artifact {
         let remote = |text: &String| Url::Remote {
-            scheme: if text.starts_with("https") {
-                Scheme::Https
-            } else {
-                Scheme::Http
+            scheme: match text.split_once(':').map_or("", |(scheme, _)| scheme) {
+                "https" => Scheme::Https,
+                "s3" => Scheme::S3,
+                "gs" => Scheme::Gs,
+                "az" => Scheme::Az,
+                "dvc" => Scheme::Dvc,
+                _ => Scheme::Http,
             },
             text: text.clone(),
         };
@@ -113,6 +118,7 @@ impl Case {
             patience: self.patience.clone(),
             credentials: self.credentials.clone(),
             certificates: self.certificates.clone(),
+            environment: self.environment.clone(),
             is_offline: self.is_offline,
         };
         let fetcher = Fetcher::new(self.rules.clone(), reach, cache)
@@ -893,6 +899,25 @@ fn two_that_want_the_same_file_fetch_it_once() {
         }
     });
     assert_eq!(server.requests().len(), 1);
+}
+
+#[test]
+fn objects_of_cloud_stores_need_a_build_that_knows_them() {
+    let object = |text| Source::Object(crate::manifest::ObjectUrl::parse(text).expect(text));
+    let web = crate::manifest::HttpUrl::parse("https://h/m").expect("a URL");
+    let mirrored = vec![object("s3://models/m"), Source::Http(web)];
+    assert!(super::super::fetch::check_local_means(&[mirrored.clone()]).is_ok());
+    let sources = [mirrored, vec![object("gs://models/m?generation=1")]];
+    let error = super::super::fetch::check_local_means(&sources).expect_err("no means");
+    assert_eq!(error.condition().code(), 3);
+    let text = format!("{error} {}", error.hint().expect("advice"));
+    for words in ["gs://models/m", "feature `cloud`", "--features cloud"] {
+        assert!(text.contains(words), "{text}");
+    }
+    assert_eq!(
+        super::super::fetch::check_means(&sources).is_ok(),
+        cfg!(feature = "cloud")
+    );
 }
 
 #[test]

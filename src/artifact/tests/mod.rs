@@ -1,6 +1,10 @@
 //! Models found where they are named; transfers and TLS stand in files of their own.
 
+#[cfg(feature = "cloud")]
+mod cloud;
+mod dvc;
 mod http;
+mod mlflow;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod server;
 mod tls;

@@ -9,6 +9,17 @@ use tempfile::TempDir;
 
 use super::http::Case;
 
+/// What a server proves itself with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// A certificate the authority gave.
+    Given,
+    /// One that only signs itself.
+    SelfSigned,
+    /// One the authority gave, whose time is over.
+    Expired,
+}
+
 /// A certificate authority, a certificate of it for one name, and a server that shows it.
 struct TlsServer {
     dir: TempDir,
@@ -18,13 +29,15 @@ struct TlsServer {
 
 impl TlsServer {
     /// Serves `files`, whole answers with their status and headers, under a certificate for `name`
-    /// that the authority gave, or that only signs itself; `None` without `openssl`.
-    fn start(name: &str, is_self_signed: bool, files: &[(&str, &[u8])]) -> Option<Self> {
+    /// of one kind; `None` without `openssl`.
+    ///
+    /// * `further`: arguments of `openssl s_server`
+    fn start(name: &str, proof: Proof, files: &[(&str, &[u8])], further: &[&str]) -> Option<Self> {
         let dir = tempfile::tempdir().expect("a temporary directory");
         for (path, bytes) in files {
             std::fs::write(dir.path().join(path), bytes).expect("written");
         }
-        make_certificates(dir.path(), name, is_self_signed)?;
+        make_certificates(dir.path(), name, proof)?;
         let mut child = Command::new("openssl")
             .current_dir(dir.path())
             .args([
@@ -37,6 +50,7 @@ impl TlsServer {
                 "-cert",
                 "cert.pem",
             ])
+            .args(further)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
@@ -73,7 +87,7 @@ impl Drop for TlsServer {
 }
 
 /// `ca.pem`, `cert.pem` and `key.pem` in a directory; `None` without `openssl`.
-fn make_certificates(dir: &Path, name: &str, is_self_signed: bool) -> Option<()> {
+fn make_certificates(dir: &Path, name: &str, proof: Proof) -> Option<()> {
     let openssl = |arguments: &[&str]| {
         let output = Command::new("openssl")
             .current_dir(dir)
@@ -106,7 +120,7 @@ fn make_certificates(dir: &Path, name: &str, is_self_signed: bool) -> Option<()>
         "-out",
         "ca.pem",
     ])?;
-    if is_self_signed {
+    if proof == Proof::SelfSigned {
         let further = [
             "-x509", "-days", "2", "-subj", "/CN=self", "-addext", &names,
         ];
@@ -121,6 +135,7 @@ fn make_certificates(dir: &Path, name: &str, is_self_signed: bool) -> Option<()>
         "request.pem",
     ])?;
     std::fs::write(dir.join("names"), names).expect("written");
+    let days = if proof == Proof::Expired { "-1" } else { "2" };
     openssl(&[
         "x509",
         "-req",
@@ -132,7 +147,7 @@ fn make_certificates(dir: &Path, name: &str, is_self_signed: bool) -> Option<()>
         "ca.key",
         "-CAcreateserial",
         "-days",
-        "2",
+        days,
         "-sha256",
         "-extfile",
         "names",
@@ -163,7 +178,7 @@ macro_rules! server {
 #[test]
 fn a_trusted_server_is_read() {
     let file = answer("200 OK", "", b"abc");
-    let server = server!("IP:127.0.0.1", false, &[("m", &file)]);
+    let server = server!("IP:127.0.0.1", Proof::Given, &[("m", &file)], &[]);
     let mut case = Case::new(server.url("m"), b"abc");
     case.certificates = Some(server.authority());
     case.run().arrives();
@@ -172,12 +187,16 @@ fn a_trusted_server_is_read() {
 #[test]
 fn n02_certificates_that_prove_nothing_end_at_once() {
     let file = answer("200 OK", "", b"abc");
-    for (name, is_self_signed, words) in [
-        ("DNS:elsewhere.dev", false, "not valid for"),
+    for (name, proof, words) in [
+        ("DNS:elsewhere.dev", Proof::Given, "not valid for"),
         // Why a certificate of its own is refused depends on the openssl that made it.
-        ("IP:127.0.0.1", true, "invalid peer certificate"),
+        (
+            "IP:127.0.0.1",
+            Proof::SelfSigned,
+            "invalid peer certificate",
+        ),
     ] {
-        let server = server!(name, is_self_signed, &[("m", &file)]);
+        let server = server!(name, proof, &[("m", &file)], &[]);
         let mut case = Case::new(server.url("m"), b"abc");
         case.certificates = Some(server.authority());
         let done = case.run().ends(20, words);
@@ -185,10 +204,27 @@ fn n02_certificates_that_prove_nothing_end_at_once() {
         assert!(!text.contains("requests"), "one attempt only: {text}");
     }
     // The authority of the test is none of Mozilla's.
-    let server = server!("IP:127.0.0.1", false, &[("m", &file)]);
+    let server = server!("IP:127.0.0.1", Proof::Given, &[("m", &file)], &[]);
     Case::new(server.url("m"), b"abc")
         .run()
         .ends(20, "UnknownIssuer");
+}
+
+#[test]
+fn n02_a_certificate_that_is_over_and_an_old_protocol_end_at_once() {
+    let file = answer("200 OK", "", b"abc");
+    let old = ["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"];
+    for (proof, further, words) in [
+        (Proof::Expired, &[][..], "Expired"),
+        (Proof::Given, &old[..], "TLS"),
+    ] {
+        let server = server!("IP:127.0.0.1", proof, &[("m", &file)], further);
+        let mut case = Case::new(server.url("m"), b"abc");
+        case.certificates = Some(server.authority());
+        let done = case.run().ends(20, words);
+        let text = done.result.expect_err("failed").to_string();
+        assert!(!text.contains("requests"), "one attempt only: {text}");
+    }
 }
 
 #[test]
@@ -196,7 +232,7 @@ fn n19_a_redirect_never_leads_from_https_to_http() {
     let plain = super::server::Server::start(|request| super::server::good(request, b"abc"));
     let location = format!("Location: {}\r\n", plain.url("/m"));
     let moved = answer("302 Found", &location, b"");
-    let server = server!("IP:127.0.0.1", false, &[("m", &moved)]);
+    let server = server!("IP:127.0.0.1", Proof::Given, &[("m", &moved)], &[]);
     let mut case = Case::new(server.url("m"), b"abc");
     case.certificates = Some(server.authority());
     case.run().ends(11, "https as before");

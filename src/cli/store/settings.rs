@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::args;
 use super::fault::Fault;
 use crate::artifact::Reach;
-use crate::artifact::reach::{Credentials, Patience};
+use crate::artifact::reach::{Credentials, Environment, Patience};
 use crate::artifact::source::Rules;
 use crate::cli::sources::CERTIFICATES;
 use crate::store::notify::Notification;
@@ -111,6 +111,7 @@ pub(super) fn sources(
             patience,
             credentials,
             certificates: environment(CERTIFICATES).map(PathBuf::from),
+            environment: Environment::of_this_process(),
             is_offline,
         },
         limits: policy.limits,

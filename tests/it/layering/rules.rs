@@ -79,7 +79,10 @@ const CRATES: &[(&[&str], &[&str])] = &[
         &["model", "engine"],
     ),
     (&["statrs"], &["stats"]),
-    (&["ureq", "object_store", "tar", "flate2"], &["artifact"]),
+    (
+        &["ureq", "object_store", "tokio", "tar", "flate2"],
+        &["artifact"],
+    ),
     (&["p256"], &["attest"]),
     (&["sha2"], &["units", "artifact", "stats::rng"]),
     (&["hmac"], &["stats::rng"]),

@@ -55,6 +55,29 @@ fn a_real_model_is_tried_before_it_becomes_current() {
 }
 
 #[test]
+fn a26_an_endless_chat_template_is_stored_and_found_by_the_smoke_test() {
+    let host = Host::new();
+    reference(&host, "1.0.0");
+    let template = "{% for a in range(99999) %}{% for b in range(99999) %}\
+                    {% for c in range(99999) %}{% endfor %}{% endfor %}{% endfor %}";
+    fs::write(host.path("repo/chat_template.jinja"), template).unwrap();
+    let text = fs::read_to_string(host.manifest()).unwrap();
+    let entry = super::artifact(
+        "chat_template.jinja",
+        "repo:chat_template.jinja",
+        template.as_bytes(),
+    );
+    host.set_manifest(text.replacen("\"artifacts\": [", &format!("\"artifacts\": [{entry},"), 1));
+    let ran = host.model("install", &["--smoke", "scene", "--smoke-timeout", "10"]);
+    assert_eq!(ran.code, 60, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(host.current(), None);
+    // The installer itself renders nothing.
+    let ran = host.model("install", &["--smoke", "none"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert!(host.path("models/bitnet/chat_template.jinja").is_file());
+}
+
+#[test]
 fn a_broken_policy_stops_only_what_it_decides_about() {
     let host = Host::new();
     host.installed("1.0.0", "one");

@@ -152,7 +152,7 @@ fn manifests() -> Vec<Row> {
             format!("{text}{}", " ".repeat(2 << 20)).into_bytes()
         }),
         bytes("M04b", "[".repeat(10_000), 10, ""),
-        made("M05", 0, "byte order mark", |_, text| {
+        made("M05 W19", 0, "byte order mark", |_, text| {
             [b"\xef\xbb\xbf", text.as_bytes()].concat()
         }),
         made("M06a", 10, "UTF-8", |_, text| {

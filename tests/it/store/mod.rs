@@ -1,16 +1,20 @@
 //! The model store through the program, on real directories.
 
+mod catalogue;
 mod commands;
 mod crash;
 mod damage;
 mod deploy;
 mod faults;
+mod network;
+mod peers;
 mod places;
 mod readers;
 mod remote;
 mod rows;
 mod seed;
 mod server;
+mod weaknesses;
 
 use std::ffi::OsString;
 use std::fs;
@@ -39,6 +43,8 @@ pub(super) fn tell(text: &str) {
 /// A host: `repo/` with a manifest and its files, `models/`, and a neighbour of both.
 pub(super) struct Host {
     dir: TempDir,
+    /// Directories the program may write to besides the models.
+    lent: Vec<PathBuf>,
 }
 
 /// One run of the program.
@@ -51,21 +57,30 @@ pub(super) struct Ran {
 
 impl Host {
     pub(super) fn new() -> Self {
-        Self::new_in(&std::env::temp_dir())
+        Self::lending(&[])
     }
 
     /// An empty directory, to be filled.
     pub(super) fn bare() -> Self {
         Self {
             dir: tempfile::tempdir().unwrap(),
+            lent: Vec::new(),
         }
     }
 
     /// A host in a directory of its own below `parent`.
     pub(super) fn new_in(parent: &Path) -> Self {
-        let host = Self {
-            dir: tempfile::tempdir_in(parent).unwrap(),
-        };
+        Self::made(tempfile::tempdir_in(parent).unwrap(), &[])
+    }
+
+    /// A host where the program may also write to these directories.
+    pub(super) fn lending(names: &[&str]) -> Self {
+        Self::made(tempfile::tempdir().unwrap(), names)
+    }
+
+    fn made(dir: TempDir, names: &[&str]) -> Self {
+        let lent = names.iter().map(|name| dir.path().join(name)).collect();
+        let host = Self { dir, lent };
         fs::create_dir(host.path("repo")).unwrap();
         fs::write(host.path("sentinel"), "untouched").unwrap();
         host
@@ -190,7 +205,7 @@ impl Host {
         while let Some(directory) = pending.pop() {
             for entry in fs::read_dir(directory).unwrap() {
                 let path = entry.unwrap().path();
-                if path == self.path("models") {
+                if path == self.path("models") || self.lent.contains(&path) {
                     continue;
                 }
                 let metadata = fs::symlink_metadata(&path).unwrap();
