@@ -96,6 +96,15 @@ impl Replay<'_> {
                 }
             }
             ("write", [fd, bytes, _]) => self.write(number(fd), bytes, &call.result),
+            ("pwrite64", [fd, bytes, _, at]) => {
+                if let Some(open) = self.open.get(&number(fd)) {
+                    let file = open.node;
+                    let mut bytes = unquoted(bytes);
+                    bytes.truncate(call.result.parse().unwrap());
+                    let at = at.parse().unwrap();
+                    self.change(vec![Change::Bytes { file, at, bytes }]);
+                }
+            }
             ("ftruncate", [fd, length]) => {
                 if let Some(open) = self.open.get(&number(fd)) {
                     let length = length.parse().unwrap();
