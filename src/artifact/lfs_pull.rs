@@ -102,8 +102,6 @@ fn words(said: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn words_hold_no_address() {
         let said = "Downloading m (3 B)\nError: https://u:topsecret@h/x \x1b[31mnot found by u@h\n\

@@ -259,7 +259,7 @@ fn through(
     seen: &Mutex<Vec<String>>,
 ) -> std::io::Result<()> {
     let mut reader = BufReader::new(stream.try_clone()?);
-    let mut request = |reader: &mut BufReader<TcpStream>| -> std::io::Result<String> {
+    let request = |reader: &mut BufReader<TcpStream>| -> std::io::Result<String> {
         let mut first = String::new();
         reader.read_line(&mut first)?;
         let mut line = String::new();
