@@ -1,11 +1,17 @@
 //! Load time and peak memory of a whole engine at the shape of the published 2-billion-weight model.
 //!
 //! Writes a packed checkpoint of random weights once, then loads it in a fresh process each round:
-//! from the request to an engine that has read a prompt. Memory is the process's own peak, beside
-//! the bytes that have to be there: packed weights, head, keys and values, activations.
+//! from the request to an engine that has read a prompt. What of it is verification, the digests of
+//! the files that every start computes before it parses them, stands beside it. Memory is the
+//! process's own peak, beside the bytes that have to be there: packed weights, head, keys and
+//! values, activations. Ends with a table in Markdown: medians and ranges.
 //!
-//! `cargo bench --bench load [-- --threads N] [--rounds N]`
+//! `cargo bench --bench load [-- --threads N] [--rounds N] [--cold]`
+//!
+//! With `--cold` the files are taken out of the page cache before each round, so that they come
+//! from the disk, once: verification reads them first.
 
+use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write as _};
 use std::path::{Path, PathBuf};
@@ -48,7 +54,12 @@ fn main() {
         eprintln!("writing {} layers, about 1.2 GB", SPEC.n_layers);
         write_checkpoint(&folder).expect("the checkpoint can be written");
     }
+    let is_cold = arguments.iter().any(|a| a == "--cold");
+    let mut rounds: Vec<Map<String, Value>> = Vec::new();
     for round in 1..=number("--rounds").unwrap_or(5) {
+        if is_cold {
+            forget(&folder).expect("the files can be taken out of the page cache");
+        }
         let this = std::env::current_exe().expect("the bench has a path");
         let child = Command::new(this)
             .args(["--child", folder.to_str().expect("the path is text")])
@@ -61,12 +72,76 @@ fn main() {
             String::from_utf8_lossy(&child.stderr)
         );
         print!("round {round}: {}", String::from_utf8_lossy(&child.stdout));
+        rounds.push(serde_json::from_slice(&child.stdout).expect("the child prints an object"));
     }
+    println!("{}", table(&rounds, n_threads, is_cold));
+}
+
+/// Takes the files of a directory out of the page cache; they were flushed when they were written.
+fn forget(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let file = File::open(entry?.path())?;
+        rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+    }
+    Ok(())
+}
+
+/// Medians and ranges of the rounds.
+fn table(rounds: &[Map<String, Value>], n_threads: usize, is_cold: bool) -> String {
+    let rows = [
+        ("verify_s", "verification: SHA-256 of every file", "s"),
+        (
+            "read_s",
+            "reading, checking and both digests of the layers",
+            "s",
+        ),
+        ("build_s", "repacking into the layout of the kernels", "s"),
+        ("load_s", "request to engine ready, after verification", "s"),
+        ("start_s", "the same with verification", "s"),
+        ("verify_share", "verification as a share of it", "%"),
+        ("peak_after_load_mb", "peak memory after load", "MB"),
+        ("peak_mb", "peak memory with prompt and context", "MB"),
+        (
+            "needed_mb",
+            "packed weights, head, keys and values, activations",
+            "MB",
+        ),
+        ("ratio", "peak ÷ needed", ""),
+    ];
+    let from = if is_cold {
+        "from the disk"
+    } else {
+        "from the page cache"
+    };
+    let n = rounds.len();
+    let mut text = format!(
+        "\n{from}, {n_threads} threads, kernel {}, median [range] of {n} rounds\n\n| | |\n| --- | --- |\n",
+        Setup::default().kernel
+    );
+    for (key, name, unit) in rows {
+        let mut values: Vec<f64> = rounds
+            .iter()
+            .filter_map(|round| round.get(key)?.as_f64())
+            .collect();
+        values.sort_by(f64::total_cmp);
+        let [Some(low), Some(high)] = [values.first(), values.last()] else {
+            continue;
+        };
+        let median = values[values.len() / 2];
+        let digits = if matches!(unit, "MB" | "%") { 0 } else { 2 };
+        let _ = writeln!(
+            text,
+            "| {name} | {median:.digits$} [{low:.digits$}, {high:.digits$}] {unit} |"
+        );
+    }
+    text
 }
 
 /// Loads and reads a prompt; gives seconds and bytes as JSON.
 fn measure(folder: &Path, n_threads: usize) -> Value {
+    let asked = Instant::now();
     let files = artifact::resolve(folder).expect("the folder holds a model");
+    let verified = asked.elapsed();
     let started = Instant::now();
     let bundle = ModelBundle::load(&files.files, &LoadOptions::default());
     let (config, weights) = bundle.expect("the model loads").network.into_bitnet();
@@ -85,8 +160,12 @@ fn measure(folder: &Path, n_threads: usize) -> Value {
     let peak = probe::memory().expect("the process has a status").peak;
     let needed = needed_bytes(&engine, &config);
     json!({
+        "verify_s": verified.as_secs_f64(),
         "read_s": read.as_secs_f64(),
+        "build_s": (loaded - read).as_secs_f64(),
         "load_s": loaded.as_secs_f64(),
+        "start_s": (verified + loaded).as_secs_f64(),
+        "verify_share": 100.0 * verified.as_secs_f64() / (verified + loaded).as_secs_f64(),
         "peak_after_load_mb": loaded_peak.0 / 1_000_000,
         "peak_mb": peak.0 / 1_000_000,
         "needed_mb": needed / 1_000_000,

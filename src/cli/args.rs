@@ -12,6 +12,7 @@ pub use super::args_report::{History, HistoryFormat, Report};
 
 use super::args_fitness::{Doctor, Selftest};
 use super::args_gate::Gate;
+use super::args_inspect::Inspect;
 use super::args_manifest::Manifest;
 use super::store::args::StoreCommand;
 use crate::model::convert;
@@ -361,45 +362,6 @@ pub struct NamedSet {
     /// `NAME`, `NAME@VERSION` below eval-sets/, a directory, or a bare scenes.jsonl.
     #[arg(value_name = "SET")]
     pub set: String,
-}
-
-const INSPECT_EXAMPLES: &str = "\
-Examples:
-  vv-eval inspect eval-sets/reference-models/1.0.0
-  vv-eval inspect models/new --check
-  vv-eval inspect models/ggml-model-i2_s.gguf
-  vv-eval inspect models/new --token-ids 1,5,9 --logits logits.json";
-
-/// Arguments of `inspect`.
-#[derive(Debug, Args)]
-#[command(after_help = INSPECT_EXAMPLES)]
-pub struct Inspect {
-    /// Manifest file, model directory or GGUF file.
-    #[arg(value_name = "MODEL")]
-    pub model: PathBuf,
-    /// Token ids to feed, separated by commas.
-    #[arg(
-        long,
-        value_name = "IDS",
-        value_delimiter = ',',
-        requires = "logits",
-        required = false,
-        num_args = 1
-    )]
-    pub token_ids: Vec<u32>,
-    /// Write the logits of every position as JSON, computed with the exact float head.
-    #[arg(long, value_name = "FILE", requires = "token_ids")]
-    pub logits: Option<PathBuf>,
-    /// Read two built-in paragraphs and hold their perplexity against the manifest's
-    /// `max_load_perplexity`.
-    #[arg(long, conflicts_with = "logits")]
-    pub check: bool,
-    /// How the output head is kept in memory (default: int8; exact with --logits).
-    #[arg(long, value_enum, value_name = "STORAGE")]
-    pub head: Option<Head>,
-    /// Values per block of `I2_S` tensors (default: the manifest's word, else 128).
-    #[arg(long, value_enum, value_name = "VALUES")]
-    pub i2s_layout: Option<I2sBlock>,
 }
 
 /// What can be done with the files of a model.

@@ -5,6 +5,7 @@
 pub mod args;
 pub mod args_fitness;
 pub mod args_gate;
+pub mod args_inspect;
 pub mod args_judge;
 pub mod args_manifest;
 pub mod args_report;

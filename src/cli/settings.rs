@@ -266,6 +266,7 @@ pub(super) fn load_settings(
             .and_then(|options| options.stop_token_ids.clone())
             .unwrap_or_default(),
         max_load_perplexity: options.and_then(|options| options.max_load_perplexity),
+        max_summary_perplexity: options.and_then(|options| options.max_summary_perplexity),
     }
 }
 

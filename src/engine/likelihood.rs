@@ -143,30 +143,6 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Feeds `ids` to an empty context and gives the natural logarithm of the probability of each but
-/// the first, given those before it.
-///
-/// * `ids`: at least one
-/// * `sink`: called once per probability, in order
-///
-/// # Errors
-/// As [`Reader::read`].
-///
-/// # Panics
-/// When `ids` is empty.
-pub fn log_probs(
-    engine: &mut dyn Engine,
-    ids: &[u32],
-    sink: &mut dyn FnMut(f64),
-) -> Result<(), Error> {
-    assert!(!ids.is_empty(), "a text holds at least one token");
-    let (first, rest) = ids.split_at(1);
-    Reader::new(engine).read(first, rest, &mut |logits, id| {
-        sink(log_prob(logits, id));
-        Ok(())
-    })
-}
-
 /// Natural logarithm of the probability of one token, computed in f64.
 ///
 /// * `logits`: `[vocab_size]` before the softmax, all finite
@@ -234,22 +210,6 @@ impl LogSoftmax {
     fn log_prob(&self, logit: f32) -> f64 {
         f64::from(logit) - self.largest - self.log_sum
     }
-}
-
-/// `exp` of the mean negative [`log_probs`]; `None` below two tokens.
-///
-/// # Errors
-/// As [`log_probs`].
-pub fn perplexity(engine: &mut dyn Engine, ids: &[u32]) -> Result<Option<f64>, Error> {
-    let (mut sum, mut n) = (0.0, 0_u32);
-    if ids.is_empty() {
-        return Ok(None);
-    }
-    log_probs(engine, ids, &mut |log_prob| {
-        sum += log_prob;
-        n += 1;
-    })?;
-    Ok((n > 0).then(|| (-sum / f64::from(n)).exp()))
 }
 
 #[cfg(test)]

@@ -48,6 +48,29 @@ impl Engine for Fixed {
     }
 }
 
+/// Gives the natural logarithm of the probability of each of `ids` but the first, given those
+/// before it.
+fn log_probs(engine: &mut dyn Engine, ids: &[u32], sink: &mut dyn FnMut(f64)) -> Result<(), Error> {
+    let (first, rest) = ids.split_at(1);
+    Reader::new(engine).read(first, rest, &mut |logits, id| {
+        sink(log_prob(logits, id));
+        Ok(())
+    })
+}
+
+/// `exp` of the mean negative [`log_probs`]; `None` below two tokens.
+fn perplexity(engine: &mut dyn Engine, ids: &[u32]) -> Result<Option<f64>, Error> {
+    let (mut sum, mut n) = (0.0, 0_u32);
+    if ids.is_empty() {
+        return Ok(None);
+    }
+    log_probs(engine, ids, &mut |log_prob| {
+        sum += log_prob;
+        n += 1;
+    })?;
+    Ok((n > 0).then(|| (-sum / f64::from(n)).exp()))
+}
+
 #[track_caller]
 fn check(row: &[f32], ids: &[u32], expected: f64) {
     let found = perplexity(&mut fixed(row), ids).unwrap().unwrap();

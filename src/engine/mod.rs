@@ -9,11 +9,11 @@ pub mod conformance;
 mod generate;
 pub mod kernels;
 pub mod likelihood;
-pub mod paragraphs;
 pub mod planted;
 pub mod quantized;
 mod rope;
 mod sampler;
+pub mod texts;
 
 pub use bitnet::{BitNet, Repacked, Setup};
 pub use build::{BuildError, build};

@@ -153,6 +153,8 @@ pub struct ModelOptions {
     pub stop_token_ids: Option<Vec<u32>>,
     /// Largest perplexity of the built-in paragraphs accepted when loading, above 0.
     pub max_load_perplexity: Option<f64>,
+    /// Largest perplexity of the built-in summaries accepted when loading, above 0.
+    pub max_summary_perplexity: Option<f64>,
     /// Compact JSON with sorted keys and numbers as given; part of the identity.
     canonical_json: String,
 }

@@ -8,9 +8,10 @@ use super::lint::Breach;
 use super::reader::{Object, Reader, UnknownKey};
 use super::{ModelOptions, QuantizationMode};
 
-pub(super) const KEYS: [&str; 4] = [
+pub(super) const KEYS: [&str; 5] = [
     "i2s_layout",
     "max_load_perplexity",
+    "max_summary_perplexity",
     "quantization_mode",
     "stop_token_ids",
 ];
@@ -20,7 +21,8 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, path: String) -> Option
     let object = reader.object(node, path, &KEYS, UnknownKey::Refuse)?;
     let mut json = BTreeMap::new();
     let i2s_layout = i2s_layout(reader, &object, &mut json);
-    let max_load_perplexity = max_load_perplexity(reader, &object, &mut json);
+    let max_load_perplexity = above_0(reader, &object, "max_load_perplexity", &mut json);
+    let max_summary_perplexity = above_0(reader, &object, "max_summary_perplexity", &mut json);
     let quantization_mode = quantization_mode(reader, &object, &mut json);
     let stop_token_ids = stop_token_ids(reader, &object, &mut json);
     let members: Vec<String> = json
@@ -33,6 +35,7 @@ pub(super) fn read(reader: &mut Reader<'_>, node: &Node, path: String) -> Option
         quantization_mode,
         stop_token_ids,
         max_load_perplexity,
+        max_summary_perplexity,
         canonical_json,
     })
 }
@@ -54,13 +57,14 @@ fn i2s_layout(reader: &mut Reader<'_>, object: &Object<'_>, json: &mut Canonical
     Some(layout)
 }
 
-fn max_load_perplexity(
+fn above_0(
     reader: &mut Reader<'_>,
     object: &Object<'_>,
+    key: &'static str,
     json: &mut Canonical,
 ) -> Option<f64> {
-    let node = object.get("max_load_perplexity")?;
-    let path = object.path_of("max_load_perplexity");
+    let node = object.get(key)?;
+    let path = object.path_of(key);
     let number = reader.number(node, &path)?;
     let wrong = || Breach::invalid("a number above 0", format!("`{number}`"));
     let parsed: Option<serde_json::Number> = serde_json::from_str(number).ok();
@@ -68,7 +72,7 @@ fn max_load_perplexity(
         .filter(|n| n.as_f64().is_some_and(|value| value > 0.0))
         .ok_or_else(wrong);
     let number = reader.keep(node.at, &path, number)?;
-    json.insert("max_load_perplexity", number.to_string());
+    json.insert(key, number.to_string());
     number.as_f64()
 }
 

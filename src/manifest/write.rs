@@ -82,6 +82,7 @@ impl ModelOptions {
             quantization_mode: None,
             stop_token_ids: self.stop_token_ids.clone(),
             max_load_perplexity: self.max_load_perplexity,
+            max_summary_perplexity: self.max_summary_perplexity,
             canonical_json: Value::Object(options).to_string(),
         })
     }
@@ -92,8 +93,7 @@ mod tests {
     use super::super::wire;
     use super::*;
 
-    const OPTIONS: &str =
-        r#"{"i2s_layout": 64, "max_load_perplexity": 17.50, "stop_token_ids": [9, 2]}"#;
+    const OPTIONS: &str = r#"{"i2s_layout": 64, "max_load_perplexity": 17.50, "max_summary_perplexity": 3, "stop_token_ids": [9, 2]}"#;
 
     fn options() -> ModelOptions {
         let text = format!(
@@ -106,7 +106,7 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read_back() {
-        let options = options().of_other_container().expect("two are left");
+        let options = options().of_other_container().expect("three are left");
         let digest = Sha256::of(b"weights");
         let local = Local {
             model_name: "bitnet \"x\"",
@@ -133,12 +133,12 @@ mod tests {
 
     #[test]
     fn options_of_the_old_container_do_not_survive() {
-        let left = options().of_other_container().expect("two are left");
+        let left = options().of_other_container().expect("three are left");
         assert_eq!(left.i2s_layout, None);
         assert_eq!(left.stop_token_ids, Some(vec![9, 2]));
         assert_eq!(
             left.canonical_json,
-            r#"{"max_load_perplexity":17.5,"stop_token_ids":[9,2]}"#
+            r#"{"max_load_perplexity":17.5,"max_summary_perplexity":3,"stop_token_ids":[9,2]}"#
         );
     }
 }

@@ -19,6 +19,21 @@ pub struct LoadSettings {
     pub stop_token_ids: Vec<u32>,
     /// Largest perplexity of the built-in paragraphs accepted, above 0; `None` when not checked.
     pub max_load_perplexity: Option<f64>,
+    /// Largest perplexity of the built-in summaries accepted, above 0; `None` when not checked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_summary_perplexity: Option<f64>,
+}
+
+impl LoadSettings {
+    /// The same without limits of perplexity: no text is read to load the model then.
+    #[must_use]
+    pub fn without_limits(&self) -> Self {
+        Self {
+            max_load_perplexity: None,
+            max_summary_perplexity: None,
+            ..self.clone()
+        }
+    }
 }
 
 impl Default for LoadSettings {
@@ -30,6 +45,7 @@ impl Default for LoadSettings {
             is_online: None,
             stop_token_ids: Vec::new(),
             max_load_perplexity: None,
+            max_summary_perplexity: None,
         }
     }
 }

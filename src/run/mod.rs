@@ -41,7 +41,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub use error::Error;
 pub use plan::{Effort, RunPlan, SeedInputs};
 pub use smoke::{SmokeFailure, SmokeTest, smoke};
-pub use subject::load_options;
+pub use subject::{load_options, text_limits};
 pub use worker::worker_main;
 pub use worker_process::WorkerCommand;
 
@@ -370,12 +370,12 @@ impl<'a> Run<'a> {
         Cache::of(folder, self.inputs.role(role), self.records.of(role))
     }
 
-    /// Loads a model once in a worker of its own and lets it read the built-in paragraphs where its
+    /// Loads a model once in a worker of its own and lets it read the built-in texts where its
     /// manifest limits their perplexity. Measured workers do not repeat that: it would stand in
     /// their peak memory.
     fn load_check(&mut self, role: Role) -> Result<(), Fault> {
-        let limit = self.inputs.role(role).load.max_load_perplexity;
-        let (session, _) = self.loaded_within(role, "load", limit)?;
+        let settings = self.inputs.role(role).load.clone();
+        let (session, _) = self.loaded_with(role, "load", settings)?;
         session.bye(At::pass("load"))
     }
 
@@ -383,14 +383,15 @@ impl<'a> Run<'a> {
     ///
     /// * `pass`: what it is for, as in [`WorkerFacts`]
     fn loaded(&mut self, role: Role, pass: &str) -> Result<(Session, protocol::LoadAnswer), Fault> {
-        self.loaded_within(role, pass, None)
+        let settings = self.inputs.role(role).load.without_limits();
+        self.loaded_with(role, pass, settings)
     }
 
-    fn loaded_within(
+    fn loaded_with(
         &mut self,
         role: Role,
         pass: &str,
-        max_load_perplexity: Option<f64>,
+        settings: LoadSettings,
     ) -> Result<(Session, protocol::LoadAnswer), Fault> {
         let mut session = Session::start(role, &self.inputs.worker, &self.plan.effort)?;
         // Before the model comes, so that its memory and threads come to be there too.
@@ -402,7 +403,7 @@ impl<'a> Run<'a> {
             self.seats = None;
         }
         let mut request = load_request(self.inputs.role(role), self.plan.effort.threads);
-        request.settings.max_load_perplexity = max_load_perplexity;
+        request.settings = settings;
         let answer = session.load(request)?;
         let record = self.records.of_mut(role);
         record.model.card = Some(answer.card.clone());

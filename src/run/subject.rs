@@ -5,7 +5,7 @@ use super::protocol::{FileRequest, LoadRequest};
 use super::worker::{LoadRefused, Loaded, Subject, chain};
 use crate::artifact::digest::digest_file;
 use crate::artifact::{ModelFiles, VerifiedArtifact};
-use crate::engine::{self, BuildError, Engine, Harm, Planted, paragraphs};
+use crate::engine::{self, BuildError, Engine, Harm, Planted, texts};
 use crate::hint::Hint;
 use crate::model::gguf::FormatError;
 use crate::model::{self, Codec, I2sLayout, LoadOptions, ModelBundle};
@@ -54,11 +54,10 @@ pub(super) fn load(request: &LoadRequest) -> Result<Loaded, LoadRefused> {
     let engine = engine::build(network, Some(n_threads));
     let mut engine = engine.map_err(|error| not_built(&error))?;
     let reading = Stopwatch::start();
-    if let (Some(allowed), Some(tokenizer)) =
-        (request.settings.max_load_perplexity, &codec.tokenizer)
-    {
-        paragraphs::read_all(engine.as_mut(), tokenizer)
-            .and_then(|readings| paragraphs::check(&readings, allowed))
+    let limits = text_limits(&request.settings);
+    if limits.is_any() {
+        texts::read_all(engine.as_mut(), &codec)
+            .and_then(|readings| texts::check(&readings, limits))
             .map_err(|error| evidence(&error))?;
     }
     let read = reading.stop(0);
@@ -115,6 +114,14 @@ fn not_judgeable(message: String) -> LoadRefused {
         is_evidence: false,
         message,
         hint: None,
+    }
+}
+
+/// How well a model must read the built-in texts under these settings.
+pub fn text_limits(settings: &LoadSettings) -> texts::Limits {
+    texts::Limits {
+        paragraphs: settings.max_load_perplexity,
+        summaries: settings.max_summary_perplexity,
     }
 }
 
@@ -400,6 +407,7 @@ mod tests {
             is_online: Some(true),
             stop_token_ids: vec![7],
             max_load_perplexity: None,
+            max_summary_perplexity: None,
         };
         let expected = LoadOptions {
             head: model::HeadStorage::F16,

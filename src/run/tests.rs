@@ -460,16 +460,18 @@ fn every_worker_that_loaded_a_model_is_described() {
 }
 
 #[test]
-fn a_perplexity_limit_is_checked_once_and_not_in_measured_workers() {
+fn perplexity_limits_are_checked_once_and_not_in_measured_workers() {
     let folder = tempfile::tempdir().unwrap();
-    let hook = r#"case "$role/$op" in candidate/*'"max_load_perplexity":30.0'*) printf x >> $dir/checked ;; esac"#;
+    let hook = r#"case "$role/$op" in candidate/*'"max_load_perplexity":30.0'*) printf x >> $dir/checked ;; esac
+        case "$role/$op" in candidate/*'"max_summary_perplexity":4.0'*) printf x >> $dir/checked ;; esac"#;
     let mut inputs = pair_inputs(folder.path(), hook, 2);
     inputs.candidate.load.max_load_perplexity = Some(30.0);
+    inputs.candidate.load.max_summary_perplexity = Some(4.0);
     let plan = plan(2, Duration::from_secs(60));
     let (_, candidate) = run_pair(&inputs, &plan, &mut Steps::default()).unwrap();
-    assert_eq!(candidate.load.max_load_perplexity, Some(30.0));
+    assert_eq!(candidate.load, inputs.candidate.load);
     let n_checked = std::fs::read(folder.path().join("checked")).unwrap().len();
-    assert_eq!(n_checked, 1);
+    assert_eq!(n_checked, 2);
 }
 
 #[test]

@@ -345,6 +345,9 @@ fn options_json(options: &ModelOptions) -> serde_json::Value {
     if let Some(limit) = options.max_load_perplexity {
         map.insert("max_load_perplexity".into(), json!(limit));
     }
+    if let Some(limit) = options.max_summary_perplexity {
+        map.insert("max_summary_perplexity".into(), json!(limit));
+    }
     map.into()
 }
 
@@ -382,7 +385,7 @@ mod tests {
     fn the_options_of_a_record_are_those_of_the_manifest() {
         let text = format!(
             r#"{{"model_name":"m","version":"1","url":"repo:a","sha256":"{}","size_bytes":1,
-                "model_options":{{"i2s_layout":64,"quantization_mode":"online","stop_token_ids":[2],"max_load_perplexity":9.5}}}}"#,
+                "model_options":{{"i2s_layout":64,"quantization_mode":"online","stop_token_ids":[2],"max_load_perplexity":9.5,"max_summary_perplexity":2.5}}}}"#,
             Sha256::of(b"x")
         );
         let dir = tempfile::tempdir().unwrap();
@@ -392,7 +395,7 @@ mod tests {
         let written = options_json(release.model_options.as_ref().unwrap());
         assert_eq!(
             written.to_string(),
-            r#"{"i2s_layout":64,"max_load_perplexity":9.5,"quantization_mode":"online","stop_token_ids":[2]}"#
+            r#"{"i2s_layout":64,"max_load_perplexity":9.5,"max_summary_perplexity":2.5,"quantization_mode":"online","stop_token_ids":[2]}"#
         );
         assert_ne!(release.digest(), artifacts_digest(&release));
     }

@@ -1,12 +1,17 @@
-//! Decoding takes no memory, counted by the allocator of this binary.
+//! Decoding takes no memory and weights are held once, counted by the allocator of this binary.
 
 use std::alloc::System;
 use std::process::Command;
 
-use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
+use stats_alloc::{INSTRUMENTED_SYSTEM, Region, Stats, StatsAlloc};
+use vv_eval::artifact;
 use vv_eval::engine::kernels::Kernel;
-use vv_eval::engine::{Batch as _, BitNet, Engine as _, Setup};
+use vv_eval::engine::{self, Batch as _, BitNet, Engine as _, Setup};
+use vv_eval::model::arena::large_regions;
 use vv_eval::model::synthetic::{Spec, synthetic};
+use vv_eval::model::{LayerWeights, LoadOptions, ModelBundle, TernaryMatrix};
+
+use super::common::root;
 
 /// Counts for all tests of the binary, and changes nothing for them.
 #[global_allocator]
@@ -82,21 +87,119 @@ fn count(n_threads: usize) {
     assert_eq!(batched, [0, 0], "in batches, {n_threads} threads");
 }
 
-#[test]
-fn decoding_allocates_nothing() {
-    if std::env::var_os(ALONE).is_some() {
-        count(1);
-        count(2);
-        return;
+/// Bytes taken from the allocator and not given back.
+fn kept(change: Stats) -> isize {
+    let kept = change
+        .bytes_allocated
+        .wrapping_sub(change.bytes_deallocated);
+    kept.cast_signed()
+}
+
+/// Bytes of the large arenas of this process, which the allocator does not see.
+fn mapped() -> usize {
+    large_regions().iter().map(|region| region.len()).sum()
+}
+
+/// Loads a model of 20 MB, and keeps a copy of what was read if asked to. Gives the bytes held and
+/// the bytes that must be.
+fn hold_a_ternary_model(keeps_a_copy: bool) -> [usize; 2] {
+    const TOKENS: usize = 128;
+    // Every matrix fills a huge page, from where on arenas are listed.
+    let spec = Spec {
+        hidden_size: 4096,
+        intermediate_size: 2048,
+        n_layers: 1,
+        vocab_size: 1024,
+        max_positions: TOKENS,
+        ..Spec::TINY
+    };
+    let before = mapped();
+    let region = Region::new(ALLOCATOR);
+    let (config, weights) = synthetic(spec, 7);
+    let matrices = weights.layers.iter().flat_map(LayerWeights::projections);
+    let copy: Option<Vec<TernaryMatrix>> =
+        keeps_a_copy.then(|| matrices.map(|(_, matrix)| matrix.clone()).collect());
+    let mut engine = BitNet::new(&config, weights);
+    engine.reserve(TOKENS).unwrap();
+    engine.feed(&[1, 2, 3]).unwrap();
+    let found = (mapped() - before).saturating_add_signed(kept(region.change()));
+    let read = engine.bytes_per_token();
+    let kv = 2 * 4 * config.n_layers * config.kv_width() * TOKENS;
+    let widths = config.hidden_size
+        + 2 * config.q_width()
+        + 2 * config.kv_width()
+        + 2 * config.intermediate_size;
+    let activations = TOKENS * (4 * widths + config.intermediate_size);
+    drop(copy);
+    [found, read + kv + activations]
+}
+
+/// Loads a plain model in types of which candle keeps a second, repacked form.
+fn hold_a_plain_model() {
+    let path = root().join("tests/fixtures/plain/llama-k.gguf");
+    let found = artifact::resolve(&path).unwrap();
+    let bundle = ModelBundle::load(&found.files, &LoadOptions::default()).unwrap();
+    let region = Region::new(ALLOCATOR);
+    let mut engine = engine::build(bundle.network, None).unwrap();
+    let built = kept(region.change());
+    let ids: Vec<u32> = (0..64).collect();
+    // Until the second use everything must have been there already.
+    let region = Region::new(ALLOCATOR);
+    for ids in [&ids[..], &ids[..1]] {
+        engine.feed(ids).unwrap();
+        engine.reset();
     }
-    // Other tests of this binary allocate all the time: a process of its own counts.
-    let name = "allocations::decoding_allocates_nothing";
+    let grown = kept(region.change());
+    let weights = 160_000;
+    assert!(built > weights, "{built}");
+    #[cfg(target_arch = "x86_64")]
+    if std::is_x86_feature_detected!("avx2") && std::is_x86_feature_detected!("fma") {
+        assert!(built > 2 * weights, "candle's copies are counted: {built}");
+    }
+    assert!(grown < 4096, "{grown} bytes came with the first tokens");
+}
+
+/// Runs a test of this module again, in a process of its own: other tests of this binary allocate
+/// all the time.
+fn alone(name: &str, count: impl FnOnce()) {
+    if std::env::var_os(ALONE).is_some() {
+        return count();
+    }
+    let name = format!("allocations::{name}");
     let output = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", name, "--test-threads=1"])
+        .args(["--exact", &name, "--test-threads=1"])
         .env(ALONE, "1")
         .output()
         .unwrap();
     let stdout = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{stdout}");
     assert!(stdout.contains("1 passed"), "{stdout}");
+}
+
+#[test]
+fn decoding_allocates_nothing() {
+    alone("decoding_allocates_nothing", || {
+        count(1);
+        count(2);
+    });
+}
+
+// Pitfall 15: the form that was read does not stay beside the one that is computed from.
+#[test]
+fn ternary_weights_are_held_once() {
+    alone("ternary_weights_are_held_once", || {
+        let is_once = |[found, needed]: [usize; 2]| found < needed + needed / 10;
+        let (once, twice) = (hold_a_ternary_model(false), hold_a_ternary_model(true));
+        assert!(is_once(once), "bytes held, bytes needed: {once:?}");
+        assert!(!is_once(twice), "a copy is noticed: {twice:?}");
+    });
+}
+
+// Pitfall 15: memory and times are read after candle made its copies, not before.
+#[test]
+fn copies_of_a_plain_model_are_made_before_anything_is_measured() {
+    alone(
+        "copies_of_a_plain_model_are_made_before_anything_is_measured",
+        hold_a_plain_model,
+    );
 }

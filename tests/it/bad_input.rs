@@ -373,21 +373,24 @@ fn a_broken_baseline_is_invalid_whatever_the_candidate_is() {
 
 #[test]
 fn a_candidate_that_reads_worse_than_its_manifest_allows_fails() {
-    let limited = |limit: &str| {
+    let limited = |key: &str, limit: &str| {
         let lab = Lab::new();
         lab.pinned("1.0.0", "model");
-        let options = format!("{{\"model_options\": {{\"max_load_perplexity\": {limit}}},");
+        let options = format!("{{\"model_options\": {{\"{key}\": {limit}}},");
         lab.edit("model/model_manifest.json", "{", &options);
         lab
     };
-    let lab = limited("1.5");
+    let lab = limited("max_load_perplexity", "1.5");
     let words = ["perplexity of the built-in", "the manifest allows 1.5"];
     check(&lab, &lab.compare("model", "1.1.0", &[]), &words);
     check(&lab, &lab.run(&["inspect", "model", "--check"]), &words);
     check_fails(&lab, &lab.compare("1.1.0", "model", &[]), &words);
-    let lab = limited("1e30");
+    let lab = limited("max_load_perplexity", "1e30");
     let ran = lab.run(&["inspect", "model", "--check"]);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
+    let lab = limited("max_summary_perplexity", "1.01");
+    let words = ["built-in summaries", "the manifest allows 1.01"];
+    check_fails(&lab, &lab.compare("1.1.0", "model", &[]), &words);
 }
 
 #[test]

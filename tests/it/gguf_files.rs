@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use tempfile::TempDir;
 use vv_eval::artifact::digest_directory;
-use vv_eval::engine::likelihood::Reader;
-use vv_eval::engine::{BitNet, Engine as _};
+use vv_eval::engine::texts::{self, Limits, Reading, Text};
+use vv_eval::engine::{self, BitNet, Engine as _};
 use vv_eval::hint::Hint as _;
 use vv_eval::model::gguf::{Array, GgmlType, Gguf, Strings, Value, blocks};
 use vv_eval::model::safetensors::SafeTensors;
@@ -610,7 +610,6 @@ fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
     let ran = lab.run(&arguments);
     assert_eq!(ran.code, Some(0), "{}", ran.all());
     let path = lab.path("m/model-i2_s.gguf");
-    // Nats of a summary's token behind its prompt: the model was trained for nothing else.
     let read = |i2s_layout: I2sLayout| {
         let options = LoadOptions {
             i2s_layout,
@@ -618,34 +617,22 @@ fn every_other_layout_of_i2_s_is_noticed_by_what_the_model_reads() {
         };
         let files = digest_directory(&lab.path("m")).unwrap();
         let bundle = ModelBundle::load(&files, &options).unwrap();
-        let (config, weights) = bundle.network.into_bitnet();
-        let prompt = bundle.codec.encode_prompt(
-            "Resuma a cena em português.\nDuração: 01:30\n\
-             car: até 2, 00:05 a 00:40, 20 quadros\nperson: até 1, 00:12 a 00:31, 14 quadros",
-        );
-        let tokenizer = bundle.codec.tokenizer.unwrap();
-        let summary = tokenizer.encode("Às 00:05 surgem dois carros; às 00:12, uma pessoa.", false);
-        let (prompt, summary) = (prompt.unwrap(), summary.unwrap());
-        let mut engine = BitNet::new(&config, weights);
-        let mut nats = 0f64;
-        let mut add = |logits: &[f32], id: u32| -> Result<(), vv_eval::engine::Error> {
-            let sum: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
-            nats += sum.ln() - f64::from(logits[id as usize]);
-            Ok(())
-        };
-        Reader::new(&mut engine)
-            .read(&prompt, &summary, &mut add)
-            .unwrap();
-        nats / summary.len() as f64
+        let mut engine = engine::build(bundle.network, None).unwrap();
+        texts::read_all(engine.as_mut(), &bundle.codec).unwrap()
+    };
+    let judged = |readings: &[Reading]| texts::check(readings, Limits::default());
+    let summaries = |readings: &[Reading]| {
+        let reading = readings.iter().find(|r| r.text == Text::Summaries);
+        reading.expect("they fit the context").perplexity
     };
     let sound = read(I2sLayout::Blocks128);
-    assert!(sound < 1.0, "{sound}");
+    judged(&sound).unwrap();
+    let sound = summaries(&sound);
     let check_noticed = |layout: I2sLayout, name: &str| {
         let found = read(layout);
-        assert!(
-            found > 3.0 * sound && found > 2.0,
-            "{name}: {found} beside {sound}"
-        );
+        assert!(judged(&found).is_err(), "{name}: {found:?}");
+        let found = summaries(&found);
+        assert!(found > 10.0 * sound, "{name}: {found} beside {sound}");
     };
     check_noticed(I2sLayout::Blocks64, "blocks of 64");
 

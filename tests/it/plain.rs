@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 use tempfile::TempDir;
 use vv_eval::artifact::digest_directory;
-use vv_eval::engine::{self, Engine, Error, Harm, Planted, conformance, paragraphs};
+use vv_eval::engine::{self, Engine, Error, Harm, Planted, conformance, texts};
 use vv_eval::gate::file::ReportFile;
 use vv_eval::model::gguf::{Gguf, MAX_POSITIONS};
 use vv_eval::model::{Family, LoadOptions, ModelBundle, Numerics};
@@ -205,19 +205,28 @@ fn harms_are_planted_where_the_engine_allows_them() {
 }
 
 #[test]
-fn the_paragraphs_are_read() {
+fn the_built_in_texts_are_read() {
     let bundle = load("llama-k");
     let mut engine = engine::build(bundle.network, None).unwrap();
-    let tokenizer = bundle.codec.tokenizer.expect("it is in the metadata");
-    let readings = paragraphs::read_all(engine.as_mut(), &tokenizer).unwrap();
-    assert_eq!(readings.len(), 2);
+    let readings = texts::read_all(engine.as_mut(), &bundle.codec).unwrap();
+    assert_eq!(readings.len(), 3);
     for reading in &readings {
-        assert_eq!(reading.n_tokens, reading.n_paragraph);
+        assert_eq!(reading.n_tokens, reading.n_whole);
         // Random weights that are sure of themselves read worse than a guess among 272.
         assert!(reading.perplexity > 272.0, "{reading:?}");
+        assert!((10.0..272.0).contains(&reading.without_context));
+        assert!(reading.bits_per_byte > 8.0);
     }
-    assert!(paragraphs::check(&readings, 30.0).is_err());
-    assert!(paragraphs::check(&readings, f64::INFINITY).is_ok());
+    let check = |paragraphs| {
+        let limits = texts::Limits {
+            paragraphs,
+            summaries: None,
+        };
+        texts::check(&readings, limits)
+    };
+    assert!(check(None).is_err());
+    assert!(check(Some(30.0)).is_err());
+    assert!(check(Some(f64::INFINITY)).is_ok());
 }
 
 #[track_caller]
@@ -268,14 +277,17 @@ fn inspect_prints_the_card_the_check_and_the_logits() {
     let folder = alone(&bytes("qwen2-mixed"));
     let folder = folder.path().to_str().unwrap();
     assert!(path.exists());
+    // Random weights read nothing, which only a manifest may allow.
     let ran = lab.run(&["inspect", folder, "--check"]);
-    assert_eq!(ran.code, Some(0), "{}", ran.all());
+    assert_eq!(ran.code, Some(3), "{}", ran.all());
+    let words = "reads none of the built-in texts better than without context";
+    assert!(ran.stderr.contains(words), "{}", ran.all());
     for line in [
         "family          qwen2",
         "numerics        cpu-dependent",
         "head            as stored",
         "codes digest    none: the weights are not ternary",
-        "  passed   names, shapes, scales, norms, vocabulary",
+        "  passed     names, shapes, scales, norms, vocabulary",
         "  perplexity ",
     ] {
         let found = ran.stdout.lines().any(|text| text.starts_with(line));

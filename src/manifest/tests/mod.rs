@@ -567,11 +567,9 @@ fn model_options_are_closed() {
         "stop_token_ids[0]",
         "a token id",
     );
-    check(
-        "{\"max_load_perplexity\": 0}",
-        "max_load_perplexity",
-        "above 0",
-    );
+    for key in ["max_load_perplexity", "max_summary_perplexity"] {
+        check(&format!("{{\"{key}\": 0}}"), key, "above 0");
+    }
 }
 
 #[test]

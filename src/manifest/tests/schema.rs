@@ -122,7 +122,17 @@ fn the_schema_and_the_reader_agree() {
         true,
     );
     check("/model_options", json!({"i2s_layout": 65}), false);
+    check(
+        "/model_options",
+        json!({"max_summary_perplexity": 2.5}),
+        true,
+    );
     check("/model_options", json!({"max_load_perplexity": 0}), false);
+    check(
+        "/model_options",
+        json!({"max_summary_perplexity": 0}),
+        false,
+    );
     check("/model_options", json!({"other": 1}), false);
     check("/artifacts", json!([]), false);
     check("/artifacts", json!({}), false);

@@ -1,10 +1,27 @@
 //! JSON files of a model: well formed, not nested beyond reason, no key twice.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::io::Read;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// Most keys of one object, which are held to tell one that stands twice: four times the largest
+/// vocabularies.
+const MAX_KEYS: usize = 1 << 20;
+
+/// Most tensors of a safetensors header, as the reader of models has it: each takes several times
+/// the memory of its bytes. The largest mixtures of experts list some 100,000.
+pub(super) const MAX_TENSORS: usize = 1 << 17;
+
+/// Longest name of a tensor, in bytes.
+const MAX_NAME_BYTES: usize = 1024;
+
+/// Longest name of a type of numbers, in bytes; the longest known has 11.
+const MAX_DTYPE_BYTES: usize = 32;
+
+/// Most dimensions of a tensor; weights have two, those of convolutions up to five.
+const MAX_RANK: usize = 8;
 
 /// Reads a whole document and keeps nothing. Nesting is limited by the parser, to 128.
 pub(super) fn check(reader: &mut impl Read) -> Result<(), String> {
@@ -70,6 +87,10 @@ impl<'de> Visitor<'de> for StrictVisitor {
                     key.escape_debug()
                 )));
             }
+            if keys.len() == MAX_KEYS {
+                let words = format!("an object of more than {MAX_KEYS} keys");
+                return Err(A::Error::custom(words));
+            }
             keys.insert(key);
             members.next_value::<Strict>()?;
         }
@@ -77,19 +98,73 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 }
 
-/// One tensor of a safetensors header.
+/// One tensor of a safetensors header: its place. Type and shape are looked at and dropped.
 #[derive(serde::Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct TensorEntry {
+struct TensorEntry {
     #[serde(rename = "dtype")]
-    _dtype: String,
+    _dtype: Word,
     #[serde(rename = "shape")]
-    _shape: Vec<u64>,
-    pub(super) data_offsets: [u64; 2],
+    _shape: Shape,
+    data_offsets: [u64; 2],
 }
 
-/// The tensors of a safetensors header, in written order, names unique.
-pub(super) struct Tensors(pub(super) Vec<(String, [u64; 2])>);
+/// A short text.
+struct Word;
+
+impl<'de> Deserialize<'de> for Word {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+        impl Visitor<'_> for Text {
+            type Value = Word;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a type of numbers")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Word, E> {
+                if text.len() > MAX_DTYPE_BYTES {
+                    let n = text.len();
+                    return Err(E::custom(format!("a type of numbers of {n} bytes")));
+                }
+                Ok(Word)
+            }
+        }
+        deserializer.deserialize_str(Text)
+    }
+}
+
+/// A few sizes.
+struct Shape;
+
+impl<'de> Deserialize<'de> for Shape {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Sizes;
+        impl<'de> Visitor<'de> for Sizes {
+            type Value = Shape;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "at most {MAX_RANK} sizes")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut sizes: A) -> Result<Shape, A::Error> {
+                let mut n = 0;
+                while sizes.next_element::<u64>()?.is_some() {
+                    n += 1;
+                    if n > MAX_RANK {
+                        let words = format!("a shape of more than {MAX_RANK} sizes");
+                        return Err(A::Error::custom(words));
+                    }
+                }
+                Ok(Shape)
+            }
+        }
+        deserializer.deserialize_seq(Sizes)
+    }
+}
+
+/// Where the tensors of a safetensors header lie, by name.
+pub(super) struct Tensors(pub(super) BTreeMap<String, [u64; 2]>);
 
 impl<'de> Deserialize<'de> for Tensors {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -107,22 +182,33 @@ impl<'de> Visitor<'de> for TensorsVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Tensors, A::Error> {
-        let mut names = HashSet::new();
-        let mut tensors = Vec::new();
+        let mut tensors = BTreeMap::new();
+        let mut has_metadata = false;
         while let Some(name) = members.next_key::<String>()? {
-            if !names.insert(name.clone()) {
+            if name.len() > MAX_NAME_BYTES {
+                let n = name.len();
+                let words = format!("a name of {n} bytes, expected at most {MAX_NAME_BYTES}");
+                return Err(A::Error::custom(words));
+            }
+            let is_metadata = name == "__metadata__";
+            if has_metadata && is_metadata || tensors.contains_key(&name) {
                 let name: String = name.chars().take(80).collect();
                 return Err(A::Error::custom(format!(
                     "tensor `{}` twice",
                     name.escape_debug()
                 )));
             }
-            if name == "__metadata__" {
+            if is_metadata {
+                has_metadata = true;
                 members.next_value::<IgnoredAny>()?;
-            } else {
-                let entry: TensorEntry = members.next_value()?;
-                tensors.push((name, entry.data_offsets));
+                continue;
             }
+            if tensors.len() == MAX_TENSORS {
+                let words = format!("more than {MAX_TENSORS} tensors, which no model has");
+                return Err(A::Error::custom(words));
+            }
+            let entry: TensorEntry = members.next_value()?;
+            tensors.insert(name, entry.data_offsets);
         }
         Ok(Tensors(tensors))
     }

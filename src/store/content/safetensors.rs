@@ -3,8 +3,9 @@
 //! A shard cut short and read through a map gives zeros, and a model of zeros writes fluent
 //! nonsense.
 
+use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _};
+use std::io::{self, BufReader, Read as _};
 
 use super::json::Tensors;
 
@@ -27,14 +28,25 @@ pub(super) fn check(file: &mut File, size: u64) -> io::Result<Result<(), String>
             size - 8
         )));
     }
-    let mut header = Vec::new();
-    file.take(length).read_to_end(&mut header)?;
-    Ok(check_header(&header, size - 8 - length))
+    // Read piece by piece: a header as long as this may be is never held as a whole.
+    let header = BufReader::new(file.take(length));
+    match serde_json::from_reader(header) {
+        Ok(Tensors(tensors)) => Ok(check_places(&tensors, size - 8 - length)),
+        Err(error) if error.is_io() => Err(error.into()),
+        Err(error) => Ok(Err(format!(
+            "its header is no list of tensors: {}",
+            shown(&error.to_string())
+        ))),
+    }
 }
 
-fn check_header(header: &[u8], data: u64) -> Result<(), String> {
-    let Tensors(tensors) = serde_json::from_slice(header)
-        .map_err(|error| format!("its header is no list of tensors: {error}"))?;
+/// The beginning of a message that may repeat a text of the file.
+fn shown(message: &str) -> String {
+    message.chars().take(400).collect()
+}
+
+/// * `data`: bytes after the header
+fn check_places(tensors: &BTreeMap<String, [u64; 2]>, data: u64) -> Result<(), String> {
     let mut ranges: Vec<(&str, [u64; 2])> = tensors
         .iter()
         .map(|(name, range)| (name.as_str(), *range))

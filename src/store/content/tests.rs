@@ -145,6 +145,58 @@ fn a23_safetensors_headers_cover_their_data() {
 }
 
 #[test]
+fn headers_made_to_fill_the_memory_are_refused_by_their_counts() {
+    let check = |header: &str, words: &str| {
+        let bytes = safetensors(header, 0);
+        refuses(&[("model.safetensors", Some(&bytes))], Malformed, words);
+    };
+    let tensors = |n: usize| {
+        let all =
+            (0..n).map(|i| format!(r#""{i:x}":{{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#));
+        format!("{{{}}}", all.collect::<Vec<_>>().join(","))
+    };
+    check(
+        &tensors(json::MAX_TENSORS + 1),
+        "more than 131072 tensors, which no model has",
+    );
+    let bytes = safetensors(&tensors(json::MAX_TENSORS), 0);
+    accepts(&[("model.safetensors", Some(&bytes))], &[]);
+    let with = |name: &str, dtype: &str, shape: &str| {
+        format!(r#"{{"{name}":{{"dtype":"{dtype}","shape":[{shape}],"data_offsets":[0,0]}}}}"#)
+    };
+    check(
+        &with(&"x".repeat(2000), "U8", "0"),
+        "a name of 2000 bytes, expected at most 1024",
+    );
+    check(
+        &with("a", &"U".repeat(99), "0"),
+        "a type of numbers of 99 bytes",
+    );
+    check(
+        &with("a", "U8", &["0"; 9].join(",")),
+        "a shape of more than 8 sizes",
+    );
+    let long = "x".repeat(100_000);
+    check(
+        &format!(r#"{{"a":{{"dtype":"U8","{long}":1}}}}"#),
+        "unknown field `xxx",
+    );
+    check(
+        r#"{"__metadata__":{},"__metadata__":{}}"#,
+        "`__metadata__` twice",
+    );
+    check("{} x", "no list of tensors");
+
+    let many: Vec<String> = (0..=1 << 20).map(|i| format!("\"{i:x}\":0")).collect();
+    let many = format!("{{{}}}", many.join(","));
+    refuses(
+        &[("config.json", Some(many.as_bytes()))],
+        Malformed,
+        "an object of more than 1048576 keys",
+    );
+}
+
+#[test]
 fn a24_gguf_headers_are_held_against_the_file() {
     let check = |bytes: Vec<u8>, words: &str| {
         refuses(&[("m.gguf", Some(&bytes))], Malformed, words);

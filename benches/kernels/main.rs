@@ -1,10 +1,15 @@
 //! Ternary products of one token and of a prompt chunk, kernel by kernel, on the shapes of the
 //! tiny and the 2-billion-weight model; in cache.
+//!
+//! `cargo bench --bench kernels -- --table [--threads N] [--samples N]` measures the same and the
+//! products from memory beside this machine's read bandwidth, and prints tables in Markdown.
+
+mod table;
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group};
 use rand_chacha::ChaCha8Rng;
 use rand_core::SeedableRng as _;
 use vv_eval::engine::kernels::pack::PackedMatrix;
@@ -55,4 +60,12 @@ fn ternary_products(c: &mut Criterion) {
 }
 
 criterion_group!(benches, ternary_products);
-criterion_main!(benches);
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    if arguments.iter().any(|a| a == "--table") {
+        return table::print(&arguments);
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}
