@@ -1,4 +1,4 @@
-//! What the supervisor and a worker say to each other: JSON lines, version 3.
+//! What the supervisor and a worker say to each other: JSON lines, version 4.
 //!
 //! One object per line, UTF-8, at most [`MAX_LINE_BYTES`]. Every request carries an id and every
 //! reply repeats it. Unknown fields are refused. Times are integers in nanoseconds.
@@ -544,7 +544,7 @@ mod tests {
     #[test]
     fn requests_round_trip() {
         check_round_trip(
-            Op::Hello { protocol: 3, label: "a".into() },
+            Op::Hello { protocol: 4, label: "a".into() },
             r#"{"id":7,"do":{"hello":{"protocol":4,"label":"a"}}}"#,
         );
         check_round_trip(

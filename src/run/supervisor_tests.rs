@@ -181,7 +181,7 @@ fn the_handshake_refuses_strangers() {
     check_no_handshake(
         "read -r line; echo '{\"id\":1,\"ok\":{\"hello\":{\"protocol\":9,\"version\":\"0\",\
          \"pid\":1,\"kernel\":\"x\"}}}'; read -r line",
-        "worker speaks protocol 9, this program 3",
+        "worker speaks protocol 9, this program 4",
     );
     check_no_handshake("echo oh >&2; exit 1", "no handshake: exit status 1");
     check_no_handshake(

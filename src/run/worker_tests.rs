@@ -463,7 +463,7 @@ fn another_version_is_refused_and_ends_the_worker() {
     assert_eq!(refusal.kind, RefusalKind::Protocol);
     assert_eq!(
         refusal.message,
-        "supervisor speaks protocol 9, this worker 3"
+        "supervisor speaks protocol 9, this worker 4"
     );
 }
 

@@ -80,8 +80,9 @@ fn steps_are_found_in_their_files() {
     let judge = run_of("action.yml", "Judge the pull request");
     assert!(judge.ends_with("\"$ACTION/scripts/gate.sh\""), "{judge}");
     let build = run_of("action.yml", "Build vv-eval");
+    let build = build.trim_end();
     assert!(
-        build.starts_with("rm -rf") && build.ends_with("/vv-eval\"\n"),
+        build.starts_with("rm -rf") && build.ends_with("/vv-eval\""),
         "{build}"
     );
     assert_eq!(build.lines().count(), 5, "{build}");

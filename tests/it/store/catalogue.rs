@@ -425,7 +425,7 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "W21",
         &[
-            "s07_s08_the_power_goes_at_every_step",
+            "s07_s08_the_power_goes_around_the_commit",
             "w21_the_record_is_never_written_in_place",
         ],
     ),
