@@ -162,7 +162,7 @@ fn measure(folder: &Path, n_threads: usize) -> Value {
     json!({
         "verify_s": verified.as_secs_f64(),
         "read_s": read.as_secs_f64(),
-        "build_s": (loaded - read).as_secs_f64(),
+        "build_s": loaded.saturating_sub(read).as_secs_f64(),
         "load_s": loaded.as_secs_f64(),
         "start_s": (verified + loaded).as_secs_f64(),
         "verify_share": 100.0 * verified.as_secs_f64() / (verified + loaded).as_secs_f64(),

@@ -145,7 +145,8 @@ impl Out {
             ));
         }
         let md5 = md5.ok_or("its entry has no `md5`")?;
-        if md5.ends_with(".dir") {
+        // A mark of DVC behind the digits, not the ending of a file's name.
+        if md5.contains(".dir") {
             return Err("it stands for a directory; pack the model into one file".to_owned());
         }
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -164,9 +165,10 @@ impl Out {
     /// Where the file is below a cache or a remote.
     fn path(&self) -> String {
         let (start, rest) = self.md5.split_at(2);
-        match self.is_current {
-            true => format!("files/md5/{start}/{rest}"),
-            false => format!("{start}/{rest}"),
+        if self.is_current {
+            format!("files/md5/{start}/{rest}")
+        } else {
+            format!("{start}/{rest}")
         }
     }
 }

@@ -95,7 +95,7 @@ impl Fetcher {
                 Source::File(_) | Source::Lfs(_) => self.local(source, artifact, listener),
                 Source::Http(url) => self.remote((index, promise), Place::Web(url), listener),
                 Source::Object(url) => self.remote((index, promise), Place::Object(url), listener),
-                Source::Dvc(path) => self.from_dvc((index, promise), path, listener),
+                Source::Dvc(path) => self.fetch_dvc((index, promise), path, listener),
             };
             match found {
                 Ok(blob) => {
@@ -132,7 +132,7 @@ impl Fetcher {
     }
 
     /// A file that DVC keeps: out of its cache in the repository, else from its remote.
-    fn from_dvc(
+    fn fetch_dvc(
         &self,
         (index, promise): (usize, Promise),
         path: &Path,

@@ -15,8 +15,10 @@ const MAX_TYPE: usize = 60;
 #[derive(Debug)]
 pub(super) struct Answer {
     shown: String,
-    /// Whether a cloud store gave it, and the name it has for what went wrong.
-    store: Option<Option<String>>,
+    /// Whether a cloud store gave it.
+    is_of_store: bool,
+    /// The name a store has for what went wrong.
+    store_error: Option<String>,
     pub(super) status: u16,
     content_type: Option<String>,
     is_encoded: bool,
@@ -36,7 +38,8 @@ impl Answer {
         let encoding = headers.get(header::CONTENT_ENCODING);
         Self {
             shown,
-            store: None,
+            is_of_store: false,
+            store_error: None,
             status,
             content_type,
             is_encoded: encoding.is_some_and(|value| value != "identity"),
@@ -49,7 +52,8 @@ impl Answer {
     /// * `error`: the beginning of its body, when it tells an error
     pub(super) fn of_store(self, error: Option<&[u8]>) -> Self {
         Self {
-            store: Some(error.and_then(error_code)),
+            is_of_store: true,
+            store_error: error.and_then(error_code),
             ..self
         }
     }
@@ -89,7 +93,7 @@ impl Answer {
     /// A status that is no answer to the question.
     pub(super) fn refused(&self) -> Transfer {
         let is_temporary = matches!(self.status, 408 | 425 | 429 | 500..=599);
-        let code = self.store.iter().flatten().next();
+        let code = self.store_error.as_ref();
         let problem = match code {
             Some(code) => format!("status {} ({code})", self.status),
             None => format!("status {}", self.status),
@@ -102,25 +106,25 @@ impl Answer {
     }
 
     fn advice(&self, code: Option<&str>) -> Option<&'static str> {
-        match (&self.store, self.status) {
-            (None, 401 | 403) => Some(
+        match (self.is_of_store, self.status) {
+            (false, 401 | 403) => Some(
                 "a presigned URL may have expired; otherwise set VV_EVAL_AUTHORIZATION and \
                  VV_EVAL_AUTHORIZATION_HOST",
             ),
-            (None, 404 | 410) => {
+            (false, 404 | 410) => {
                 Some("look whether the URL of the manifest is right and still served")
             }
-            (Some(_), 403) if code == Some("RequestTimeTooSkewed") => {
+            (true, 403) if code == Some("RequestTimeTooSkewed") => {
                 Some("set the clock of this host: the store refuses requests of another time")
             }
-            (Some(_), 301 | 307 | 308) => {
+            (true, 301 | 307 | 308) => {
                 Some("the bucket may be in another region: set AWS_REGION to it")
             }
-            (Some(_), 400 | 401 | 403) => Some(
+            (true, 400 | 401 | 403) => Some(
                 "look at the credentials and the region in the environment (AWS_*, GOOGLE_* or \
                  AZURE_*); docs/manifest.md lists the variables",
             ),
-            (Some(_), 404) => Some(
+            (true, 404) => Some(
                 "look whether bucket, key and version of the manifest are right, and whether the \
                  object was deleted",
             ),

@@ -97,8 +97,8 @@ Order and further fields of the manifest stay as they are.";
 #[command(after_help = BUMP_EXAMPLES)]
 pub struct Bump {
     /// The new artifact: an archive or a file; a directory that holds every file the manifest names;
-    /// dvc:FILE.dvc for a file DVC keeps; or mlflow:/NAME@ALIAS (or /VERSION) for one a registry
-    /// holds, whose server $MLFLOW_TRACKING_URI names. An alias is read once and its file pinned.
+    /// `dvc:FILE.dvc` for a file DVC keeps; or `mlflow:/NAME@ALIAS` (or `/VERSION`) for one a
+    /// registry holds, whose server `$MLFLOW_TRACKING_URI` names. An alias is read once and its file pinned.
     #[arg(long, value_name = "FROM")]
     pub from: PathBuf,
     /// Version of the next release.

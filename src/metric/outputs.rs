@@ -282,7 +282,7 @@ fn notes(looked: &Looked<'_>, output: &ModelText, errors: &[FactError]) -> Vec<S
     notes
 }
 
-/// `disorder: `uma às`, `00:12 de Um``: the words that tell, of many the first.
+/// The words that tell, of many the first: disorder, then `uma às`, `00:12 de Um`.
 fn disorder(order: &WordOrder) -> String {
     const MOST: usize = 5;
     let slips = order.slips();

@@ -97,7 +97,7 @@ fn kept(change: Stats) -> isize {
 
 /// Bytes of the large arenas of this process, which the allocator does not see.
 fn mapped() -> usize {
-    large_regions().iter().map(|region| region.len()).sum()
+    large_regions().iter().map(ExactSizeIterator::len).sum()
 }
 
 /// Loads a model of 20 MB, and keeps a copy of what was read if asked to. Gives the bytes held and

@@ -667,8 +667,8 @@ fn a21_leading_directories_are_removed_on_demand() {
 fn a27_a_file_swapped_while_it_is_used_is_read_as_it_was_digested() {
     use std::sync::atomic::{AtomicBool, Ordering};
     // Whoever may write beside the blob puts another archive in its place over and over.
-    let good = tar(&[file("a", &[1; 20_000])]);
-    let other = tar(&[file("a", &[2; 20_000])]);
+    let good = tar(&[file("a", &vec![1; 20_000])]);
+    let other = tar(&[file("a", &vec![2; 20_000])]);
     let artifact = artifact(&good, Format::Tar, 0);
     let promise = Promise {
         sha256: artifact.sha256,
@@ -700,7 +700,7 @@ fn a27_a_file_swapped_while_it_is_used_is_read_as_it_was_digested() {
                     unpack(&blob, &artifact, &Limits::default(), &mut destination)
                         .expect("the bytes that were digested");
                     let found = std::fs::read(inner.join("a")).expect("unpacked");
-                    assert_eq!(found, [1; 20_000]);
+                    assert_eq!(found, vec![1; 20_000]);
                     n_read += 1;
                 }
                 Err(crate::artifact::Error::Mismatch(_)) => n_refused += 1,

@@ -31,9 +31,12 @@ use crate::manifest::{Host, HttpUrl, ObjectUrl, Store};
 /// Longest answer to a request for credentials, in bytes.
 const MAX_CREDENTIAL_BYTES: u64 = 1 << 20;
 
+/// An answer, or how the attempt ended.
+type Answered = Result<Response<Body>, End>;
+
 /// Where the answer to a request for the object is left.
 #[derive(Clone, Default)]
-pub(super) struct Slot(Arc<Mutex<Option<Result<Response<Body>, End>>>>);
+pub(super) struct Slot(Arc<Mutex<Option<Answered>>>);
 
 impl Slot {
     fn put(&self, answer: Result<Response<Body>, End>) {

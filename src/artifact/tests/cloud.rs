@@ -70,8 +70,8 @@ fn case(url: &str, content: &[u8], environment: Environment) -> Case {
 #[test]
 fn an_object_of_s3_is_asked_for_with_a_signature() {
     let content = body(300_000);
-    let served = content.clone();
-    let server = Server::start(move |request| object(request, &served));
+    let whole = content.clone();
+    let server = Server::start(move |request| object(request, &whole));
     let of = format!("{S3}?versionId=aB3.x");
     let done = case(&of, &content, s3(&server)).run().arrives();
     let requests = server.requests();
@@ -161,14 +161,14 @@ fn without_credentials_nobody_signs_and_nobody_is_asked_for_any() {
 fn a_body_that_breaks_off_is_resumed_with_its_tag() {
     // Small enough to be on its way before the reset overtakes it.
     let content = body(40_000);
-    let served = content.clone();
+    let whole = content.clone();
     let server = Server::start(move |request| {
-        let mut steps = object(request, &served);
+        let mut steps = object(request, &whole);
         if request.n_before < 2 {
             let Step::Send(bytes) = &mut steps[0] else {
                 unreachable!()
             };
-            let rest = served.len() - request.range_start();
+            let rest = whole.len() - request.range_start();
             bytes.truncate(bytes.len() - rest + 10_000);
             steps.push(Step::Reset);
         }
@@ -191,7 +191,7 @@ fn a_body_that_breaks_off_is_resumed_with_its_tag() {
 #[test]
 fn an_object_that_was_replaced_meanwhile_begins_anew() {
     let content = body(40_000);
-    let served = content.clone();
+    let whole = content.clone();
     let server = Server::start(move |request| match request.n_before {
         0 => {
             let headers = [
@@ -202,7 +202,7 @@ fn an_object_that_was_replaced_meanwhile_begins_anew() {
             let start = [head("200 OK", &headers), vec![7; 10_000]].concat();
             vec![Step::Send(start), Step::Reset]
         }
-        _ => object(request, &served),
+        _ => object(request, &whole),
     });
     case(S3, &content, s3(&server)).run().arrives();
     let starts: Vec<usize> = server.requests().iter().map(Request::range_start).collect();

@@ -906,7 +906,7 @@ fn objects_of_cloud_stores_need_a_build_that_knows_them() {
     let object = |text| Source::Object(crate::manifest::ObjectUrl::parse(text).expect(text));
     let web = crate::manifest::HttpUrl::parse("https://h/m").expect("a URL");
     let mirrored = vec![object("s3://models/m"), Source::Http(web)];
-    assert!(super::super::fetch::check_local_means(&[mirrored.clone()]).is_ok());
+    assert!(super::super::fetch::check_local_means(std::slice::from_ref(&mirrored)).is_ok());
     let sources = [mirrored, vec![object("gs://models/m?generation=1")]];
     let error = super::super::fetch::check_local_means(&sources).expect_err("no means");
     assert_eq!(error.condition().code(), 3);

@@ -341,9 +341,10 @@ impl Table {
 }
 
 /// Numbers of the classes by name, and of the words' classes.
-fn classes(
-    source: &BTreeMap<String, Vec<String>>,
-) -> Result<(HashMap<&str, Class>, HashMap<String, Class>), Error> {
+type Classes<'a> = (HashMap<&'a str, Class>, HashMap<String, Class>);
+
+/// Both, checked.
+fn classes(source: &BTreeMap<String, Vec<String>>) -> Result<Classes<'_>, Error> {
     let built_in = BUILT_IN.iter().enumerate();
     let mut names: HashMap<&str, Class> = built_in.map(|(i, name)| (*name, i)).collect();
     let mut words = HashMap::new();

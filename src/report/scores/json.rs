@@ -132,21 +132,21 @@ fn scenes(sheet: &Sheet) -> Vec<Scene<'_>> {
 }
 
 fn scene(scored: &Scored, explain: Option<Vec<AtConfidence>>) -> Scene<'_> {
-    let scores = &scored.scores;
-    let entries = scores.scores.iter();
+    let scene = &scored.scores;
+    let entries = scene.scores.iter();
     let absent = entries.clone().filter_map(|(id, score)| match score {
         Score::Absent(reason) => Some((*id, *reason)),
         Score::Value(_) => None,
     });
     Scene {
-        id: &scores.scene,
+        id: &scene.scene,
         absent: absent.collect(),
         metrics: entries
             .map(|(id, score)| (*id, number(score.value())))
             .collect(),
-        reasons: scores.reasons.iter().map(FactError::to_json).collect(),
+        reasons: scene.reasons.iter().map(FactError::to_json).collect(),
         word_order: scored.slips.iter().map(Slip::to_json).collect(),
-        notes: &scores.notes,
+        notes: &scene.notes,
         explain,
     }
 }

@@ -173,14 +173,14 @@ fn n01_an_address_without_a_route_is_network() {
 fn n05_n11_n18_n21_faults_in_the_middle_end_as_listed() {
     let host = host();
     let content = gguf("two");
-    let served = content.clone();
+    let answer = content.clone();
     let server = Server::start(move |request: &Request| {
-        let cut = served.len() / 2;
+        let cut = answer.len() / 2;
         match (request.target.as_str(), request.n_before) {
             ("/cut", 0) => {
-                let length = served.len().to_string();
+                let length = answer.len().to_string();
                 let headers = [("ETag", "\"v1\""), ("Content-Length", length.as_str())];
-                let start = [head("200 OK", &headers), served[..cut].to_vec()].concat();
+                let start = [head("200 OK", &headers), answer[..cut].to_vec()].concat();
                 vec![Step::Send(start), Step::Reset]
             }
             ("/endless", _) => vec![
@@ -189,8 +189,8 @@ fn n05_n11_n18_n21_faults_in_the_middle_end_as_listed() {
             ],
             ("/loop", _) => whole("302 Found", &[("Location", "/loop")], b""),
             ("/hop", _) => whole("302 Found", &[("Location", "/m")], b""),
-            ("/corrupt", _) => good(request, &vec![9; served.len()]),
-            _ => good(request, &served),
+            ("/corrupt", _) => good(request, &vec![9; answer.len()]),
+            _ => good(request, &answer),
         }
     });
     wants(&host, &server.url("/endless"));
@@ -464,9 +464,12 @@ fn n26_what_a_registry_does_not_have_leaves_the_manifest_alone() {
 fn n27_the_place_comes_from_dvc_and_the_digest_from_the_manifest() {
     const INSIDE: &str = "files/md5/90/0150983cd24fb0d6963f7d28e17f72";
     let host = host();
-    let server = Server::start(|request| match request.target.ends_with(INSIDE) {
-        true => good(request, &gguf("two")),
-        false => whole("404 Not Found", &[], b""),
+    let server = Server::start(|request| {
+        if request.target.ends_with(INSIDE) {
+            good(request, &gguf("two"))
+        } else {
+            whole("404 Not Found", &[], b"")
+        }
     });
     let repo = host.path("repo");
     fs::create_dir(repo.join(".dvc")).unwrap();

@@ -47,9 +47,9 @@ fn every_fault_of_the_catalogue_names_tests_that_exist() {
             continue;
         }
         rows.push(id.to_owned());
-        let names: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
-        assert!(!names.is_empty(), "{id} names no test");
-        for name in names {
+        let tests: Vec<&str> = named.split('`').skip(1).step_by(2).collect();
+        assert!(!tests.is_empty(), "{id} names no test");
+        for name in tests {
             assert!(exist.contains(name), "{id}: there is no test `{name}`");
         }
     }

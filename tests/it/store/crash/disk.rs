@@ -108,18 +108,15 @@ fn cut(scene: Scene, is_wanted: impl Fn(usize) -> bool) -> Option<usize> {
         let host = recorded.stage.on(&disk.mount_point());
         // What was there before was there for long.
         disk.sync();
-        let at = match nth {
-            Some(nth) => {
-                let call = &recorded.calls[recorded.changes[nth]];
-                let is_killed = trace::kill_at(&host, scene, call);
-                assert!(is_killed, "{scene:?} never came to {call:?}");
-                format!("{scene:?}, cut before {} {}", call.name, call.nth)
-            }
-            None => {
-                let (command, further) = scene.command();
-                super::done(&host, command, further);
-                format!("{scene:?}, cut after its end")
-            }
+        let at = if let Some(nth) = nth {
+            let call = &recorded.calls[recorded.changes[nth]];
+            let is_killed = trace::kill_at(&host, scene, call);
+            assert!(is_killed, "{scene:?} never came to {call:?}");
+            format!("{scene:?}, cut before {} {}", call.name, call.nth)
+        } else {
+            let (command, further) = scene.command();
+            super::done(&host, command, further);
+            format!("{scene:?}, cut after its end")
         };
         disk.cut_power();
         n_cuts += 1;

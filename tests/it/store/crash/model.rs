@@ -248,7 +248,9 @@ impl History {
         for (i, event) in self.events[..n].iter().enumerate() {
             let kept = kept.get(&i).copied().unwrap_or(Kept::Whole);
             if let Event::Changed(changes) = event {
-                changes.iter().for_each(|change| state.apply(change, kept));
+                for change in changes {
+                    state.apply(change, kept);
+                }
             }
         }
         state

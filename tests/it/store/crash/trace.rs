@@ -2,6 +2,7 @@
 //! one of them that it failed.
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
@@ -94,7 +95,10 @@ impl Call {
 /// A path in the hexadecimal escapes of `strace -xx`.
 pub(super) fn escaped(path: &Path) -> String {
     let bytes = path.as_os_str().as_encoded_bytes();
-    bytes.iter().map(|byte| format!("\\x{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "\\x{byte:02x}");
+        text
+    })
 }
 
 /// Whether this machine lets one process trace another; says so where it does not.

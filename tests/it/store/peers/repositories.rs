@@ -114,9 +114,9 @@ pub(super) fn check_dvc() -> Result<(), Missing> {
     assert_eq!(host.weights(), Some(model(1)));
 
     // The same remote behind HTTP.
-    let served = files_below(&remote);
+    let files = files_below(&remote);
     let server = crate::test_server::Server::start(move |request| {
-        let found = served.iter().find(|(path, _)| request.target == *path);
+        let found = files.iter().find(|(path, _)| request.target == *path);
         match found {
             Some((_, bytes)) => crate::test_server::good(request, bytes),
             None => crate::test_server::whole("404 Not Found", &[], b""),
