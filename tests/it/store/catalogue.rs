@@ -438,7 +438,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "s09_eight_installers_that_wait_end_in_one_generation",
             "a_release_goes_in_comes_back_and_is_remembered",
             "s12_an_open_file_keeps_its_bytes_through_flip_and_gc",
-            "s02_s03_a_full_or_failing_disk_keeps_the_current_release",
+            "s02_s03_s04_a_call_that_fails_keeps_what_is_current",
             "s14_a_plain_directory_becomes_generation_0",
             "readers_as_the_document_describes_them_find_one_release",
         ],
