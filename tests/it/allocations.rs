@@ -205,7 +205,6 @@ fn ternary_weights_are_held_once() {
 
 // Pitfall 15: memory and times are read after candle made its copies, not before.
 #[test]
-#[ignore = "the matrix library's own buffers are not told apart from copies yet"]
 fn copies_of_a_plain_model_are_made_before_anything_is_measured() {
     alone(
         "copies_of_a_plain_model_are_made_before_anything_is_measured",

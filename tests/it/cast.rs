@@ -33,7 +33,7 @@ version = "1.0.0"
 launches = 4
 pairs = 2
 likelihood_scenes = 0
-scene_timeout_s = 60
+scene_timeout_s = 300
 
 [[check]]
 metric = "fact_ok"
