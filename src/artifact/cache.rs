@@ -37,6 +37,17 @@ impl Blob {
         Ok(Self { file, checked })
     }
 
+    /// Opens a file under the name it was given since it was digested, without digesting it again:
+    /// it has to be the same file, and untouched.
+    fn renamed(checked: VerifiedArtifact, to: &Path) -> Result<Self, Error> {
+        let checked = checked.renamed(to);
+        let file = checked.open().map_err(|source| Error::Unreadable {
+            path: to.to_owned(),
+            source,
+        })?;
+        Ok(Self { file, checked })
+    }
+
     /// The file that was digested, positioned at its beginning.
     pub fn file(&self) -> &File {
         &self.file
@@ -190,7 +201,7 @@ impl Cache {
         let path = self.blob_path(promise.sha256);
         durable::settle(&partial.file, &partial.path, &path)?;
         let _ = std::fs::remove_file(&partial.notes);
-        Blob::open(&path, promise)
+        Blob::renamed(found, &path)
     }
 }
 
@@ -357,6 +368,22 @@ mod tests {
             .expect("readable")
             .count();
         assert_eq!(left, 0);
+    }
+
+    #[test]
+    fn a_file_written_to_after_it_was_digested_is_not_opened_under_its_new_name() {
+        let (dir, cache) = cache();
+        let (from, to) = (dir.path().join("from"), cache.blob_path(Sha256::of(b"abc")));
+        std::fs::write(&from, b"abc").expect("written");
+        let checked = digest::digest_file(&from).expect("readable");
+        std::fs::rename(&from, &to).expect("renamed");
+        let blob = Blob::renamed(checked.clone(), &to).expect("the same file");
+        assert_eq!(blob.checked().path(), to);
+        std::fs::write(&to, b"abcd").expect("written to");
+        assert!(Blob::renamed(checked.clone(), &to).is_err());
+        std::fs::remove_file(&to).expect("removed");
+        std::fs::write(&to, b"abc").expect("replaced");
+        assert!(Blob::renamed(checked, &to).is_err());
     }
 
     #[test]

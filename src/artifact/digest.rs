@@ -59,6 +59,15 @@ impl VerifiedArtifact {
         self.size
     }
 
+    /// The same file under the name it was given since; [`VerifiedArtifact::open`] says whether it
+    /// stands there.
+    pub(super) fn renamed(self, path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            ..self
+        }
+    }
+
     /// Opens the file for reading.
     ///
     /// # Errors

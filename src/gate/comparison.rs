@@ -298,8 +298,9 @@ fn check_header(expected: Role, record: &RunRecord) -> Result<(), Error> {
     }
 }
 
-/// Refuses unless `baseline` and `candidate`, the values of `field`, are equal.
-fn same<T: PartialEq + std::fmt::Debug>(
+/// Refuses unless `baseline` and `candidate`, the values of `field`, are equal; shows them as a
+/// record does.
+fn same<T: PartialEq + Serialize>(
     field: &'static str,
     baseline: &T,
     candidate: &T,
@@ -307,7 +308,10 @@ fn same<T: PartialEq + std::fmt::Debug>(
     if baseline == candidate {
         return Ok(());
     }
-    let (baseline, candidate) = (format!("{baseline:?}"), format!("{candidate:?}"));
+    let shown = |value: &T| {
+        serde_json::to_string(value).unwrap_or_else(|error| format!("unreadable ({error})"))
+    };
+    let (baseline, candidate) = (shown(baseline), shown(candidate));
     Err(Error::NotComparable {
         field,
         baseline,

@@ -571,6 +571,15 @@ fn an_unchecked_policy_cannot_let_a_check_slip_through() {
     );
 }
 
+#[test]
+fn what_differs_is_shown_as_the_record_shows_it() {
+    let other = Sha256::of(b"another set");
+    let refused = compare_edited(|_, cand| cand.record.scenes.scenes_sha256 = other);
+    let text = refused.map(|_| ()).unwrap_err().to_string();
+    let shown = format!("and \"{other}\" in the candidate's");
+    assert!(text.contains(&shown), "{text}");
+}
+
 #[track_caller]
 fn not_comparable(expected: &str, edit: impl FnOnce(&mut RunRecord)) {
     match compare_edited(|_, cand| edit(&mut cand.record)) {

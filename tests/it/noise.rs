@@ -6,7 +6,8 @@
 //! ```
 //!
 //! `VV_EVAL_NOISE_PLANT=slow:10` plants that in the candidate, `VV_EVAL_NOISE_HOG=1` starts a busy
-//! process in the middle of every run. Rows are appended to `docs/results/noise.csv`.
+//! process in the middle of every run, `VV_EVAL_NOISE_PROGRAM=FILE` measures with another build than
+//! the one beside the tests. Rows are appended to `docs/results/noise.csv`.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -25,7 +26,7 @@ use vv_eval::stats::rank::hodges_lehmann;
 use super::common::{Lab, PROGRAM, model, root};
 
 const HEADER: &str = "run,planted,hog,outcome,launches,cpu_ratio,cpu_low,cpu_high,wall_ratio,\
-wall_low,wall_high,load_1m,seconds\n";
+wall_low,wall_high,load_1m,seconds,revision,cpu\n";
 
 /// Most runs whose 95 % interval may miss 1 before 93 % coverage is refuted at 5 %.
 const COVERAGE: f64 = 0.93;
@@ -42,6 +43,9 @@ struct Row {
     ratios: [[f64; 3]; 2],
     load: f64,
     seconds: f64,
+    /// What the program was built from.
+    revision: String,
+    cpu: String,
 }
 
 impl Row {
@@ -91,7 +95,8 @@ fn one_run(lab: &Lab, number: usize, plant: Option<&str>, has_hog: bool) -> Row 
     );
     lab.write("gate.toml", policy);
     let model = model("1.1.0");
-    let mut command = Command::new(PROGRAM);
+    let program = from_environment("VV_EVAL_NOISE_PROGRAM");
+    let mut command = Command::new(program.as_deref().unwrap_or(PROGRAM));
     command
         .arg("compare")
         .args([&model, &model])
@@ -141,6 +146,12 @@ fn one_run(lab: &Lab, number: usize, plant: Option<&str>, has_hog: bool) -> Row 
         ],
         load: loads.iter().sum::<f64>() / loads.len().max(1) as f64,
         seconds: begun.elapsed().as_secs_f64(),
+        revision: records[0]
+            .environment
+            .as_ref()
+            .and_then(|environment| environment.source_revision.clone())
+            .unwrap_or_default(),
+        cpu: records[0].host.cpu.replace(',', " "),
     }
 }
 
@@ -167,13 +178,15 @@ fn the_gate_holds_its_rates_on_this_machine() {
             .map(|ratio| ratio.map(|x| format!("{x:.5}")).join(","));
         let _ = writeln!(
             text,
-            "{number},{},{},{},{},{cpu},{wall},{:.2},{:.1}",
+            "{number},{},{},{},{},{cpu},{wall},{:.2},{:.1},{},{}",
             plant.as_deref().unwrap_or("none"),
             u8::from(has_hog),
             row.outcome,
             row.n_launches,
             row.load,
-            row.seconds
+            row.seconds,
+            row.revision,
+            row.cpu
         );
         fs::write(table(), &text).unwrap();
         rows.push(row);
