@@ -78,6 +78,14 @@ impl Lab {
         fs::write(self.path(name), text).unwrap();
     }
 
+    /// With the ten scenes of the smoke set, for what does not hang on a verdict: they decide
+    /// nothing, but are read in a few seconds.
+    pub(crate) fn of_few_scenes() -> Self {
+        let lab = Self::new();
+        lab.copy(&root().join("eval-sets/smoke/1.0.0"), "scenes");
+        lab
+    }
+
     /// Replaces text that must be there in a file of the working directory.
     pub(crate) fn edit(&self, name: &str, from: &str, to: &str) {
         let text = fs::read_to_string(self.path(name)).unwrap();

@@ -115,7 +115,7 @@ fn the_same_model_twice_is_run_when_asked_and_never_fails() {
 
 #[test]
 fn workers_compute_with_the_kernel_that_is_named() {
-    let lab = Lab::new();
+    let lab = Lab::of_few_scenes();
     let arguments = lab.compare_arguments("1.0.0", "1.0.0");
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     arguments.push("--force-run");

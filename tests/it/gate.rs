@@ -293,6 +293,47 @@ fn too_few_scenes_decide_nothing() {
 }
 
 #[test]
+#[cfg(feature = "cloud")]
+fn a_candidate_in_a_bucket_the_base_allows_is_judged_any_other_is_not_asked_for() {
+    let allowed = policy("smoke", "1.0.0")
+        .replace("[\"127.0.0.1\"]", "[\"127.0.0.1\", \"s3://acme-models\"]");
+    let job = Job::new("1.0.0", &allowed, "smoke/1.0.0");
+    let manifest = job.publish("1.1.0");
+    let over_http = job.server.url("/bitnet-1.1.0.tar.gz?sig=topsecret");
+    let (_, bytes) = job.files.lock().unwrap().last().unwrap().clone();
+    let key = "acme-models/v1/bitnet-1.1.0.tar.gz";
+    job.files.lock().unwrap().push((key.to_owned(), bytes));
+    let in_bucket = |bucket: &str| {
+        let url = format!("s3://{bucket}/v1/bitnet-1.1.0.tar.gz");
+        assert!(manifest.contains(&over_http));
+        manifest.replace(&over_http, &url)
+    };
+    let endpoint = job.server.url("");
+    let environment = [
+        ("AWS_ENDPOINT_URL", endpoint.trim_end_matches('/')),
+        ("AWS_ACCESS_KEY_ID", "AKIDTEST"),
+        ("AWS_SECRET_ACCESS_KEY", "topsecret"),
+        ("AWS_REGION", "us-east-1"),
+    ];
+
+    job.write("model_manifest.json", &in_bucket("elsewhere"));
+    job.commit();
+    let ran = job.run_with("main", &environment);
+    job.is_invalid(&ran, "elsewhere");
+    assert_eq!(job.server.requests().len(), 0, "nobody was asked");
+
+    job.write("model_manifest.json", &in_bucket("acme-models"));
+    job.commit();
+    let ran = job.run_with("main", &environment);
+    job.ends(&ran, 2, "inconclusive");
+    assert_eq!(job.report().candidate.version.as_deref(), Some("1.1.0"));
+    let asked = job.server.requests();
+    let asked = asked.iter().find(|it| it.target.contains(key));
+    let signed = asked.and_then(|it| it.header("authorization"));
+    assert!(signed.is_some_and(|it| it.starts_with("AWS4-HMAC-SHA256")));
+}
+
+#[test]
 fn an_untouched_manifest_passes_without_a_request() {
     let (policy, set) = eighty();
     let job = Job::new("1.0.0", &policy, set);
@@ -444,7 +485,7 @@ fn a_first_model_passes_a_bootstrap_policy_by_its_limits() {
     for (least, code, verdict) in [(0.1, 0, "pass"), (0.999, 1, "fail")] {
         let policy = format!(
             "schema_version = 1\nmode = \"bootstrap\"\n[scenes]\nset = \"cenas-pt\"\n\
-             version = \"0.1.0\"\nmin_scenes = 60\n[[check]]\nmetric = \"chrf_pp\"\n\
+             version = \"0.1.0\"\nmin_scenes = 60\n[effort]\nlikelihood_scenes = 4\n[[check]]\nmetric = \"chrf_pp\"\n\
              limit = {{ at_least = {least} }}\n\
              [sources]\nallow_hosts = [\"127.0.0.1\"]\n"
         );

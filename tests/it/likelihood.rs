@@ -183,7 +183,7 @@ fn likelihoods_are_those_of_the_models_fed_token_by_token() {
 
 #[test]
 fn the_same_model_is_no_distance_from_itself() {
-    let lab = Lab::new();
+    let lab = Lab::of_few_scenes();
     lab.edit(
         "gate.toml",
         "likelihood_scenes = 4",

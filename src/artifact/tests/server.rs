@@ -144,7 +144,8 @@ fn serve(
     let _ = stream.read_exact(&mut taken);
 }
 
-/// The request at the head of a stream, and its length; nothing is taken from the stream.
+/// The request at the head of a stream, and its length with its body; nothing is taken from the
+/// stream.
 fn look(stream: &TcpStream) -> Option<(Request, usize)> {
     let mut buffer = vec![0; 16 << 10];
     let end = loop {
@@ -158,16 +159,18 @@ fn look(stream: &TcpStream) -> Option<(Request, usize)> {
     let text = String::from_utf8_lossy(&buffer[..end]).into_owned();
     let mut lines = text.lines();
     let target = lines.next()?.split(' ').nth(1)?.to_owned();
-    let headers = lines
+    let headers: Vec<(String, String)> = lines
         .filter_map(|line| line.split_once(": "))
         .map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned()))
         .collect();
+    let body = headers.iter().find(|(name, _)| name == "content-length");
+    let body: usize = body.map_or(0, |(_, length)| length.parse().unwrap_or(0));
     let request = Request {
         target,
         headers,
         n_before: 0,
     };
-    Some((request, end))
+    Some((request, end + body))
 }
 
 /// Waits until the client has closed its side, or the server is dropped.

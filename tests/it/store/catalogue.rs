@@ -213,7 +213,7 @@ const ROWS: &[(&str, &[&str])] = &[
             "real_peers",
         ],
     ),
-    // Batch requests are git-lfs's own, which is never run where only listed hosts may be asked.
+    // Batch requests are git-lfs's own; c: it is never run where only listed hosts may be asked.
     (
         "N25",
         &[

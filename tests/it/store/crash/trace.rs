@@ -207,7 +207,9 @@ pub(super) fn signal_at(host: &Host, scene: Scene, call: &Call, signal: &str) ->
     let inject = format!("inject={}:signal={signal}:when={}", call.name, call.nth);
     let trace = format!("trace={}", call.name);
     let (command, further) = scene.command();
-    Command::new("strace")
+    // What a shell starts in the background ignores interrupts, and so would its children.
+    Command::new("env")
+        .args(["--default-signal=INT,TERM", "strace"])
         .args(["-f", "-qq", "-o", "/dev/null", "-e", &trace, "-e", &inject])
         .arg(PROGRAM)
         .args(host.arguments(command, further))

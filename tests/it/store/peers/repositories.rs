@@ -4,8 +4,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use vv_eval::units::Sha256;
+
 use super::{Missing, arrives, ends, model, program, run, wants};
 use crate::store::Host;
+use crate::test_server::{Server, Step, good, whole};
 
 fn git(directory: &Path) -> Command {
     let mut command = Command::new("git");
@@ -74,7 +77,56 @@ pub(super) fn check_lfs() -> Result<(), Missing> {
     fs::remove_dir_all(origin.join("lfs")).unwrap();
     wants(&host, "1.0.0", "lfs:model.gguf", &model(1));
     ends(&host, &[], 21, "git-lfs failed");
+
+    // N25: what a server says of an object counts, and an address that expired is asked for anew.
+    for status in [404, 410, 422] {
+        let server = Server::start(move |_| {
+            batch(&format!(
+                "\"error\":{{\"code\":{status},\"message\":\"no such object\"}}"
+            ))
+        });
+        clone(&host);
+        wants(&host, "1.0.0", "lfs:model.gguf", &model(1));
+        let url = server.url("/lfs");
+        run(git(&host.path("repo")).args(["config", "lfs.url", &url]));
+        ends(&host, &[], 21, "git-lfs failed");
+        assert!(!server.requests().is_empty());
+    }
+    let server = Server::start(|request| match request.target.as_str() {
+        "/lfs/objects/batch" => {
+            let expires = if request.n_before == 0 { 2000 } else { 2999 };
+            let href = format!("http://{}/object", request.header("host").unwrap());
+            batch(&format!(
+                "\"actions\":{{\"download\":{{\"href\":\"{href}\",\"expires_at\":\"{expires}-01-01T00:00:00Z\"}}}}"
+            ))
+        }
+        "/object" => good(request, &model(1)),
+        _ => whole("404 Not Found", &[], b""),
+    });
+    clone(&host);
+    wants(&host, "1.0.0", "lfs:model.gguf", &model(1));
+    let url = server.url("/lfs");
+    run(git(&host.path("repo")).args(["config", "lfs.url", &url]));
+    arrives(&host, &[], &model(1));
+    let n_batches = server
+        .requests()
+        .iter()
+        .filter(|it| it.target.ends_with("batch"))
+        .count();
+    assert_eq!(n_batches, 2, "the first address had expired");
     Ok(())
+}
+
+/// What an LFS server says of the one object it is asked for.
+///
+/// Source: git-lfs, `docs/api/batch.md`.
+fn batch(object: &str) -> Vec<Step> {
+    let (oid, size) = (Sha256::of(&model(1)), model(1).len());
+    let text = format!(
+        "{{\"transfer\":\"basic\",\"objects\":[{{\"oid\":\"{oid}\",\"size\":{size},{object}}}]}}"
+    );
+    let kind = ("Content-Type", "application/vnd.git-lfs+json");
+    whole("200 OK", &[kind], text.as_bytes())
 }
 
 pub(super) fn check_dvc() -> Result<(), Missing> {
@@ -115,11 +167,11 @@ pub(super) fn check_dvc() -> Result<(), Missing> {
 
     // The same remote behind HTTP.
     let files = files_below(&remote);
-    let server = crate::test_server::Server::start(move |request| {
+    let server = Server::start(move |request| {
         let found = files.iter().find(|(path, _)| request.target == *path);
         match found {
-            Some((_, bytes)) => crate::test_server::good(request, bytes),
-            None => crate::test_server::whole("404 Not Found", &[], b""),
+            Some((_, bytes)) => good(request, bytes),
+            None => whole("404 Not Found", &[], b""),
         }
     });
     ask(&["remote", "modify", "-q", "models", "url", &server.url("")]);
