@@ -24,7 +24,7 @@ use super::quantize::{CHUNK, Quantized, TILE};
 /// How far ahead of the bytes in use weights are asked for: enough to hide memory on huge pages.
 const AHEAD: usize = 2048;
 
-/// As [`super::ternary::products`].
+/// As [`super::ternary::products`], with one tile of `x`.
 ///
 /// # Safety
 /// The CPU has AVX-512 F, BW and VNNI.
@@ -34,36 +34,35 @@ pub(super) unsafe fn products(
     weights: &PackedMatrix,
     rows: Range<usize>,
     x: &Quantized,
+    tile: usize,
     emit: &mut impl FnMut(usize, usize, i32),
 ) {
+    let (first, width, q) = x.tile(tile);
     let mut row = rows.start;
     while row < rows.end {
         let is_pair = row + 1 < rows.end;
         let one = weights.row(row);
         let two = if is_pair { weights.row(row + 1) } else { one };
-        for tile in 0..x.n_tiles() {
-            let (first, width, q) = x.tile(tile);
-            let mut sums = [0i32; 2 * TILE];
-            // SAFETY: both rows hold whole groups, and the tile holds 64 bytes per token for each
-            // of their planes.
-            unsafe {
-                match width {
-                    1 => gemv(one, two, q, &mut sums),
-                    2 => tile_sums::<2>(one, two, q, &mut sums),
-                    3 => tile_sums::<3>(one, two, q, &mut sums),
-                    4 => tile_sums::<4>(one, two, q, &mut sums),
-                    5 => tile_sums::<5>(one, two, q, &mut sums),
-                    6 => tile_sums::<6>(one, two, q, &mut sums),
-                    7 => tile_sums::<7>(one, two, q, &mut sums),
-                    _ => tile_sums::<8>(one, two, q, &mut sums),
-                }
+        let mut sums = [0i32; 2 * TILE];
+        // SAFETY: both rows hold whole groups, and the tile holds 64 bytes per token for each
+        // of their planes.
+        unsafe {
+            match width {
+                1 => gemv(one, two, q, &mut sums),
+                2 => tile_sums::<2>(one, two, q, &mut sums),
+                3 => tile_sums::<3>(one, two, q, &mut sums),
+                4 => tile_sums::<4>(one, two, q, &mut sums),
+                5 => tile_sums::<5>(one, two, q, &mut sums),
+                6 => tile_sums::<6>(one, two, q, &mut sums),
+                7 => tile_sums::<7>(one, two, q, &mut sums),
+                _ => tile_sums::<8>(one, two, q, &mut sums),
             }
-            for t in 0..width {
-                let sum_q = x.sums()[first + t];
-                emit(row, first + t, sums[t].wrapping_sub(sum_q));
-                if is_pair {
-                    emit(row + 1, first + t, sums[width + t].wrapping_sub(sum_q));
-                }
+        }
+        for t in 0..width {
+            let sum_q = x.sums()[first + t];
+            emit(row, first + t, sums[t].wrapping_sub(sum_q));
+            if is_pair {
+                emit(row + 1, first + t, sums[width + t].wrapping_sub(sum_q));
             }
         }
         row += 2;

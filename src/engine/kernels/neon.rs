@@ -19,7 +19,7 @@ use super::quantize::{CHUNK, Quantized, TILE};
 /// Bytes of one register.
 const WIDTH: usize = 16;
 
-/// As [`super::ternary::products`].
+/// As [`super::ternary::products`], with one tile of `x`.
 ///
 /// # Safety
 /// The CPU has NEON with `dotprod`.
@@ -29,29 +29,28 @@ pub(super) unsafe fn products(
     weights: &PackedMatrix,
     rows: Range<usize>,
     x: &Quantized,
+    tile: usize,
     emit: &mut impl FnMut(usize, usize, i32),
 ) {
+    let (first, width, q) = x.tile(tile);
     for row in rows {
         let bytes = weights.row(row);
-        for tile in 0..x.n_tiles() {
-            let (first, width, q) = x.tile(tile);
-            let mut sums = [0i32; TILE];
-            for from in (0..width).step_by(4) {
-                let n = (width - from).min(4);
-                let sums = &mut sums[from..from + n];
-                // SAFETY: `codes` asserts what it reads.
-                unsafe {
-                    match n {
-                        1 => codes::<1>(bytes, q, width, from, sums),
-                        2 => codes::<2>(bytes, q, width, from, sums),
-                        3 => codes::<3>(bytes, q, width, from, sums),
-                        _ => codes::<4>(bytes, q, width, from, sums),
-                    }
+        let mut sums = [0i32; TILE];
+        for from in (0..width).step_by(4) {
+            let n = (width - from).min(4);
+            let sums = &mut sums[from..from + n];
+            // SAFETY: `codes` asserts what it reads.
+            unsafe {
+                match n {
+                    1 => codes::<1>(bytes, q, width, from, sums),
+                    2 => codes::<2>(bytes, q, width, from, sums),
+                    3 => codes::<3>(bytes, q, width, from, sums),
+                    _ => codes::<4>(bytes, q, width, from, sums),
                 }
             }
-            for ((token, sum), sum_q) in (first..).zip(&sums[..width]).zip(&x.sums()[first..]) {
-                emit(row, token, sum.wrapping_sub(*sum_q));
-            }
+        }
+        for ((token, sum), sum_q) in (first..).zip(&sums[..width]).zip(&x.sums()[first..]) {
+            emit(row, token, sum.wrapping_sub(*sum_q));
         }
     }
 }
