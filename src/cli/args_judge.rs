@@ -61,7 +61,7 @@ Exit codes: 0 it holds · 1 it does not, each field named · 3 the file cannot b
 #[derive(Debug, Args)]
 #[command(after_help = VERIFY_EXAMPLES)]
 pub struct Verify {
-    /// A report.json.
+    /// A report.json, or the directory of the run that wrote it.
     #[arg(value_name = "REPORT")]
     pub report: PathBuf,
     /// The scene set to score the outputs again with (default: the one the report names, where it
@@ -85,7 +85,7 @@ Spread and pace come from the pilot; the numbers are orders of magnitude, not pr
 #[derive(Debug, Args)]
 #[command(after_help = PLAN_EXAMPLES)]
 pub struct Plan {
-    /// The report of a pilot run on this machine.
+    /// The report of a pilot run on this machine, or the directory of that run.
     #[arg(long, value_name = "REPORT")]
     pub from: PathBuf,
     /// Policy to plan for (default: the pilot's).

@@ -6,7 +6,7 @@ use super::Failure;
 use super::args::{self, PlanFormat};
 use super::exit::Exit;
 use super::output::print;
-use super::settings;
+use super::{report, settings};
 use crate::durable;
 use crate::gate::Policy;
 use crate::gate::file::ReportFile;
@@ -15,11 +15,12 @@ use crate::gate::policy::Margin;
 
 /// Plans every check and prints the plan.
 pub(super) fn run(args: &args::Plan) -> Result<Exit, Failure> {
-    let shown = durable::shown(&args.from);
-    let bytes = std::fs::read(&args.from).map_err(|error| {
+    let path = report::file_of(&args.from);
+    let shown = durable::shown(&path);
+    let bytes = std::fs::read(&path).map_err(|error| {
         Failure::usage(
             format!("cannot read {shown}: {error}"),
-            "name the report.json of a pilot run with --from",
+            "name the report.json of a pilot run, or the directory of the run, with --from",
         )
     })?;
     let file = ReportFile::from_json(&bytes).map_err(Failure::invalid)?;

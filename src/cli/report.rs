@@ -16,12 +16,7 @@ pub(super) const REPORT: &str = "report.json";
 
 /// Renders the report, or one scene of it.
 pub(super) fn run(args: &args::Report, color: Color) -> Result<(), Failure> {
-    let path = if args.from.is_dir() {
-        args.from.join(REPORT)
-    } else {
-        args.from.clone()
-    };
-    let file = read(&path)?;
+    let file = read(&file_of(&args.from))?;
     let uses_color = args.out.is_none() && settings::uses_color(color);
     let bytes = match &args.scene {
         None => Rendered::new(&file, args.lang.lang())
@@ -32,6 +27,15 @@ pub(super) fn run(args: &args::Report, color: Color) -> Result<(), Failure> {
     match &args.out {
         Some(path) => write(path, &bytes),
         None => print(&bytes),
+    }
+}
+
+/// The report a path names: the file itself, or that of a run's directory.
+pub(super) fn file_of(from: &Path) -> PathBuf {
+    if from.is_dir() {
+        from.join(REPORT)
+    } else {
+        from.to_owned()
     }
 }
 

@@ -10,6 +10,7 @@ use super::evidence::{score_records, tags};
 use super::exit::Exit;
 use super::judge::{scene_set, set_if_there};
 use super::output::print;
+use super::report;
 use crate::durable;
 use crate::gate::SceneTags;
 use crate::gate::certificate::{Certificate, REPLICATES};
@@ -24,11 +25,12 @@ const MOST_FIELDS: usize = 20;
 
 /// Says whether the report holds.
 pub(super) fn run(args: &args::Verify) -> Result<Exit, Failure> {
-    let shown = durable::shown(&args.report);
-    let bytes = std::fs::read(&args.report).map_err(|error| {
+    let path = report::file_of(&args.report);
+    let shown = durable::shown(&path);
+    let bytes = std::fs::read(&path).map_err(|error| {
         Failure::usage(
             format!("cannot read {shown}: {error}"),
-            "name a report.json that `vv-eval compare` has written",
+            "name a report.json that `vv-eval compare` has written, or the directory of its run",
         )
     })?;
     let file = ReportFile::from_json(&bytes).map_err(Failure::invalid)?;

@@ -102,7 +102,7 @@ fn the_report_holds_until_it_is_changed(lab: &Lab) {
     assert_eq!(holds.code, Some(0), "{}", holds.all());
     assert!(holds.stdout.contains("taken again"), "{}", holds.stdout);
     // Also where its scene set is not at hand.
-    let holds = lab.run(&["verify", "out/report.json"]);
+    let holds = lab.run(&["verify", "out"]);
     assert_eq!(holds.code, Some(0), "{}", holds.all());
     assert!(holds.stdout.contains("as they stand"), "{}", holds.stdout);
     for (field, edit) in EDITS {
