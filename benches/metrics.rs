@@ -24,7 +24,7 @@ fn said(text: &str) -> Said<'_> {
 }
 
 fn metrics(c: &mut Criterion) {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("eval-sets/cenas-pt/0.1.0");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("eval-sets/cenas-pt/1.0.0");
     let set = SceneSet::load(&directory).expect("the repository's set");
     let n = set.scenes.len();
     let jobs: Vec<Job<'_, 2>> = (0..SCENES)

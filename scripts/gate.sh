@@ -28,7 +28,7 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     echo "::stop-commands::$token"
 fi
 # A report of an earlier run is none of this one; this script alone tells the system.
-rm -f -- "$out/report.md" "$out/report.json" "$out/summary.md"
+rm -f -- "$out/report.md" "$out/report.json" "$out/summary.md" "$out/junit.xml"
 env -u GITHUB_OUTPUT -u GITHUB_STEP_SUMMARY \
     "${VV_EVAL:-vv-eval}" gate "${arguments[@]}" >/dev/null
 code=$?
@@ -38,6 +38,8 @@ if [ -n "${GITHUB_ACTIONS:-}" ]; then
     if [ -s "$out/report.json" ]; then
         "${VV_EVAL:-vv-eval}" report "$out/report.json" --format github \
             --annotate "${MANIFEST:-model_manifest.json}" --lang "${REPORT_LANG:-en}" || true
+    elif [ "$code" -ge 3 ]; then
+        echo "::error title=vv-eval::this pull request could not be judged (exit $code); report.md says why"
     fi
 fi
 

@@ -225,7 +225,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 const SCORE_EXAMPLES: &str = "\
 Examples:
   vv-eval score --scenes cenas-pt --outputs summaries.jsonl
-  vv-eval score --scenes eval-sets/cenas-pt/0.1.0 --outputs summaries.jsonl --format json
+  vv-eval score --scenes eval-sets/cenas-pt/1.0.0 --outputs summaries.jsonl --format json
   vv-eval score --scenes scenes.jsonl --outputs summaries.jsonl --explain
 
 Each line of the outputs is an object like {\"id\": \"SCENE\", \"summary_text\": \"…\"}, with \

@@ -161,7 +161,7 @@ pub struct Explain {
 pub enum PolicyMode {
     /// A quick look: 60 scenes or more, plug-in statistics.
     Smoke,
-    /// A promotion: 300 scenes or more, bounds for any distribution, looks that may stop early.
+    /// A promotion: sets of 300 scenes or more, bounds for any distribution, looks that may stop early.
     Promotion,
     /// The first model ever: no baseline, limits only.
     Bootstrap,

@@ -18,12 +18,16 @@ use crate::gate::Outcome;
 use crate::manifest::Loaded;
 use crate::promotion::git::Repository;
 use crate::promotion::{Head, Paths, Request, export};
-use crate::report::escape::{markdown_block, markdown_text, one_line};
+use crate::report::escape::{markdown_text, one_line};
+use crate::report::unjudged::Unjudged;
 use crate::report::wording::Lang;
 use crate::scene::SceneSet;
 
 /// Report for people, written also when nothing could be judged.
 const REPORT: &str = "report.md";
+
+/// The same for the test pane of a CI service.
+const TESTS: &str = "junit.xml";
 
 /// Runs the command. Whatever stops it, a report says so, if one can be written at all.
 pub(super) fn run(args: &Gate, color: Color) -> Result<Exit, Failure> {
@@ -33,10 +37,17 @@ pub(super) fn run(args: &Gate, color: Color) -> Result<Exit, Failure> {
         ..Failure::invalid(error)
     })?;
     forget_reports(&out)?;
-    judge(args, &out, color).inspect_err(|failure| {
-        let text = invalid_report(failure, args.lang.lang());
-        if let Err(error) = write_atomic(&out.join(REPORT), text.as_bytes()) {
-            say(&format!("warning: {error}"));
+    let mut notices = Vec::new();
+    judge(args, &out, color, &mut notices).inspect_err(|failure| {
+        let unjudged = unjudged(failure, notices, args.lang.lang());
+        let files = [
+            (REPORT, unjudged.markdown().into_bytes()),
+            (TESTS, unjudged.junit()),
+        ];
+        for (name, bytes) in files {
+            if let Err(error) = write_atomic(&out.join(name), &bytes) {
+                say(&format!("warning: {error}"));
+            }
         }
     })
 }
@@ -58,7 +69,13 @@ fn forget_reports(out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
+/// * `notices`: what a reviewer has to know, as soon as it is known
+fn judge(
+    args: &Gate,
+    out: &Path,
+    color: Color,
+    notices: &mut Vec<String>,
+) -> Result<Exit, Failure> {
     let repository = Repository::open(Path::new(".")).map_err(Failure::invalid)?;
     let paths = Paths {
         manifest: args.manifest.clone(),
@@ -66,8 +83,9 @@ fn judge(args: &Gate, out: &Path, color: Color) -> Result<Exit, Failure> {
     };
     let request = Request::read(&repository, &args.base, args.head.as_deref(), &paths)
         .map_err(Failure::invalid)?;
-    for notice in request.notices() {
-        say(&format!("notice: {}", one_line(&notice)));
+    *notices = request.notices();
+    for notice in notices.iter() {
+        say(&format!("notice: {}", one_line(notice)));
     }
     for change in &request.changes {
         say(&format!("change: {}", one_line(&change.to_string())));
@@ -185,8 +203,8 @@ fn unchanged(args: &Gate, out: &Path, request: &Request) -> Result<Exit, Failure
     Ok(Exit::from(Outcome::Pass))
 }
 
-/// What a reviewer reads of a pull request that could not be judged.
-fn invalid_report(failure: &Failure, lang: Lang) -> String {
+/// What is said of a pull request that could not be judged.
+fn unjudged(failure: &Failure, notices: Vec<String>, lang: Lang) -> Unjudged {
     let mut cause = failure.error.to_string();
     for deeper in failure.error.chain().skip(1) {
         cause.push_str("\ncaused by: ");
@@ -196,7 +214,11 @@ fn invalid_report(failure: &Failure, lang: Lang) -> String {
         cause.push_str("\n\nhint: ");
         cause.push_str(hint);
     }
-    let is_bug = matches!(failure.exit, Exit::Internal);
-    let told = lang.not_judged(is_bug, failure.exit.code());
-    format!("{told}\n\n{}\n", markdown_block(&cause))
+    Unjudged {
+        lang,
+        exit: failure.exit.code(),
+        is_bug: matches!(failure.exit, Exit::Internal),
+        notices,
+        cause,
+    }
 }

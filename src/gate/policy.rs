@@ -20,6 +20,10 @@ pub const SCHEMA_VERSION: u32 = 1;
 /// Fewest scenes on which quality is ever decided: below it the t bound is not to be trusted.
 pub const MIN_SCENES: usize = 60;
 
+/// Fewest scenes with a value in both roles that a promotion asks for by itself: sets of 300 scenes
+/// hold some, here one in eight, on which a score such as a recall has nothing to say.
+const PROMOTION_SCENES: usize = 250;
+
 /// Fewest launches on which times are ever decided.
 pub const MIN_LAUNCHES: usize = 4;
 
@@ -69,7 +73,7 @@ pub struct Policy {
 pub enum Mode {
     /// A quick look: 60 scenes or more, plug-in statistics.
     Smoke,
-    /// A promotion: 300 scenes or more, bounds that hold for any distribution.
+    /// A promotion: sets of 300 scenes or more, bounds that hold for any distribution.
     Promotion,
     /// The first model ever: nothing to compare with, limits only.
     Bootstrap,
@@ -322,7 +326,11 @@ impl Policy {
                 version: None,
                 digest: None,
                 lexicon: None,
-                min_scenes: if is_promotion { 300 } else { MIN_SCENES },
+                min_scenes: if is_promotion {
+                    PROMOTION_SCENES
+                } else {
+                    MIN_SCENES
+                },
                 cluster_by: None,
             },
             confidence: Confidence {

@@ -255,7 +255,7 @@ fn every_new_key_is_read() {
 #[test]
 fn a_mode_brings_its_own_defaults() {
     let promotion = Policy::parse("schema_version = 1\nmode = \"promotion\"\n", "g").unwrap();
-    assert_eq!(promotion.scenes.min_scenes, 300);
+    assert_eq!(promotion.scenes.min_scenes, 250);
     assert_eq!(promotion.confidence.method, Method::Guaranteed);
     assert_eq!(promotion.effort.looks, [6, 10, 15, 20]);
     let shorter = "schema_version = 1\nmode = \"promotion\"\n[effort]\nlaunches = 8\n";

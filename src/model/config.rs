@@ -383,9 +383,18 @@ fn rope_theta(keys: &Keys<'_>) -> Result<f64, Error> {
                 prefix: "rope_parameters.",
                 map,
             };
-            match inner.optional_text("rope_type")? {
-                None | Some("default") => inner.positive("rope_theta"),
-                Some(kind) => Err(keys.unsupported(format!("rope_type `{kind}`"))),
+            let theta = match inner.optional_text("rope_type")? {
+                None | Some("default") => inner.positive("rope_theta")?,
+                Some(kind) => return Err(keys.unsupported(format!("rope_type `{kind}`"))),
+            };
+            // Neither may be believed where they contradict each other.
+            match keys.map.get("rope_theta") {
+                None | Some(Value::Null) => Ok(theta),
+                Some(_) if keys.positive("rope_theta")?.to_bits() == theta.to_bits() => Ok(theta),
+                Some(other) => {
+                    let expected = format!("{theta}, as `rope_parameters.rope_theta`");
+                    Err(keys.bad("rope_theta", &expected, other))
+                }
             }
         }
         Some(other) => Err(keys.bad("rope_parameters", "an object", other)),

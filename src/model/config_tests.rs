@@ -105,6 +105,12 @@ fn rope_is_read_from_either_place() {
     config.as_object_mut().unwrap().remove("rope_theta");
     config["rope_parameters"] = json!({"rope_theta": 1e4, "rope_type": "default"});
     assert!((parse(&config).unwrap().rope_theta - 1e4).abs() < f64::EPSILON);
+    config["rope_theta"] = json!(1e4);
+    assert!(parse(&config).is_ok(), "both places say the same");
+    config["rope_theta"] = json!(5e5);
+    let error = parse(&config).unwrap_err().to_string();
+    assert!(error.contains("as `rope_parameters.rope_theta`"), "{error}");
+    config.as_object_mut().unwrap().remove("rope_theta");
     config["rope_parameters"]["rope_type"] = json!("yarn");
     assert!(
         parse(&config)

@@ -17,6 +17,13 @@ use super::Error;
 /// have 20,000 at most.
 const MAX_BYTES: usize = 1 << 20;
 
+/// Steps a template may take for one message; published ones take some hundreds. A loop within a
+/// loop would not come to an end otherwise.
+const MAX_STEPS: u64 = 1_000_000;
+
+/// Longest prompt a template may write, in bytes; a model reads a few thousand tokens.
+const MAX_PROMPT_BYTES: usize = 16 << 20;
+
 const NAME: &str = "chat_template";
 
 /// A chat template with the special tokens it may print.
@@ -69,17 +76,26 @@ impl ChatTemplate {
     /// The prompt of one user message, up to where the answer begins.
     ///
     /// # Errors
-    /// [`Error::Template`], also when the template refuses the message itself.
+    /// [`Error::Template`], also when the template refuses the message itself, does not come to an
+    /// end, or writes without end.
     pub fn render(&self, user_text: &str) -> Result<String, Error> {
         let messages = vec![context! { role => "user", content => user_text }];
+        let mut prompt = Prompt::default();
         self.environment()?
             .get_template(NAME)
             .and_then(|template| {
-                template.render(context! {
+                let told = context! {
                     messages,
                     add_generation_prompt => true,
                     bos_token => self.bos_token.as_deref().unwrap_or_default(),
                     eos_token => self.eos_token.as_deref().unwrap_or_default(),
+                };
+                template.render_captured_to(told, &mut prompt).map(|_| ())
+            })
+            .and_then(|()| {
+                String::from_utf8(prompt.0).map_err(|error| {
+                    JinjaError::new(ErrorKind::BadSerialization, "it is not UTF-8")
+                        .with_source(error)
                 })
             })
             .map_err(|source| self.failed(source))
@@ -89,6 +105,7 @@ impl ChatTemplate {
         let mut environment = Environment::new();
         environment.set_trim_blocks(true);
         environment.set_lstrip_blocks(true);
+        environment.set_fuel(Some(MAX_STEPS));
         environment.add_function("raise_exception", raise_exception);
         environment.add_filter("tojson", tojson);
         environment.set_unknown_method_callback(python_method);
@@ -103,6 +120,25 @@ impl ChatTemplate {
             origin: self.origin.clone(),
             source,
         }
+    }
+}
+
+/// What a template writes, as far as there is room for it.
+#[derive(Debug, Default)]
+struct Prompt(Vec<u8>);
+
+impl io::Write for Prompt {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.0.len() + bytes.len() > MAX_PROMPT_BYTES {
+            let reason = format!("the prompt is longer than {MAX_PROMPT_BYTES} bytes");
+            return Err(io::Error::other(reason));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -254,6 +290,18 @@ mod tests {
             "{{ bos_token }}{% for m in messages %}\n  {% if m['role'] == 'user' %}\nUser: {{ m['content'] | trim }}\n{% endif %}\n{% endfor %}\n{% if add_generation_prompt %}\nAssistant: {% endif %}",
             "<s>User: olá \"x\"\nAssistant: ",
         );
+    }
+
+    #[test]
+    fn a_template_without_end_is_stopped() {
+        let loops = "{% for a in range(9999) %}{% for b in range(9999) %}X{% endfor %}{% endfor %}";
+        let user = "olá ".repeat(10_000);
+        for body in ["", "{{ messages[0].content }}"] {
+            let source = loops.replace('X', body);
+            let template = ChatTemplate::new("test", source, None, None).unwrap();
+            let error = template.render(&user).unwrap_err();
+            assert!(error.to_string().contains("test"), "{error}");
+        }
     }
 
     #[test]

@@ -32,7 +32,7 @@ pub fn render(report: &Report) -> Vec<u8> {
 }
 
 /// Text for XML 1.0, which has no place for most control characters.
-fn xml(text: &str) -> XmlString {
+pub(super) fn xml(text: &str) -> XmlString {
     XmlString::new(cut(&one_line(text), MOST_CHARS))
 }
 

@@ -21,6 +21,7 @@ pub mod scores;
 mod table;
 pub mod terminal;
 mod trust;
+pub mod unjudged;
 pub mod wording;
 
 use std::collections::BTreeMap;

@@ -192,6 +192,11 @@ impl Job {
         let text = format!("{}{}", self.markdown(), ran.stderr);
         assert!(text.contains(cause), "no `{cause}` in: {text}");
         assert!(!self.path("reports/gate/report.json").exists());
+        let tests = fs::read_to_string(self.path("reports/gate/junit.xml")).unwrap();
+        assert!(
+            tests.contains("<error ") && !tests.contains("topsecret"),
+            "{tests}"
+        );
     }
 }
 
@@ -240,6 +245,10 @@ fn a_better_model_passes_a_regressed_one_does_not() {
     for name in [
         "report.json",
         "report.md",
+        "report.html",
+        "summary.md",
+        "junit.xml",
+        "scores.csv",
         "baseline.record.json",
         "candidate.record.json",
     ] {
@@ -399,6 +408,8 @@ fn what_cannot_be_judged_is_invalid_with_its_cause() {
     job.write("gate.toml", &policy.replace("127.0.0.1", "127.0.0.2"));
     job.commit();
     job.is_invalid(&job.run("main"), "allow_hosts");
+    // That it tried to is told although nothing could be judged.
+    assert!(job.markdown().contains("also edits"), "{}", job.markdown());
 
     // A manifest that breaks a rule.
     job.write(

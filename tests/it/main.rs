@@ -21,6 +21,7 @@ mod judge;
 mod killed;
 mod layering;
 mod likelihood;
+mod manifest;
 mod memory;
 mod model_files;
 mod modes;

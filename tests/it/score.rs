@@ -472,8 +472,21 @@ fn hostile_texts_are_flagged_in_bounded_time_and_shown_as_escapes() {
     let long = "x".repeat(1 << 20);
     let words = "pessoa ".repeat(10_000);
     let token = format!("Duas pessoas e um {}.", "a".repeat(400));
-    for text in [hostile, &*long, &*words, &*token, "\u{202e}\u{0}\u{7f}"] {
+    let flagged = [
+        (hostile, None),
+        (&*long, Some(("valid", 0.0))),
+        (&*words, Some(("loop", 1.0))),
+        (&*token, None),
+        ("\u{202e}\u{0}\u{7f}", Some(("valid", 0.0))),
+    ];
+    for (text, flag) in flagged {
         let outputs = outputs(output("patio-01", text));
+        if let Some((metric, value)) = flag {
+            let ran = score(&lab(), &outputs, &["--format", "json"]);
+            let told: Value = serde_json::from_str(&ran.stdout).unwrap();
+            let found = &told["scenes"][0]["metrics"][metric];
+            assert_eq!(found.as_f64(), Some(value), "{metric} of {text:.20}");
+        }
         for format in ["terminal", "json", "csv"] {
             let begun = std::time::Instant::now();
             let ran = score(&lab(), &outputs, &["--format", format]);

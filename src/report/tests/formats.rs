@@ -10,6 +10,7 @@ use crate::gate::{Evidence, JudgeOptions, Policy, identical_verdict, judge};
 use crate::metric::Score;
 use crate::record::observation::{Failure, FailureKind};
 use crate::report::markdown::Place;
+use crate::report::unjudged::Unjudged;
 use crate::report::wording::Lang;
 use crate::report::*;
 use crate::units::is_invisible;
@@ -561,6 +562,31 @@ fn many(n: usize) -> ReportFile {
         detections: Vec::new(),
     });
     file.with_scene_files(details.collect())
+}
+
+#[test]
+fn hostile_text_changes_nothing_of_what_could_not_be_judged() {
+    for lang in [Lang::En, Lang::PtBr] {
+        for text in corpus() {
+            let unjudged = Unjudged {
+                lang,
+                exit: 3,
+                is_bug: false,
+                notices: vec![text.clone(); 100],
+                cause: text.clone(),
+            };
+            let markdown = unjudged.markdown();
+            let told = lang.not_judged(false, 3);
+            assert!(markdown.starts_with(&format!("{told}\n")), "{told}");
+            assert_eq!(prose(&markdown).matches(&told).count(), 1, "said once");
+            assert!(markdown.chars().count() <= 60_000, "{}", markdown.len());
+            check_inert("markdown", &markdown);
+            let tests = String::from_utf8(unjudged.junit()).expect("UTF-8");
+            check_inert("junit", &tests);
+            assert_eq!(tests.matches("<testcase ").count(), 1);
+            assert_eq!(tests.matches("<error ").count(), 1);
+        }
+    }
 }
 
 #[test]

@@ -1,8 +1,13 @@
 //! The commands end to end: what they print, their exit codes, and real models in the smoke test.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
 
 use super::super::common;
+use super::tree::{changes, tree};
 use super::{Host, gguf};
 
 /// Publishes a reference model as the release the manifest names.
@@ -175,6 +180,61 @@ fn a_dry_run_writes_nothing_anywhere() {
         host.model(command, &["--dry-run"]);
     }
     assert!(!host.path("models").exists());
+}
+
+#[test]
+fn a_dry_run_of_every_command_writes_nothing() {
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    host.installed("1.1.0", "two");
+    host.set_manifest(host.release("1.2.0", "three"));
+    // What any run that is not dry would put right, or remove.
+    fs::remove_file(host.path("models/.model_updated_flag")).unwrap();
+    fs::create_dir(host.path("models/.vv/staging/left")).unwrap();
+    fs::write(host.path("models/.vv/partial/left.part"), "half").unwrap();
+    let new = host.path("repo/new");
+    fs::create_dir(&new).unwrap();
+    fs::write(new.join("model.gguf"), gguf("packed")).unwrap();
+    let out = host.path("models/out.tar.gz");
+    let pack = [new.to_str().unwrap(), "--out", out.to_str().unwrap()];
+    let events = host.path("events.jsonl");
+    let failed =
+        r#"{"ts":"2999-01-01T00:00:00Z","event":"load","generation":2,"error_type":"oom"}"#;
+    fs::write(&events, format!("{failed}\n")).unwrap();
+    let health = ["--health", events.to_str().unwrap(), "--auto-rollback"];
+
+    let models = host.path("models");
+    let before = tree(&models);
+    // The member tells that the run came as far as to say what it would do.
+    let check = |command: &str, flags: &[&str], code: i32, member: &str, expected: Value| {
+        let mut all = flags.to_vec();
+        all.push("--dry-run");
+        let ran = host.model(command, &all);
+        let said = format!("{command} {flags:?}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, code, "{said}");
+        assert_eq!(ran.json[member], expected, "{said}");
+        let changed = changes(&before, &tree(&models));
+        assert!(changed.is_empty(), "{changed:?} by {said}");
+    };
+    check("install", &["--smoke", "none"], 0, "generation", json!(3));
+    check("rollback", &[], 0, "generation", json!(1));
+    check("rollback", &["--mark-bad", "1"], 0, "changed", json!(false));
+    check("rollback", &["--mark-bad", "2"], 0, "changed", json!(true));
+    let gc = ["--keep", "0", "--grace", "0"];
+    check("gc", &gc, 0, "downloads_size_bytes", json!(4));
+    check("fetch", &["--fresh"], 0, "version", json!("1.2.0"));
+    let mark = ["--mark", "good"];
+    check("verify", &mark, 0, "marked_good", json!(false));
+    check("verify", &health, 1, "health", json!("bad"));
+    check("doctor", &["--repair"], 1, "current_generation", json!(2));
+    check("pack", &pack, 0, "dry_run", json!(true));
+    check("status", &[], 1, "current", json!("generation"));
+    check("history", &[], 0, "n_broken_lines", json!(0));
+
+    assert_eq!(host.model("doctor", &["--repair"]).code, 0);
+    let repaired = changes(&before, &tree(&models));
+    let expected = [".model_updated_flag", ".vv/staging/left"].map(PathBuf::from);
+    assert_eq!(repaired, BTreeSet::from(expected));
 }
 
 #[test]

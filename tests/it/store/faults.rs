@@ -4,7 +4,9 @@
 //! and on an empty store.
 
 use std::fs;
+use std::path::Path;
 
+use super::tree::{Tree, changes, tree};
 use super::{Host, SECRET, artifact, gguf, manifest, sha256, tell};
 
 /// What becomes of the store.
@@ -420,8 +422,42 @@ fn run(host: &Host, row: &Row) -> super::Ran {
     host.model("install", &flags)
 }
 
+/// What a refused release may leave where nothing was installed before: a store without any.
+const EMPTY_STORE: [&str; 9] = [
+    "",
+    ".vv",
+    ".vv/FORMAT",
+    ".vv/blobs",
+    ".vv/blobs/sha256",
+    ".vv/generations",
+    ".vv/lock",
+    ".vv/partial",
+    ".vv/staging",
+];
+
+/// What a row that must keep everything changed all the same, as text; empty for nothing.
+///
+/// * `standing`: the models directory before the run
+fn changed(standing: &Tree, host: &Host) -> String {
+    let mut changed = changes(standing, &tree(&host.path("models")));
+    if standing.is_empty() {
+        let is_known = |path: &Path| EMPTY_STORE.iter().any(|known| path == Path::new(known));
+        changed.retain(|path| !is_known(path));
+    }
+    let names: Vec<String> = changed.iter().map(|it| it.display().to_string()).collect();
+    names.join(", ")
+}
+
+/// The installed files that are weights, whatever their names.
+fn installed_weights(host: &Host) -> Vec<Vec<u8>> {
+    let entries = fs::read_dir(host.path("models/bitnet")).unwrap();
+    let files = entries.map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    files.filter(|bytes| bytes.starts_with(b"GGUF")).collect()
+}
+
 fn check(row: &Row, host: &Host, before: Option<u64>) -> Result<(), String> {
     let weights = host.weights();
+    let standing = tree(&host.path("models"));
     let ran = run(host, row);
     let all = format!("{}\n{}", ran.stdout, ran.stderr);
     if ran.code != row.code {
@@ -433,6 +469,20 @@ fn check(row: &Row, host: &Host, before: Option<u64>) -> Result<(), String> {
     let is_kept = host.current() == before && host.weights() == weights;
     if is_kept != (row.state == Kept) {
         return Err(format!("the store is not {:?}: {all}", row.state));
+    }
+    match row.state {
+        Kept => {
+            let changed = changed(&standing, host);
+            if !changed.is_empty() {
+                return Err(format!("changed {changed}: {all}"));
+            }
+        }
+        // Every row that is accepted is another way to write the same release.
+        New => {
+            if installed_weights(host) != [gguf("two")] {
+                return Err(format!("other weights are installed: {all}"));
+            }
+        }
     }
     if before.is_some() || row.state == New {
         let verified = host.model("verify", &[]);

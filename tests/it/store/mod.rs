@@ -14,6 +14,7 @@ mod remote;
 mod rows;
 mod seed;
 mod server;
+mod tree;
 mod weaknesses;
 
 use std::ffi::OsString;

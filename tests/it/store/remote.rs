@@ -37,20 +37,28 @@ fn special(name: &str, kind: tar::EntryType, link: &'static str) -> Entry {
     }
 }
 
+/// The header of an entry.
+///
+/// * `size`: the length it declares
+fn header(entry: &Entry, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_ustar();
+    header.as_old_mut().name[..entry.name.len()].copy_from_slice(&entry.name);
+    header.set_entry_type(entry.kind);
+    header.set_mode(entry.mode);
+    header.set_uid(12345);
+    header.set_gid(54321);
+    header.set_mtime(1);
+    header.set_size(size);
+    header.as_old_mut().linkname[..entry.link.len()].copy_from_slice(entry.link.as_bytes());
+    header.set_cksum();
+    header
+}
+
 /// A tar.gz of exactly these entries, however wrong they are.
 fn archive(entries: &[Entry]) -> Vec<u8> {
     let mut tar = tar::Builder::new(Vec::new());
     for entry in entries {
-        let mut header = tar::Header::new_ustar();
-        header.as_old_mut().name[..entry.name.len()].copy_from_slice(&entry.name);
-        header.set_entry_type(entry.kind);
-        header.set_mode(entry.mode);
-        header.set_uid(12345);
-        header.set_gid(54321);
-        header.set_mtime(1);
-        header.set_size(entry.data.len() as u64);
-        header.as_old_mut().linkname[..entry.link.len()].copy_from_slice(entry.link.as_bytes());
-        header.set_cksum();
+        let header = header(entry, entry.data.len() as u64);
         tar.append(&header, entry.data.as_slice()).unwrap();
     }
     compressed(&tar.into_inner().unwrap())
@@ -239,6 +247,46 @@ fn archives_of_the_catalogue_that_are_refused() {
         32,
         "",
     );
+}
+
+/// A tar.gz of 1 MB with 1 GiB of zeros in one file.
+fn zeros() -> Vec<u8> {
+    const PIECE_BYTES: usize = 16 << 20;
+    const N_PIECES: usize = 64;
+    let size = (PIECE_BYTES * N_PIECES) as u64;
+    let mut bytes = compressed(header(&file("zeros.txt", b""), size).as_bytes());
+    // A stream may have many members, so the zeros are compressed once.
+    bytes.extend(compressed(&vec![0; PIECE_BYTES]).repeat(N_PIECES));
+    bytes.extend(compressed(&[0; 1024]));
+    bytes
+}
+
+#[test]
+fn a20_bombs_are_refused_at_the_limits_nobody_set() {
+    // Address space in KiB and seconds of the processor: the program stops early, or is stopped.
+    let limited = [
+        "sh",
+        "-c",
+        "ulimit -v 1048576; ulimit -t 60; exec \"$@\"",
+        "sh",
+    ];
+    let files: Vec<Entry> = (0..100_000)
+        .map(|i| file(&format!("{i}.txt"), b"x"))
+        .collect();
+    for (bytes, words) in [
+        (archive(&files), "more than 4096 entries"),
+        (zeros(), "far more than its own size"),
+    ] {
+        let host = Host::new();
+        fs::write(host.path("repo/m.tar.gz"), &bytes).unwrap();
+        host.set_manifest(manifest("1.1.0", &[artifact("repo:m.tar.gz", &bytes)]));
+        let ran = host.model_under(&limited, "install", &["--smoke", "none"], &[]);
+        let all = format!("{}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.code, 32, "{all}");
+        assert!(all.contains(words), "{words}: {all}");
+        assert_eq!((host.current(), host.weights()), (None, None));
+        host.is_tidy();
+    }
 }
 
 #[test]
