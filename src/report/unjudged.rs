@@ -13,8 +13,8 @@ const MOST_NOTICES: usize = 10;
 /// Characters shown of a notice.
 const MOST_NOTICE_CHARS: usize = 1_000;
 
-/// Characters shown of the cause.
-const MOST_CAUSE_CHARS: usize = 20_000;
+/// Characters shown of the cause; a fence around back-ticks is twice as long again.
+const MOST_CAUSE_CHARS: usize = 10_000;
 
 /// Why there is no verdict. Its texts may come from anywhere; renderers escape them.
 #[derive(Debug, Clone, PartialEq, Eq)]

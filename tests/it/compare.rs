@@ -69,8 +69,8 @@ fn an_undertrained_model_fails() {
 
 #[test]
 fn a_heavier_model_with_the_same_function_says_the_same() {
-    let lab = Lab::new();
-    check(&lab, "1.1.0", "1.1.2-heavy", &[0], &[]);
+    let lab = Lab::of_few_scenes();
+    check(&lab, "1.1.0", "1.1.2-heavy", &[2], &[]);
     let said = |role| {
         let outputs = record(&lab, role).outputs.into_iter();
         let said: Vec<_> = outputs
@@ -80,14 +80,6 @@ fn a_heavier_model_with_the_same_function_says_the_same() {
         said
     };
     assert_eq!(said("baseline"), said("candidate"));
-    for check in report(&lab)
-        .verdict
-        .checks
-        .iter()
-        .filter(|check| check.required)
-    {
-        assert_eq!(check.outcome, Some(OutcomeFile::Pass), "{}", check.metric);
-    }
 }
 
 #[test]
@@ -120,7 +112,7 @@ fn workers_compute_with_the_kernel_that_is_named() {
     let mut arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     arguments.push("--force-run");
     let ran = lab.run_with(&arguments, &[("VV_EVAL_KERNEL", "scalar")]);
-    assert!(matches!(ran.code, Some(0 | 2)), "{}", ran.all());
+    assert_eq!(ran.code, Some(2), "{}", ran.all());
     for role in ["baseline", "candidate"] {
         assert_eq!(record(&lab, role).host.kernel, "scalar");
     }
