@@ -146,13 +146,17 @@ fn one_run(lab: &Lab, number: usize, plant: Option<&str>, has_hog: bool) -> Row 
         ],
         load: loads.iter().sum::<f64>() / loads.len().max(1) as f64,
         seconds: begun.elapsed().as_secs_f64(),
-        revision: records[0]
-            .environment
-            .as_ref()
-            .and_then(|environment| environment.source_revision.clone())
-            .unwrap_or_default(),
+        revision: built_from(records[0]),
         cpu: records[0].host.cpu.replace(',', " "),
     }
+}
+
+/// The revision of the program, else the digest of its file.
+fn built_from(record: &RunRecord) -> String {
+    let environment = record.environment.as_ref().unwrap();
+    let digest = || environment.binary_sha256.map(|it| format!("sha256:{it}"));
+    let known = environment.source_revision.clone().or_else(digest);
+    known.unwrap_or_default()
 }
 
 fn table() -> PathBuf {
