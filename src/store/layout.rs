@@ -228,14 +228,27 @@ impl Layout {
             .to_str()
             .and_then(|text| text.strip_prefix("generations/"))
             .and_then(generation_number);
-        match number {
-            Some(number) if self.generation(number).is_dir() => Ok(Current::Generation(number)),
-            Some(_) => broken(format!(
-                "a link to {}, which is missing",
-                durable::shown(&text)
-            )),
-            None => broken(format!("a link to {}", durable::shown(&text))),
+        let Some(number) = number else {
+            return broken(format!("a link to {}", durable::shown(&text)));
+        };
+        let directory = self.generation(number);
+        match fs::metadata(&directory) {
+            Ok(found) if found.is_dir() => return Ok(Current::Generation(number)),
+            // A disk that does not answer has not lost anything yet.
+            Err(source)
+                if !matches!(
+                    source.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+                ) =>
+            {
+                return Err(Error::unreadable(&directory, source));
+            }
+            _ => {}
         }
+        broken(format!(
+            "a link to {}, which is missing",
+            durable::shown(&text)
+        ))
     }
 
     /// Numbers of the generations on disk, ascending.
