@@ -13,7 +13,7 @@ use super::lock::Lock;
 use super::record::Record;
 use super::recover::{self, Recovered};
 use super::verify::Depth;
-use super::{Error, compose, install};
+use super::{Error, compose, disk, install};
 use crate::durable::{self, shown};
 
 /// Something that is wrong, or was.
@@ -60,7 +60,7 @@ pub fn examine(layout: &Layout, request: &Request) -> Result<Vec<Finding>, Error
         ));
         return Ok(findings);
     }
-    if !layout.root().exists() {
+    if !disk::exists(&layout.root())? {
         return Ok(findings);
     }
     if let Err(error) = layout.check_file_system() {
@@ -338,8 +338,12 @@ impl Search<'_> {
     fn flag(&mut self, record: &Record) -> Result<(), Error> {
         let path = self.layout.flag();
         let wanted = super::record::flag_bytes(record.generation, record.release_digest);
-        if fs::read(&path).is_ok_and(|found| found == wanted) {
-            return Ok(());
+        match fs::read(&path) {
+            Ok(found) if found == wanted => return Ok(()),
+            Err(source) if disk::has_failed(&source) => {
+                return Err(Error::unreadable(&path, source));
+            }
+            _ => {}
         }
         let problem = "it does not name the current generation".to_owned();
         let advice = "vv-eval model doctor --repair brings it up";

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::disk;
 use crate::artifact;
 use crate::durable::{self, shown};
 use crate::hint::Hint;
@@ -269,6 +270,10 @@ impl Hint for Error {
             }
             Self::NoSuchGeneration { .. } => "vv-eval model status lists the generations on disk",
             Self::Usage { hint, .. } => hint,
+            Self::Unreadable { source, .. } if disk::has_failed(source) => {
+                "the disk failed, not the model: see what the kernel says of it; where it reads again, \
+                 nothing was lost"
+            }
             Self::Unreadable { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => "run as the owner of the models directory",
                 _ => return None,

@@ -12,7 +12,7 @@ use super::ledger::{Ledger, State};
 use super::lock::Lock;
 use super::record::Record;
 use super::step::{Step, reached};
-use super::{Error, clock, recover, source};
+use super::{Error, clock, disk, recover, source};
 use crate::durable;
 use crate::units::Bytes;
 
@@ -135,7 +135,7 @@ fn collect_generations(value: &serde_json::Value, arms: &mut BTreeSet<u64>) {
 /// What keeps the store from being read or changed; a deletion that was cut short goes on in the
 /// next run.
 pub fn run(layout: &Layout, keep: Keep, wait: Duration, is_dry_run: bool) -> Result<Freed, Error> {
-    if is_dry_run || !layout.root().exists() {
+    if is_dry_run || !disk::exists(&layout.root())? {
         layout.check_format()?;
         let ledger = Ledger::read(layout)?;
         let numbers = candidates(layout, &ledger, keep)?.into_iter();

@@ -13,7 +13,7 @@ use super::policy::HealthRules;
 use super::record::Record;
 use super::recover::{self, Recovered};
 use super::rollback::{self, Named};
-use super::{Error, clock};
+use super::{Error, clock, disk};
 
 /// What the log says of a generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -77,7 +77,7 @@ pub fn judge(
     consequence: Consequence,
     wait: Duration,
 ) -> Result<Report, Error> {
-    if !layout.root().exists() {
+    if !disk::exists(&layout.root())? {
         return Err(nothing_current());
     }
     let is_told_only = consequence == Consequence::Say;

@@ -18,7 +18,7 @@ use super::source::Listener;
 use super::stage::Staged;
 use super::step::{Step, reached};
 use super::verify::{self, Depth, Examined};
-use super::{Error, Policy, adopt, clock, content, flip, links, source};
+use super::{Error, Policy, adopt, clock, content, disk, flip, links, source};
 use crate::artifact::{Blob, cache};
 use crate::manifest::{self, Loaded, ModelOptions, Release};
 use crate::units::{Bytes, Sha256};
@@ -469,7 +469,12 @@ pub(super) fn examine(
 /// S5: room for what is still to be written, and the reserve.
 fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result<(), Error> {
     let path = layout.models();
-    let existing = path.ancestors().find(|path| path.exists()).unwrap_or(path);
+    let mut existing = path;
+    while let Some(above) = existing.parent()
+        && !disk::exists(existing)?
+    {
+        existing = above;
+    }
     let free = cache::free_space(existing)?;
     let needed = Bytes(wanted.saturating_add(policy.min_free.0));
     if needed <= free {

@@ -9,9 +9,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 
 use serde::{Deserialize, Serialize};
 
-use super::Error;
-use super::clock;
 use super::layout::Layout;
+use super::{Error, clock, disk};
 use crate::durable;
 use crate::units::Sha256;
 
@@ -256,7 +255,7 @@ impl Writer {
     /// Appends a line and flushes it.
     pub(super) fn append(&mut self, news: News) -> Result<Entry, Error> {
         let path = self.layout.journal();
-        let is_new = !path.exists();
+        let is_new = !disk::exists(&path)?;
         let mut file = self.open()?;
         if !self.tail.holds {
             let mut break_ = News::of(Event::ChainBreak);

@@ -17,7 +17,7 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Error;
+use super::{Error, disk};
 use crate::durable;
 
 /// What `FORMAT` holds, a line end apart.
@@ -172,7 +172,7 @@ impl Layout {
 
     /// Refuses file systems that break the store's promises, and a `.vv` on another one.
     pub(super) fn check_file_system(&self) -> Result<(), Error> {
-        let directory = if self.root().is_dir() {
+        let directory = if disk::is_directory(&self.root())? {
             self.root()
         } else {
             self.models.clone()
@@ -231,19 +231,8 @@ impl Layout {
         let Some(number) = number else {
             return broken(format!("a link to {}", durable::shown(&text)));
         };
-        let directory = self.generation(number);
-        match fs::metadata(&directory) {
-            Ok(found) if found.is_dir() => return Ok(Current::Generation(number)),
-            // A disk that does not answer has not lost anything yet.
-            Err(source)
-                if !matches!(
-                    source.kind(),
-                    io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
-                ) =>
-            {
-                return Err(Error::unreadable(&directory, source));
-            }
-            _ => {}
+        if disk::is_directory(&self.generation(number))? {
+            return Ok(Current::Generation(number));
         }
         broken(format!(
             "a link to {}, which is missing",
@@ -279,7 +268,7 @@ impl Layout {
         for (path, mode) in wanted {
             make_missing(&path, mode)?;
         }
-        if !self.format().exists() {
+        if !disk::exists(&self.format())? {
             let text = format!("{FORMAT}\n");
             let temporary = self.temporary("format")?;
             durable::replace_file(&self.format(), &temporary, text.as_bytes(), 0o644)?;

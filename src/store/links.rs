@@ -4,9 +4,9 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::layout::{FLAG_FILE, INFO_FILE, Layout, VERSION_FILE, kind_of};
 use super::record::{Record, flag_bytes};
+use super::{Error, disk};
 use crate::durable::{self, shown};
 
 /// What stands where a compatibility link belongs.
@@ -69,7 +69,7 @@ fn place(
     }
     Ok(Place::Foreign {
         found: format!("a link to {}", shown(&text)),
-        is_dangling: !path.exists(),
+        is_dangling: !disk::exists(&path)?,
     })
 }
 

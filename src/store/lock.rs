@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use rustix::fs::OFlags;
 
-use super::Error;
 use super::layout::{Layout, kind_of, make_missing};
+use super::{Error, disk};
 use crate::durable;
 
 /// How often a lock that is held is tried again.
@@ -29,7 +29,7 @@ impl Lock {
     /// * `wait`: how long a lock held by another process is waited for
     pub(super) fn take(layout: &Layout, wait: Duration) -> Result<Self, Error> {
         let models = layout.models();
-        if !models.exists() {
+        if !disk::exists(models)? {
             durable::make_directories(models)?;
             // Containers read it, whatever the umask.
             durable::set_mode(models, 0o755)?;

@@ -10,6 +10,7 @@ mod clock;
 mod compose;
 mod content;
 mod decide;
+mod disk;
 pub mod doctor;
 mod error;
 pub mod events;

@@ -3,13 +3,14 @@
 //! Records are written once, before the generation can be named, and never edited.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Error;
 use super::layout::{INFO_FILE, RECORD_FILE, VERSION_FILE};
+use super::{Error, disk};
 use crate::durable;
 use crate::manifest::{Artifact, Format, ModelOptions, QuantizationMode, Release, Url};
 use crate::units::{Bytes, Hasher, Sha256};
@@ -217,14 +218,21 @@ impl Record {
     pub(super) fn read(directory: &Path) -> Result<(Self, Sha256), Error> {
         let path = directory.join(RECORD_FILE);
         let broken = |problem: String| Error::corrupt(&path, problem);
-        let (_, found) = durable::open_regular(&path).map_err(|e| broken(e.to_string()))?;
+        let unread = |source: io::Error| {
+            if disk::has_failed(&source) {
+                Error::unreadable(&path, source)
+            } else {
+                broken(source.to_string())
+            }
+        };
+        let (_, found) = durable::open_regular(&path).map_err(unread)?;
         if found.len() > MAX_RECORD_BYTES {
             return Err(broken(format!(
                 "{} is longer than any record",
                 Bytes(found.len())
             )));
         }
-        let bytes = fs::read(&path).map_err(|e| broken(e.to_string()))?;
+        let bytes = fs::read(&path).map_err(unread)?;
         let record: Self = serde_json::from_slice(&bytes).map_err(|e| broken(e.to_string()))?;
         if record.schema_version != SCHEMA_VERSION {
             return Err(broken(format!(

@@ -7,7 +7,7 @@ use super::lock::Lock;
 use super::record::Record;
 use super::recover::{self, Recovered};
 use super::verify::{self, Depth};
-use super::{Error, Refusal, flip, install};
+use super::{Error, Refusal, disk, flip, install};
 use crate::units::Sha256;
 use std::time::Duration;
 
@@ -42,24 +42,35 @@ impl Named {
         }
     }
 
+    fn is_of(&self, record: &Record) -> bool {
+        match self {
+            Self::Number(number) => record.generation == *number,
+            Self::Version(version) => record.version == *version,
+            Self::Release(release) => record.release_digest == *release,
+        }
+    }
+
     /// The newest generation on disk that is meant.
     pub(super) fn find(&self, layout: &Layout) -> Result<u64, Error> {
-        let numbers = layout.generation_numbers()?;
-        let record = |number: &u64| Record::read(&layout.generation(*number)).ok();
-        let is_meant = |number: &u64| match self {
-            Self::Number(wanted) => number == wanted,
-            Self::Version(version) => record(number).is_some_and(|(it, _)| it.version == *version),
-            Self::Release(release) => {
-                record(number).is_some_and(|(it, _)| it.release_digest == *release)
+        for number in layout.generation_numbers()?.into_iter().rev() {
+            let is_meant = match self {
+                Self::Number(wanted) => number == *wanted,
+                Self::Version(_) | Self::Release(_) => {
+                    match Record::read(&layout.generation(number)) {
+                        Ok((record, _)) => self.is_of(&record),
+                        // It may be the one that is meant.
+                        Err(error @ Error::Unreadable { .. }) => return Err(error),
+                        Err(_) => false,
+                    }
+                }
+            };
+            if is_meant {
+                return Ok(number);
             }
-        };
-        numbers
-            .into_iter()
-            .rev()
-            .find(is_meant)
-            .ok_or_else(|| Error::NoSuchGeneration {
-                named: self.shown(),
-            })
+        }
+        Err(Error::NoSuchGeneration {
+            named: self.shown(),
+        })
     }
 }
 
@@ -112,7 +123,7 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
         let current = layout.read_current()?;
         return plan(layout, request, &ledger, &current).map(|plan| plan.outcome);
     }
-    if !layout.root().exists() {
+    if !disk::exists(&layout.root())? {
         // Nothing is made where nothing was installed: the path may be a slip.
         return Err(Error::NothingToRollBackTo);
     }

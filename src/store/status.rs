@@ -9,7 +9,7 @@ use super::ledger::{Ledger, State};
 use super::lock::Lock;
 use super::record::Record;
 use super::verify::{self, Damage, Depth};
-use super::{Error, clock, gc, install, recover};
+use super::{Error, clock, disk, gc, install, recover};
 use crate::manifest::Loaded;
 use crate::units::{Bytes, Sha256};
 
@@ -89,9 +89,11 @@ pub fn status(
     let mut damages = Vec::new();
     let mut record = None;
     if let Some(number) = number {
-        record = Record::read(&layout.generation(number))
-            .ok()
-            .map(|(record, _)| record);
+        record = match Record::read(&layout.generation(number)) {
+            Ok((record, _)) => Some(record),
+            Err(error @ Error::Unreadable { .. }) => return Err(error),
+            Err(_) => None,
+        };
         if let Some(depth) = depth {
             damages = install::examine(layout, &ledger, number, depth)?.damages;
         }
@@ -202,7 +204,7 @@ pub fn verify(
 /// The generation meant, which must be on disk.
 fn subject(layout: &Layout, generation: Option<u64>) -> Result<u64, Error> {
     match (generation, layout.read_current()?) {
-        (Some(number), _) if layout.generation(number).is_dir() => Ok(number),
+        (Some(number), _) if disk::is_directory(&layout.generation(number))? => Ok(number),
         (Some(number), _) => Err(Error::NoSuchGeneration {
             named: number.to_string(),
         }),

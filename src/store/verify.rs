@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
+use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Error;
 use super::layout::{DIRECTORY_MODE, FILE_MODE, Layout, OWN_MODE, RECORD_FILE, kind_of};
 use super::record::{FileRecord, Record};
+use super::{Error, disk};
 use crate::artifact::digest::digest_file;
 use crate::durable::shown;
 use crate::units::{Bytes, Sha256};
@@ -33,6 +34,9 @@ pub struct Damage {
     pub is_in_files: bool,
     /// Whether only permission bits differ.
     pub is_mode_only: bool,
+    /// What a disk that failed answered: nothing is known of the file then.
+    #[serde(skip)]
+    pub os_error: Option<i32>,
 }
 
 /// A generation held against its record.
@@ -80,6 +84,7 @@ pub fn examine(
                 problem: error.to_string(),
                 is_in_files: true,
                 is_mode_only: false,
+                os_error: disk::failure_in(&error),
             };
             return Ok(Examined {
                 record: None,
@@ -122,6 +127,7 @@ impl Search<'_> {
             problem,
             is_in_files,
             is_mode_only: false,
+            os_error: None,
         });
     }
 
@@ -133,6 +139,7 @@ impl Search<'_> {
                 problem,
                 is_in_files: false,
                 is_mode_only: true,
+                os_error: None,
             });
         }
     }
@@ -231,7 +238,12 @@ impl Search<'_> {
                 let problem = format!("sha256 {} instead of {}", found.sha256(), file.sha256);
                 self.damage(name, problem, is_in_files);
             }
-            Err(error) => self.damage(name, error.to_string(), is_in_files),
+            Err(error) => {
+                self.damage(name, error.to_string(), is_in_files);
+                if let Some(damage) = self.damages.last_mut() {
+                    damage.os_error = disk::failure_in(&error);
+                }
+            }
         }
     }
 }
@@ -289,9 +301,15 @@ fn walk(directory: &Path, below: &str, files: &mut Vec<FileRecord>) -> Result<()
     Ok(())
 }
 
-/// The error that names everything wrong with a generation.
+/// The error that names everything wrong with a generation; the failure of the disk, where that kept
+/// it from being read.
 pub(super) fn damaged(layout: &Layout, generation: u64, damages: &[Damage]) -> Error {
     const MAX_LISTED: usize = 20;
+    let unread = |damage: &Damage| Some((damage.path.clone(), damage.os_error?));
+    if let Some((path, code)) = damages.iter().find_map(unread) {
+        let path = layout.generation(generation).join(path);
+        return Error::unreadable(&path, io::Error::from_raw_os_error(code));
+    }
     let mut problem = format!("{} deviations from its record", damages.len());
     if damages.len() == 1 {
         "1 deviation from its record".clone_into(&mut problem);
