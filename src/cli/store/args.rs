@@ -98,6 +98,14 @@ fn seconds(text: &str) -> Result<f64, String> {
     }
 }
 
+/// A wait that ends: of no time at all, no server could answer.
+fn patience(text: &str) -> Result<f64, String> {
+    match seconds(text)? {
+        wait if wait >= 0.001 => Ok(wait),
+        _ => Err("expected at least 0.001 seconds".to_owned()),
+    }
+}
+
 const INSTALL_EXAMPLES: &str = "\
 Examples:
   vv-eval model install
@@ -169,6 +177,17 @@ pub struct Download {
     /// Attempts after the first one (default: 5).
     #[arg(long, value_name = "N")]
     pub retries: Option<u32>,
+    /// Longest wait for a connection, in seconds (default: 10).
+    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    pub connect_timeout: Option<f64>,
+    /// Longest silence of a server, in seconds (default: 30); how long a download takes in all has no
+    /// limit.
+    #[arg(long, value_name = "SECONDS", value_parser = patience)]
+    pub idle_timeout: Option<f64>,
+    /// Wait before the second attempt, in milliseconds (default: 500); doubled before each further
+    /// one, up to 30 s.
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(u32).range(0..=30_000))]
+    pub backoff_ms: Option<u32>,
 }
 
 /// How a release is tried before it becomes current.

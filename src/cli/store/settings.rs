@@ -89,13 +89,17 @@ pub(super) fn sources(
     is_offline: bool,
 ) -> Result<Sources, Fault> {
     let usual = Patience::default();
+    let wait = |seconds: Option<f64>, usual| seconds.map_or(usual, Duration::from_secs_f64);
     let patience = Patience {
         retries: download.retries.unwrap_or(usual.retries),
+        connect: wait(download.connect_timeout, usual.connect),
+        idle: wait(download.idle_timeout, usual.idle),
         min_bytes_per_s: policy.min_bytes_per_s,
-        // Who wants no retries waits for none.
-        backoff: match download.retries {
-            Some(0) => Duration::ZERO,
-            _ => usual.backoff,
+        backoff: match (download.backoff_ms, download.retries) {
+            (Some(ms), _) => Duration::from_millis(ms.into()),
+            // Who wants no retries waits for none.
+            (None, Some(0)) => Duration::ZERO,
+            (None, _) => usual.backoff,
         },
         ..usual
     };
