@@ -34,6 +34,8 @@ mod resume;
 mod scenes;
 mod score;
 mod store;
+#[path = "../../src/artifact/archive/tests/bytes.rs"]
+mod test_archive;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
 #[path = "../../src/artifact/tests/server.rs"]
 mod test_server;

@@ -1,38 +1,9 @@
-//! The catalogue of bad inputs, one row a case: exit code and state of the store.
-//!
-//! Every row that must keep the current release is run twice: with an earlier release installed,
-//! and on an empty store.
+//! The rows of the catalogue that are about manifests and the files they name.
 
 use std::fs;
-use std::path::Path;
 
-use super::tree::{Tree, changes, tree};
-use super::{Host, SECRET, artifact, gguf, manifest, sha256, tell};
-
-/// What becomes of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum State {
-    /// What was current stays so.
-    Kept,
-    /// The new release is current.
-    New,
-}
-
-use State::{Kept, New};
-
-/// Makes a manifest's bytes out of a good one, and may change the repository.
-type Make = Box<dyn Fn(&Host, String) -> Vec<u8>>;
-
-/// One case.
-struct Row {
-    id: &'static str,
-    make: Make,
-    flags: &'static [&'static str],
-    code: i32,
-    state: State,
-    /// What the error or the warnings must say.
-    words: &'static str,
-}
+use super::case::{Row, check_all};
+use super::{Host, SECRET, artifact, gguf, manifest, sha256};
 
 /// A good manifest with one text replaced by another.
 fn edit(
@@ -43,33 +14,16 @@ fn edit(
     words: &'static str,
 ) -> Row {
     let to = to.into();
-    let make = move |_: &Host, text: String| {
+    made(id, code, words, move |_, text| {
         assert!(text.contains(from), "{id}: no {from} in {text}");
         text.replacen(from, &to, 1).into_bytes()
-    };
-    let state = if code == 0 { New } else { Kept };
-    Row {
-        id,
-        make: Box::new(make),
-        flags: &[],
-        code,
-        state,
-        words,
-    }
+    })
 }
 
 /// Bytes of its own.
 fn bytes(id: &'static str, bytes: impl Into<Vec<u8>>, code: i32, words: &'static str) -> Row {
     let bytes = bytes.into();
-    let make = move |_: &Host, _: String| bytes.clone();
-    Row {
-        id,
-        make: Box::new(make),
-        flags: &[],
-        code,
-        state: Kept,
-        words,
-    }
+    made(id, code, words, move |_, _| bytes.clone())
 }
 
 fn made(
@@ -78,21 +32,7 @@ fn made(
     words: &'static str,
     make: impl Fn(&Host, String) -> Vec<u8> + 'static,
 ) -> Row {
-    let state = if code == 0 { New } else { Kept };
-    Row {
-        id,
-        make: Box::new(make),
-        flags: &[],
-        code,
-        state,
-        words,
-    }
-}
-
-impl Row {
-    fn with(self, flags: &'static [&'static str]) -> Self {
-        Self { flags, ..self }
-    }
+    Row::new(id, (code, words), make)
 }
 
 const VERSION: &str = r#""version":"1.1.0""#;
@@ -410,132 +350,6 @@ fn files() -> Vec<Row> {
     ]
 }
 
-/// Runs a row on a host; gives what the run said.
-fn run(host: &Host, row: &Row) -> super::Ran {
-    let good = host.release("1.1.0", "two");
-    let bytes = (row.make)(host, good);
-    if row.id != "M01" {
-        host.set_manifest(bytes);
-    }
-    let mut flags = vec!["--smoke", "none"];
-    flags.extend(row.flags);
-    host.model("install", &flags)
-}
-
-/// What a refused release may leave where nothing was installed before: a store without any.
-const EMPTY_STORE: [&str; 9] = [
-    "",
-    ".vv",
-    ".vv/FORMAT",
-    ".vv/blobs",
-    ".vv/blobs/sha256",
-    ".vv/generations",
-    ".vv/lock",
-    ".vv/partial",
-    ".vv/staging",
-];
-
-/// What a row that must keep everything changed all the same, as text; empty for nothing.
-///
-/// * `standing`: the models directory before the run
-fn changed(standing: &Tree, host: &Host) -> String {
-    let mut changed = changes(standing, &tree(&host.path("models")));
-    if standing.is_empty() {
-        let is_known = |path: &Path| EMPTY_STORE.iter().any(|known| path == Path::new(known));
-        changed.retain(|path| !is_known(path));
-    }
-    let names: Vec<String> = changed.iter().map(|it| it.display().to_string()).collect();
-    names.join(", ")
-}
-
-/// The installed files that are weights, whatever their names.
-fn installed_weights(host: &Host) -> Vec<Vec<u8>> {
-    let entries = fs::read_dir(host.path("models/bitnet")).unwrap();
-    let files = entries.map(|entry| fs::read(entry.unwrap().path()).unwrap());
-    files.filter(|bytes| bytes.starts_with(b"GGUF")).collect()
-}
-
-fn check(row: &Row, host: &Host, before: Option<u64>) -> Result<(), String> {
-    let weights = host.weights();
-    let standing = tree(&host.path("models"));
-    let ran = run(host, row);
-    let all = format!("{}\n{}", ran.stdout, ran.stderr);
-    if ran.code != row.code {
-        return Err(format!("exit {} instead of {}: {all}", ran.code, row.code));
-    }
-    if !all.contains(row.words) {
-        return Err(format!("does not say `{}`: {all}", row.words));
-    }
-    let is_kept = host.current() == before && host.weights() == weights;
-    if is_kept != (row.state == Kept) {
-        return Err(format!("the store is not {:?}: {all}", row.state));
-    }
-    match row.state {
-        Kept => {
-            let changed = changed(&standing, host);
-            if !changed.is_empty() {
-                return Err(format!("changed {changed}: {all}"));
-            }
-        }
-        // Every row that is accepted is another way to write the same release.
-        New => {
-            if installed_weights(host) != [gguf("two")] {
-                return Err(format!("other weights are installed: {all}"));
-            }
-        }
-    }
-    if before.is_some() || row.state == New {
-        let verified = host.model("verify", &[]);
-        if verified.code != 0 {
-            return Err(verified.stdout);
-        }
-    }
-    if row.code != 0
-        && ran.json["error"]["message"]
-            .as_str()
-            .is_none_or(str::is_empty)
-    {
-        return Err(format!("no message: {all}"));
-    }
-    if fs::read(host.path("sentinel")).unwrap() != b"untouched" {
-        return Err("the neighbour was touched".into());
-    }
-    host.is_tidy();
-    Ok(())
-}
-
-fn check_all(rows: &[Row]) {
-    let mut failures = Vec::new();
-    let mut n = 0;
-    for row in rows {
-        let host = Host::new();
-        host.installed("1.0.0", "one");
-        n += 1;
-        failures.extend(
-            check(row, &host, Some(1))
-                .err()
-                .map(|text| format!("{}: {text}", row.id)),
-        );
-        if row.state == Kept {
-            n += 1;
-            let host = Host::new();
-            host.release("1.0.0", "one");
-            failures.extend(
-                check(row, &host, None)
-                    .err()
-                    .map(|text| format!("{} (empty): {text}", row.id)),
-            );
-        }
-    }
-    tell(&format!("{n} cases of {} rows", rows.len()));
-    assert!(
-        failures.is_empty(),
-        "{} of {n} cases:\n{}",
-        failures.len(),
-        failures.join("\n")
-    );
-}
-
 #[test]
 fn manifests_of_the_catalogue() {
     check_all(&manifests());
@@ -553,7 +367,7 @@ fn a_manifest_that_is_refused_twice_is_refused_for_the_same_reason() {
     let row = rows.iter().find(|row| row.id.starts_with("W14")).unwrap();
     let host = Host::new();
     host.installed("1.0.0", "one");
-    assert_eq!(run(&host, row).code, row.code);
-    assert_eq!(run(&host, row).code, row.code);
+    assert_eq!(row.run(&host).0.code, row.code);
+    assert_eq!(row.run(&host).0.code, row.code);
     assert_eq!(host.weights(), Some(gguf("one")));
 }

@@ -1,5 +1,8 @@
 //! The model store through the program, on real directories.
 
+mod answers;
+mod archives;
+mod case;
 mod catalogue;
 mod commands;
 mod crash;
@@ -31,6 +34,10 @@ use super::common::PROGRAM;
 
 /// A run that takes longer hangs.
 const TIME_LIMIT: Duration = Duration::from_secs(480);
+
+/// G6: 256 MiB of memory and 60 s of the processor, whatever an input claims; who takes more is
+/// stopped.
+const BOUNDED: &str = "ulimit -d 262144; ulimit -t 60; exec \"$@\"";
 
 /// What must appear nowhere.
 pub(super) const SECRET: &str = "topsecret";
@@ -139,13 +146,10 @@ impl Host {
         environment: &[(&str, &str)],
     ) -> Ran {
         let outside = self.outside();
-        let (first, rest) = under.split_first().unwrap_or((&PROGRAM, &[]));
-        let mut started = assert_cmd::Command::new(first);
-        started.args(rest);
-        if !under.is_empty() {
-            started.arg(PROGRAM);
-        }
-        let output: Output = started
+        let output: Output = assert_cmd::Command::new("/bin/sh")
+            .args(["-c", BOUNDED, "sh"])
+            .args(under)
+            .arg(PROGRAM)
             .args(self.arguments(command, further))
             .env_remove("VV_SUMMARIZE_SCENE_VERSION")
             .env("PRIVATE_TOKEN", SECRET)
