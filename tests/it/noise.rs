@@ -7,10 +7,11 @@
 //!
 //! `VV_EVAL_NOISE_PLANT=slow:10` plants that in the candidate, `VV_EVAL_NOISE_HOG=1` starts a busy
 //! process in the middle of every run, `VV_EVAL_NOISE_PROGRAM=FILE` measures with another build than
-//! the one beside the tests. Rows are appended to `docs/results/noise.csv`.
+//! the one beside the tests. Rows are appended to `docs/results/noise.csv`, numbered from where it
+//! ends or from `VV_EVAL_NOISE_FIRST`: several of these may run at once, each a neighbour of the others.
 
-use std::fmt::Write as _;
-use std::fs;
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -163,6 +164,12 @@ fn table() -> PathBuf {
     root().join("docs/results/noise.csv")
 }
 
+/// Adds to the table in one write, so that several of these may fill it.
+fn append(text: &str) {
+    let file = OpenOptions::new().append(true).create(true).open(table());
+    file.unwrap().write_all(text.as_bytes()).unwrap();
+}
+
 #[test]
 #[ignore = "hours: about a minute for each of VV_EVAL_NOISE_RUNS runs (60 by default)"]
 fn the_gate_holds_its_rates_on_this_machine() {
@@ -170,9 +177,16 @@ fn the_gate_holds_its_rates_on_this_machine() {
     let plant = from_environment("VV_EVAL_NOISE_PLANT");
     let has_hog = from_environment("VV_EVAL_NOISE_HOG").is_some();
     fs::create_dir_all(table().parent().unwrap()).unwrap();
-    let mut text = fs::read_to_string(table()).unwrap_or_else(|_| HEADER.to_owned());
+    let text = fs::read_to_string(table()).unwrap_or_default();
+    if text.is_empty() {
+        append(HEADER);
+    }
     // Runs of an interrupted table are not repeated under the same seed.
-    let first = text.lines().count() - 1;
+    let last = text
+        .lines()
+        .filter_map(|line| line.split_once(',')?.0.parse().ok());
+    let next = last.max().map_or(0, |last: usize| last + 1);
+    let first = from_environment("VV_EVAL_NOISE_FIRST").map_or(next, |n| n.parse().unwrap());
     let lab = Lab::new();
     let mut rows = Vec::new();
     for number in first..first + n_runs {
@@ -180,9 +194,8 @@ fn the_gate_holds_its_rates_on_this_machine() {
         let [cpu, wall] = row
             .ratios
             .map(|ratio| ratio.map(|x| format!("{x:.5}")).join(","));
-        let _ = writeln!(
-            text,
-            "{number},{},{},{},{},{cpu},{wall},{:.2},{:.1},{},{}",
+        append(&format!(
+            "{number},{},{},{},{},{cpu},{wall},{:.2},{:.1},{},{}\n",
             plant.as_deref().unwrap_or("none"),
             u8::from(has_hog),
             row.outcome,
@@ -191,8 +204,7 @@ fn the_gate_holds_its_rates_on_this_machine() {
             row.seconds,
             row.revision,
             row.cpu
-        );
-        fs::write(table(), &text).unwrap();
+        ));
         rows.push(row);
     }
     let n = rows.len() as u64;
