@@ -69,6 +69,8 @@ pub(super) fn adopt(
     if layout.read_current()? == Current::Absent {
         make_generation(layout, plain, journal)?;
     }
+    // The link must not be on the disk before the store it leads into has a name there.
+    durable::sync(layout.models())?;
     for name in plain {
         exchange(layout, name, allows_gap)?;
     }

@@ -1,5 +1,5 @@
-//! A disk that fails is told from one that holds something else: of the first nothing is known, and
-//! what is said to be missing or damaged there may be whole.
+//! A system that does not say what is on the disk is told from one that says it is missing or
+//! something else: of the first nothing is known, and the store may be whole.
 
 use std::fs;
 use std::io;
@@ -9,32 +9,36 @@ use rustix::io::Errno;
 
 use super::Error;
 
-/// What a disk, or the file system on it, answers when it does not work.
-const FAILURES: [Errno; 8] = [
-    Errno::IO,
-    Errno::NXIO,
-    Errno::NODEV,
-    Errno::STALE,
-    Errno::TIMEDOUT,
-    Errno::REMOTEIO,
-    // Checksums and structures of the file system itself.
-    Errno::BADMSG,
-    Errno::UCLEAN,
-];
+/// Answers that say what stands at a path: nothing, or something else than was looked for.
+const FINDINGS: [Errno; 4] = [Errno::NOENT, Errno::NOTDIR, Errno::ISDIR, Errno::LOOP];
 
-/// Whether the disk failed.
-pub(super) fn has_failed(error: &io::Error) -> bool {
-    let is_known = |code| FAILURES.iter().any(|it| it.raw_os_error() == code);
-    error.raw_os_error().is_some_and(is_known)
+/// Whether the system did not say what is there: the disk fails, a limit is reached, access is
+/// refused.
+pub(super) fn is_silent(error: &io::Error) -> bool {
+    let is_finding = |code| FINDINGS.iter().any(|it| it.raw_os_error() == code);
+    error.raw_os_error().is_some_and(|code| !is_finding(code))
 }
 
-/// What the disk answered, where its failure is what an error comes from.
-pub(super) fn failure_in(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
+/// The answer of a system that did not say what is there, where an error comes from one.
+pub(super) fn silence_in(error: &(dyn std::error::Error + 'static)) -> Option<i32> {
     let mut causes = std::iter::successors(Some(error), |cause| cause.source());
     causes.find_map(|cause| {
         let cause = cause.downcast_ref::<io::Error>()?;
-        cause.raw_os_error().filter(|_| has_failed(cause))
+        cause.raw_os_error().filter(|_| is_silent(cause))
     })
+}
+
+/// Whether a link leads nowhere; one whose end may not be looked at leads somewhere.
+///
+/// # Errors
+/// [`Error::Unreadable`] when the disk fails.
+pub(super) fn leads_nowhere(link: &Path) -> Result<bool, Error> {
+    match fs::metadata(link) {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Ok(false),
+        Err(source) if is_silent(&source) => Err(Error::unreadable(link, source)),
+        Err(_) => Ok(true),
+    }
 }
 
 /// Whether something stands at a path, links followed.
@@ -73,13 +77,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_disk_that_fails_is_told_from_one_that_holds_something_else() {
+    fn silence_is_told_from_an_answer() {
         let of = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
-        assert!(has_failed(&of(Errno::IO)) && has_failed(&of(Errno::UCLEAN)));
-        for errno in [Errno::NOENT, Errno::ACCESS, Errno::ISDIR, Errno::LOOP] {
-            assert!(!has_failed(&of(errno)), "{errno}");
+        for errno in [Errno::IO, Errno::UCLEAN, Errno::MFILE, Errno::ACCESS] {
+            assert!(is_silent(&of(errno)), "{errno}");
         }
-        assert!(!has_failed(&io::Error::other("EIO")));
+        for errno in FINDINGS {
+            assert!(!is_silent(&of(errno)), "{errno}");
+        }
+        assert!(!is_silent(&io::Error::other("EIO")));
+        let error = Error::unreadable(Path::new("x"), of(Errno::IO));
+        assert_eq!(silence_in(&error), Some(Errno::IO.raw_os_error()));
+        assert_eq!(
+            silence_in(&Error::NothingToRollBackTo { because: None }),
+            None
+        );
     }
 
     #[test]
@@ -93,6 +105,7 @@ mod tests {
         assert!(!exists(&dir.path().join("absent")).unwrap());
         let endless = dir.path().join("endless");
         std::os::unix::fs::symlink("endless", &endless).unwrap();
-        assert!(matches!(exists(&endless), Err(Error::Unreadable { .. })));
+        assert!(leads_nowhere(&endless).unwrap());
+        assert!(!leads_nowhere(dir.path()).unwrap());
     }
 }

@@ -12,7 +12,7 @@ use super::links::{self, Place};
 use super::lock::Lock;
 use super::record::Record;
 use super::recover::{self, Recovered};
-use super::verify::Depth;
+use super::verify::{self, Depth};
 use super::{Error, compose, disk, install};
 use crate::durable::{self, shown};
 
@@ -274,6 +274,9 @@ impl Search<'_> {
         for number in self.layout.generation_numbers()? {
             let examined = install::examine(self.layout, ledger, number, Depth::Full)?;
             let directory = self.layout.generation(number);
+            if examined.is_unread() {
+                return Err(verify::damaged(self.layout, number, &examined.damages));
+            }
             let is_files_sound = examined.files_sound().is_some();
             for damage in examined.damages {
                 let path = directory.join(&damage.path);
@@ -340,7 +343,7 @@ impl Search<'_> {
         let wanted = super::record::flag_bytes(record.generation, record.release_digest);
         match fs::read(&path) {
             Ok(found) if found == wanted => return Ok(()),
-            Err(source) if disk::has_failed(&source) => {
+            Err(source) if disk::is_silent(&source) => {
                 return Err(Error::unreadable(&path, source));
             }
             _ => {}

@@ -149,8 +149,11 @@ pub enum Error {
         hint: Option<String>,
     },
     /// There is no generation to go back to.
-    #[error("there is no earlier generation to go back to")]
-    NothingToRollBackTo,
+    #[error("{}there is no earlier generation to go back to", because.as_deref().map_or(String::new(), |why| format!("{why}, and ")))]
+    NothingToRollBackTo {
+        /// Why it should be gone back, where that was found here.
+        because: Option<String>,
+    },
     /// A generation was named that is not on this host.
     #[error("no generation on this host is `{}`", manifest::quoted(.named))]
     NoSuchGeneration {
@@ -244,8 +247,7 @@ impl Hint for Error {
             }
             Self::Strict { .. } => "correct the manifest, or leave out --strict",
             Self::Refused(Refusal::Downgrade { .. }) => {
-                "install a release that was current on this host before, or one with a valid \
-                 attestation, or pass --allow-downgrade"
+                "install a release that was current on this host before, or pass --allow-downgrade"
             }
             Self::Refused(Refusal::KnownBad { .. }) => {
                 "name another release in the manifest, or pass --allow-known-bad"
@@ -264,18 +266,18 @@ impl Hint for Error {
             }
             Self::Busy { .. } => "try again, or wait for it with --wait SECONDS",
             Self::Format { .. } => "use the version of vv-eval that wrote this store",
-            Self::NothingToRollBackTo => {
+            Self::NothingToRollBackTo { .. } => {
                 "install an earlier manifest: git show REF:model_manifest.json > old.json, then \
                  vv-eval model install --manifest old.json"
             }
             Self::NoSuchGeneration { .. } => "vv-eval model status lists the generations on disk",
             Self::Usage { hint, .. } => hint,
-            Self::Unreadable { source, .. } if disk::has_failed(source) => {
-                "the disk failed, not the model: see what the kernel says of it; where it reads again, \
-                 nothing was lost"
-            }
             Self::Unreadable { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => "run as the owner of the models directory",
+                _ if disk::is_silent(source) => {
+                    "the system did not say what is there, so nothing is lost yet: see what its log \
+                     says of the disk, and try again"
+                }
                 _ => return None,
             },
         };

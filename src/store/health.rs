@@ -1,6 +1,7 @@
 //! Confirms or condemns the trial generation by what the service's events log says of it, and goes
 //! back by itself where it is told to.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -103,7 +104,18 @@ pub fn judge(
         release: record.release_digest,
         since,
     };
-    let tally = events::tally(events, &subject)?;
+    let mut notes = std::mem::take(&mut recovered.notes);
+    let tally = match events::tally(events, &subject) {
+        // A service that never wrote one has a deadline all the same.
+        Err(Error::Unreadable { path, source }) if source.kind() == io::ErrorKind::NotFound => {
+            let path = crate::durable::shown(&path);
+            notes.push(format!(
+                "there is no events log at `{path}`; it counts as empty"
+            ));
+            Tally::default()
+        }
+        done => done?,
+    };
     let state = recovered.ledger.state(generation);
     let news = |event, reason: String| News {
         event,
@@ -140,7 +152,7 @@ pub fn judge(
         n_tries,
         current: generation,
         is_rolled_back: false,
-        notes: std::mem::take(&mut recovered.notes),
+        notes,
     };
     if is_noted && health == Health::Good {
         recovered
@@ -177,7 +189,8 @@ fn roll_back(
         on_disk = ledger.of_other_releases(&on_disk, release);
     }
     if ledger.last_good(Some(generation), &on_disk).is_none() {
-        return Err(Error::NothingToRollBackTo);
+        let because = Some(format!("generation {generation} is bad ({reason})"));
+        return Err(Error::NothingToRollBackTo { because });
     }
     let request = rollback::Request {
         to: None,

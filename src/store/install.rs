@@ -475,6 +475,9 @@ fn check_space(layout: &Layout, Bytes(wanted): Bytes, policy: &Policy) -> Result
     {
         existing = above;
     }
+    if existing.as_os_str().is_empty() {
+        existing = Path::new(".");
+    }
     let free = cache::free_space(existing)?;
     let needed = Bytes(wanted.saturating_add(policy.min_free.0));
     if needed <= free {
@@ -497,8 +500,9 @@ fn make_room(
     release: &Release,
     policy: &Policy,
 ) -> Result<(), Error> {
-    if check_space(layout, wanted(layout, release), policy).is_ok() {
-        return Ok(());
+    match check_space(layout, wanted(layout, release), policy) {
+        Err(Error::NoSpace { .. }) => {}
+        done => return done,
     }
     source::drop_partials(layout)?;
     source::drop_other_blobs(layout, release)?;

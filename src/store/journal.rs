@@ -271,6 +271,15 @@ impl Writer {
         Ok(entry)
     }
 
+    /// Cuts a torn last line off: its run was cut short while it wrote. Gives whether there was one.
+    pub(super) fn drop_torn(&mut self) -> Result<bool, Error> {
+        let is_torn = self.tail.is_torn;
+        if is_torn {
+            self.open()?;
+        }
+        Ok(is_torn)
+    }
+
     fn first_broken(&self) -> u64 {
         self.tail.broken.first().copied().unwrap_or(0)
     }

@@ -69,7 +69,7 @@ fn place(
     }
     Ok(Place::Foreign {
         found: format!("a link to {}", shown(&text)),
-        is_dangling: !disk::exists(&path)?,
+        is_dangling: disk::leads_nowhere(&path)?,
     })
 }
 

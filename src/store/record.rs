@@ -219,7 +219,7 @@ impl Record {
         let path = directory.join(RECORD_FILE);
         let broken = |problem: String| Error::corrupt(&path, problem);
         let unread = |source: io::Error| {
-            if disk::has_failed(&source) {
+            if disk::is_silent(&source) {
                 Error::unreadable(&path, source)
             } else {
                 broken(source.to_string())

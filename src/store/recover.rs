@@ -44,6 +44,10 @@ pub(super) fn recover(layout: &Layout) -> Result<Recovered, Error> {
     sweep(layout)?;
     let mut ledger = Ledger::read(layout)?;
     let mut journal = Writer::new(layout, ledger.tail.clone());
+    if journal.drop_torn()? {
+        ledger.tail.is_torn = false;
+        notes.push("the last line of the journal was torn; it was cut off".to_owned());
+    }
     let current = layout.read_current()?;
     if let Some(intent) = ledger.intent.take() {
         let is_done = current == Current::Generation(intent.generation);

@@ -125,7 +125,7 @@ pub fn rollback(layout: &Layout, request: &Request) -> Result<Outcome, Error> {
     }
     if !disk::exists(&layout.root())? {
         // Nothing is made where nothing was installed: the path may be a slip.
-        return Err(Error::NothingToRollBackTo);
+        return Err(Error::NothingToRollBackTo { because: None });
     }
     let _lock = Lock::take(layout, request.wait)?;
     layout.check_format()?;
@@ -236,7 +236,7 @@ fn find_target(
     }
     ledger
         .last_good(current, &on_disk)
-        .ok_or(Error::NothingToRollBackTo)
+        .ok_or(Error::NothingToRollBackTo { because: None })
 }
 
 /// The record of a generation that may become current again.
@@ -300,6 +300,13 @@ pub(super) fn run(
             let number = record.generation;
             outcome.notes.push(format!(
                 "generation {number} is current, but: {error}; the next run completes it"
+            ));
+        }
+        if let (Some(left), None) = (outcome.previous, &request.mark_bad) {
+            outcome.notes.push(format!(
+                "the next installation follows the manifest: if that names what generation {left} \
+                 holds, it becomes current again; vv-eval model rollback --mark-bad {left} \
+                 keeps it away"
             ));
         }
     }

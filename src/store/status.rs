@@ -95,7 +95,11 @@ pub fn status(
             Err(_) => None,
         };
         if let Some(depth) = depth {
-            damages = install::examine(layout, &ledger, number, depth)?.damages;
+            let examined = install::examine(layout, &ledger, number, depth)?;
+            if examined.is_unread() {
+                return Err(verify::damaged(layout, number, &examined.damages));
+            }
+            damages = examined.damages;
         }
     }
     let generations = numbers.iter().map(|number| {

@@ -34,7 +34,7 @@ pub struct Damage {
     pub is_in_files: bool,
     /// Whether only permission bits differ.
     pub is_mode_only: bool,
-    /// What a disk that failed answered: nothing is known of the file then.
+    /// What the system answered instead of the bytes: nothing is known of the file then.
     #[serde(skip)]
     pub os_error: Option<i32>,
 }
@@ -56,10 +56,23 @@ impl Examined {
         self.record.as_ref().filter(|_| self.damages.is_empty())
     }
 
+    /// Whether something could not be read, so that nobody knows how it is.
+    pub(super) fn is_unread(&self) -> bool {
+        self.damages.iter().any(|damage| damage.os_error.is_some())
+    }
+
     /// The record when at least the model's files are as it says.
     pub(super) fn files_sound(&self) -> Option<&Record> {
         let record = self.record.as_ref();
         record.filter(|_| self.damages.iter().all(|damage| !damage.is_in_files))
+    }
+}
+
+/// An error of the system by its cause alone, which says more than that reading failed.
+fn unread(error: &(dyn std::error::Error + 'static)) -> String {
+    match disk::silence_in(error) {
+        Some(code) => format!("it cannot be read: {}", io::Error::from_raw_os_error(code)),
+        None => error.to_string(),
     }
 }
 
@@ -81,10 +94,10 @@ pub fn examine(
         Err(error) => {
             let damage = Damage {
                 path: RECORD_FILE.to_owned(),
-                problem: error.to_string(),
+                problem: unread(&error),
                 is_in_files: true,
                 is_mode_only: false,
-                os_error: disk::failure_in(&error),
+                os_error: disk::silence_in(&error),
             };
             return Ok(Examined {
                 record: None,
@@ -239,9 +252,14 @@ impl Search<'_> {
                 self.damage(name, problem, is_in_files);
             }
             Err(error) => {
-                self.damage(name, error.to_string(), is_in_files);
+                // With other permissions than recorded, that it cannot be read is no wonder.
+                let is_closed = self
+                    .damages
+                    .iter()
+                    .any(|it| it.is_mode_only && it.path == name);
+                self.damage(name, unread(&error), is_in_files);
                 if let Some(damage) = self.damages.last_mut() {
-                    damage.os_error = disk::failure_in(&error);
+                    damage.os_error = disk::silence_in(&error).filter(|_| !is_closed);
                 }
             }
         }
@@ -301,8 +319,8 @@ fn walk(directory: &Path, below: &str, files: &mut Vec<FileRecord>) -> Result<()
     Ok(())
 }
 
-/// The error that names everything wrong with a generation; the failure of the disk, where that kept
-/// it from being read.
+/// The error that names everything wrong with a generation; what kept it from being read, where
+/// something did.
 pub(super) fn damaged(layout: &Layout, generation: u64, damages: &[Damage]) -> Error {
     const MAX_LISTED: usize = 20;
     let unread = |damage: &Damage| Some((damage.path.clone(), damage.os_error?));

@@ -146,7 +146,7 @@ fn exit_of(error: &Error) -> Exit {
         Error::Busy { .. } => Exit::LockBusy,
         Error::Format { .. } | Error::Corrupt { .. } => Exit::StoreCorrupt,
         Error::Smoke { .. } => Exit::SmokeFailed,
-        Error::NothingToRollBackTo => Exit::NothingToRollBackTo,
+        Error::NothingToRollBackTo { .. } => Exit::NothingToRollBackTo,
         Error::NoSuchGeneration { .. } | Error::Usage { .. } => Exit::Invalid,
     }
 }

@@ -174,7 +174,7 @@ fn the_same_release_under_other_labels_is_nowhere_to_go() {
     let events = load_error(&host, 2);
     assert!(matches!(
         run(&host, &events, true),
-        Err(Error::NothingToRollBackTo)
+        Err(Error::NothingToRollBackTo { .. })
     ));
     assert_eq!(
         (host.current(), host.ledger().state(2)),
@@ -192,7 +192,7 @@ fn without_a_last_good_release_the_model_stays() {
     );
     assert!(matches!(
         run(&host, &events, true),
-        Err(Error::NothingToRollBackTo)
+        Err(Error::NothingToRollBackTo { .. })
     ));
     assert_eq!(
         (host.current(), host.ledger().state(1)),

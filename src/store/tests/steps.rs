@@ -145,11 +145,7 @@ fn a_lower_version_needs_a_reason() {
         "{error}"
     );
     let advice = error.hint().unwrap();
-    for way in [
-        "was current on this host",
-        "attestation",
-        "--allow-downgrade",
-    ] {
+    for way in ["was current on this host", "--allow-downgrade"] {
         assert!(advice.contains(way), "{advice}");
     }
     assert_eq!(host.current(), Some(1));
@@ -479,12 +475,12 @@ fn p09_a_rollback_needs_a_target_that_is_there_and_whole_and_not_condemned() {
     let host = Host::new();
     assert!(matches!(
         rollback(&host.layout(), &back(None)),
-        Err(Error::NothingToRollBackTo)
+        Err(Error::NothingToRollBackTo { .. })
     ));
     host.release("1.0.0", "one");
     assert!(matches!(
         rollback(&host.layout(), &back(None)),
-        Err(Error::NothingToRollBackTo)
+        Err(Error::NothingToRollBackTo { .. })
     ));
     host.release("1.1.0", "two");
     assert!(matches!(
@@ -510,7 +506,7 @@ fn p09_a_rollback_needs_a_target_that_is_there_and_whole_and_not_condemned() {
     ));
     assert!(matches!(
         rollback(&host.layout(), &back(None)),
-        Err(Error::NothingToRollBackTo)
+        Err(Error::NothingToRollBackTo { .. })
     ));
     assert_eq!(host.current(), Some(2));
 }
