@@ -109,6 +109,9 @@ fn dispatch(arguments: &[OsString]) -> ExitCode {
                 Exit::Pass
             };
             let _ = error.print();
+            if exit == Exit::Invalid {
+                store::tell_usage(arguments, &error);
+            }
             return exit.into();
         }
     };

@@ -11,6 +11,8 @@ mod pack;
 mod settings;
 mod smoke;
 
+use std::ffi::OsString;
+
 use serde_json::{Map, Value, json};
 
 use super::Failure;
@@ -70,6 +72,35 @@ impl Reply {
         }
         all
     }
+}
+
+/// Prints the object of `--json` for arguments that are not understood, where it was asked for.
+///
+/// Which store was meant is not known then, so no generation is named.
+pub(in crate::cli) fn tell_usage(arguments: &[OsString], error: &clap::Error) {
+    let words: Vec<&str> = arguments.iter().filter_map(|it| it.to_str()).collect();
+    if words.get(1) != Some(&"model") || !words.contains(&"--json") {
+        return;
+    }
+    let message = error.to_string();
+    let message = message.lines().next().unwrap_or_default();
+    let message = message.strip_prefix("error: ").unwrap_or(message);
+    // Nobody is left to tell when stdout is gone.
+    let _ = print_json(&json!({
+        "schema_version": 1,
+        "command": words.get(2),
+        "code": Exit::Invalid.code(),
+        "current_generation": null,
+        "error": {
+            "code": Exit::Invalid.code(),
+            "name": Exit::Invalid.name(),
+            "message": message,
+            "hint": "vv-eval model --help lists the commands, and each has --help",
+            "retryable": false,
+            "current_generation": null,
+            "details": {},
+        },
+    }));
 }
 
 /// Runs a command of the store.

@@ -222,8 +222,8 @@ fn attributes() -> Vec<Row> {
         altered("A19d", 108, b"0012345\0"),
         packed("A19e", (0, ""), gz(&tar(&[extended, weights()]))),
         altered("A19f 2106", 136, b"40000000000\0"),
-        // -1 as base 256.
-        altered("A19f 1901", 136, &[0xff; 12]),
+        altered("A19f 1901", 136, &(-2_177_452_800i128).to_be_bytes()[4..]),
+        altered("A19f before 1970", 136, &[0xff; 12]),
     ]
 }
 
@@ -267,7 +267,15 @@ fn models() -> Vec<Row> {
     // Type 4 is u32.
     unaligned.extend(4u32.to_le_bytes());
     unaligned.extend(0u32.to_le_bytes());
+    let beside: [(&str, &[u8]); 4] = [
+        ("config.json", b"{}"),
+        ("tokenizer.json", b"{}"),
+        ("model.safetensors", &sound),
+        ("model.gguf", &gguf("two")),
+    ];
     vec![
+        // What the rows below change is sound before.
+        of("A23 sound", (0, ""), &beside),
         of(
             "A22a",
             (30, "config.json"),

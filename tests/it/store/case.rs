@@ -113,7 +113,14 @@ impl Row {
     fn changed(&self, standing: &Tree, host: &Host) -> String {
         let mut changed = changes(standing, &tree(&host.path("models")));
         if standing.is_empty() {
-            let is_known = |path: &Path| EMPTY_STORE.iter().any(|known| path == Path::new(known));
+            // What the manifest says alone is refused before there is a store.
+            let n_known = if [10, 11].contains(&self.code) && !self.may_keep_downloads {
+                N_OF_LOCK
+            } else {
+                EMPTY_STORE.len()
+            };
+            let known = &EMPTY_STORE[..n_known];
+            let is_known = |path: &Path| known.iter().any(|known| path == Path::new(known));
             changed.retain(|path| !is_known(path));
         }
         if self.may_keep_downloads {
@@ -186,15 +193,18 @@ impl Row {
     }
 }
 
+/// How many of [`EMPTY_STORE`] the lock needs.
+const N_OF_LOCK: usize = 3;
+
 /// What a refused release may leave where nothing was installed before: a store without any.
 const EMPTY_STORE: [&str; 9] = [
     "",
     ".vv",
+    ".vv/lock",
     ".vv/FORMAT",
     ".vv/blobs",
     ".vv/blobs/sha256",
     ".vv/generations",
-    ".vv/lock",
     ".vv/partial",
     ".vv/staging",
 ];

@@ -374,3 +374,16 @@ fn places_that_cannot_hold_a_store_are_refused() {
     assert_eq!(host.model("install", &["--smoke", "none"]).code, 51);
     assert_eq!(host.model("doctor", &["--repair"]).code, 51);
 }
+
+#[test]
+fn arguments_that_are_not_understood_are_told_as_json_too() {
+    let host = Host::new();
+    for (command, further) in [("install", "--bogus"), ("gc", "--wait=abc")] {
+        let ran = host.model(command, &[further]);
+        assert_eq!(ran.code, 3, "{}", ran.stdout);
+        assert_eq!(ran.json["command"], command);
+        let message = ran.json["error"]["message"].as_str().unwrap();
+        let word = further.split('=').next().unwrap();
+        assert!(message.contains(word), "{message}");
+    }
+}

@@ -51,6 +51,55 @@ fn s09_eight_installers_download_once_and_end_in_one_generation() {
     host.is_tidy();
 }
 
+/// A container's view: the models are mounted read-only, and a flip outside is seen inside.
+#[test]
+fn readers_of_a_read_only_mount_see_every_flip() {
+    const INSIDE: &str = "\
+        mount --make-rprivate / && mount --bind models inside && mount -o remount,ro,bind inside
+        [ $? = 0 ] || { echo skipped >seen/skipped; exec \"$@\"; }
+        touch inside/x 2>/dev/null && echo writable >seen/skipped
+        look() { cat inside/.current_model_version inside/.model_updated_flag >seen/$1
+            cat inside/.current_model_info.json inside/bitnet/model.gguf >>seen/$1; }
+        look before; \"$@\"; code=$?; look after; exit $code";
+    let host = Host::lending(&["inside", "seen"]);
+    for name in ["inside", "seen"] {
+        fs::create_dir(host.path(name)).unwrap();
+    }
+    host.installed("1.0.0", "one");
+    host.set_manifest(host.release("1.1.0", "two"));
+    let under = ["unshare", "-m", "sh", "-c", INSIDE, "sh"];
+    if Command::new("unshare")
+        .args(["-m", "true"])
+        .status()
+        .is_ok_and(|it| it.success())
+    {
+        let ran = host.model_under(&under, "install", &["--smoke", "none"], &[]);
+        assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    } else {
+        fs::write(host.path("seen/skipped"), "no mounts of its own").unwrap();
+    }
+    if let Ok(why) = fs::read_to_string(host.path("seen/skipped")) {
+        assert_ne!(why, "writable\n");
+        return tell("skipped: no read-only mount can be made here");
+    }
+    for (when, version, weights, number) in
+        [("before", "1.0.0", "one", 1), ("after", "1.1.0", "two", 2)]
+    {
+        let seen = fs::read(host.path("seen").join(when)).unwrap();
+        let text = String::from_utf8_lossy(&seen);
+        assert!(text.starts_with(&format!("{version}\n")), "{when}: {text}");
+        assert!(
+            text.contains(&format!("\"generation\":{number},")),
+            "{when}: {text}"
+        );
+        assert!(
+            text.contains(&format!("\"version\": \"{version}\"")),
+            "{when}: {text}"
+        );
+        assert!(seen.ends_with(&gguf(weights)), "{when}");
+    }
+}
+
 #[test]
 fn s10_installers_rollbacks_and_collections_take_turns() {
     let host = Host::new();

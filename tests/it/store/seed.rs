@@ -83,6 +83,32 @@ fn s23_the_first_installer_does_not_delete_through_our_link() {
 }
 
 #[test]
+fn s23_the_first_installer_with_another_target_damages_no_weights() {
+    if !has_python() {
+        return;
+    }
+    let host = Host::new();
+    host.installed("1.0.0", "one");
+    let first = fs::read(host.manifest()).unwrap();
+    let archive = archive(&host, "1.1.0");
+    let text = fs::read_to_string(host.manifest()).unwrap();
+    host.set_manifest(text.replace("/app/models/bitnet", "/app/models/bitnet2"));
+    let returned = seed(&host, &archive);
+    assert_eq!(host.weights(), Some(gguf("one")));
+    // As root it wrote its record through our link; anybody else may not.
+    let verified = host.model("verify", &[]);
+    let is_through = returned == "True";
+    assert_eq!(verified.code, if is_through { 51 } else { 0 }, "{returned}");
+    assert!(!is_through || verified.stdout.contains(".current_model_info.json"));
+    fs::remove_dir_all(host.path("models/bitnet2")).unwrap();
+    host.set_manifest(first);
+    let ran = host.model("install", &["--smoke", "none"]);
+    assert_eq!(ran.code, 0, "{}{}", ran.stdout, ran.stderr);
+    assert_eq!(host.weights(), Some(gguf("one")));
+    assert_eq!(host.model("verify", &[]).code, 0);
+}
+
+#[test]
 fn s14_what_the_first_installer_installed_is_taken_over() {
     if !has_python() {
         return;
