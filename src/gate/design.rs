@@ -5,6 +5,7 @@
 //! inconclusive and never make one.
 
 use super::comparison::Comparison;
+use super::pace;
 use super::policy::Policy;
 use super::rule::{Rule, rule};
 use super::verdict::{CheckResult, Outcome};
@@ -34,7 +35,7 @@ pub(crate) fn downgrade(comparison: &Comparison, checks: &mut [CheckResult]) {
         if is_decided && let Some(reason) = sign(comparison, cost) {
             result.outcome = Some(Outcome::Inconclusive);
             result.reason = Some(format!("{}: {reason}", result.metric));
-            result.needed = Some("another run on a quieter machine would settle it".to_owned());
+            result.needed = Some(pace::again(comparison, "on a quieter machine"));
         }
     }
 }

@@ -87,10 +87,12 @@ pub fn noise_floor(
 
 /// Takes away from checks on times what the flags speak against.
 ///
+/// * `again`: what would settle them
 /// * `is_time`: whether a metric is a time of launches
 pub(crate) fn downgrade(
     checks: &mut [CheckResult],
     flags: &[Flag],
+    again: &str,
     is_time: impl Fn(&str) -> bool,
 ) {
     for check in checks.iter_mut().filter(|check| is_time(&check.metric)) {
@@ -114,11 +116,7 @@ pub(crate) fn downgrade(
             check.metric,
             texts.join("; ")
         ));
-        check.needed = Some(
-            "another run on a quieter machine would settle it; \
-            `vv-eval doctor` says what to change"
-                .to_owned(),
-        );
+        check.needed = Some(format!("{again}; `vv-eval doctor` says what to change"));
     }
 }
 

@@ -80,14 +80,19 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
             "a harm was planted on purpose ({harm}); no such run is judged"
         ));
     }
-    if let Some(failure) = &base.failure {
-        invalid.push(format!("the baseline {}", describe(failure)));
+    let is_first = policy.mode == policy::Mode::Bootstrap;
+    let is_beside_itself = verdict::are_identical(&base.model, &cand.model);
+    let mut failure = cand.failure.as_ref();
+    if let Some(of_baseline) = &base.failure {
+        if is_first && is_beside_itself {
+            // Both roles are the one model, and it came first in that of the baseline.
+            failure = Some(of_baseline);
+        } else {
+            invalid.push(format!("the baseline {}", describe(of_baseline)));
+        }
     }
-    let failed = cand
-        .failure
-        .as_ref()
-        .map(|failure| format!("the candidate {}", describe(failure)));
-    if policy.mode == policy::Mode::Bootstrap && !verdict::are_identical(&base.model, &cand.model) {
+    let failed = failure.map(|failure| format!("the candidate {}", describe(failure)));
+    if is_first && !is_beside_itself {
         invalid.push(
             "a first promotion has no baseline: the candidate is measured beside itself only"
                 .to_owned(),
@@ -95,7 +100,8 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     }
     let mut checks = waiver::judge_waived(comparison, policy);
     design::downgrade(comparison, &mut checks);
-    health::downgrade(&mut checks, &health::flags(base, cand), |metric| {
+    let again = pace::again(comparison, "on a quieter machine");
+    health::downgrade(&mut checks, &health::flags(base, cand), &again, |metric| {
         matches!(rule::rule(metric), Some(rule::Rule::Launches(_)))
     });
     let family = checks::statistical(comparison, policy);
@@ -115,7 +121,7 @@ pub fn judge(comparison: &Comparison, policy: &Policy, options: JudgeOptions) ->
     let of_rules = rules.iter().map(|(outcome, _)| *outcome);
     let outcome = of_checks.chain(of_rules).fold(of_run, Outcome::max);
     let mut reasons = invalid;
-    if policy.mode == policy::Mode::Bootstrap {
+    if is_first {
         reasons.push(FIRST_PROMOTION.to_owned());
     }
     reasons.extend(failed);

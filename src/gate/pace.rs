@@ -42,6 +42,16 @@ fn launch_s(record: &RunRecord) -> Option<f64> {
     Some((median(&mut loads).ok()? + median(&mut launches).ok()?) / 1000.0)
 }
 
+/// `another run with 10 launches (≈ 40 s here) on a quieter machine would settle it`.
+///
+/// * `how`: what must be different about it
+pub(crate) fn again(comparison: &Comparison, how: &str) -> String {
+    let n = comparison.baseline().launches.len();
+    let time = duration(n, Pace::of(comparison).launch_s);
+    let time = time.map_or(String::new(), |time| format!(" (≈ {time})"));
+    format!("another run with {n} launches{time} {how} would settle it")
+}
+
 /// `5 s here`, `9 min here`, `3.5 h here`; `None` for an unknown pace.
 pub(crate) fn duration(units: usize, seconds: Option<f64>) -> Option<String> {
     let seconds = units as f64 * seconds?;

@@ -158,8 +158,10 @@ fn unheard(slice: &SlicePolicy, family: &[Statistical], parts: &[Part]) -> Vec<(
         // Every score may be absent somewhere; half of what is demanded still tells a loss.
         (n < slice.min_scenes.div_ceil(2)).then(|| {
             let reason = format!(
-                "slice {}: {} has a value on {n} scenes, too few to see a loss",
-                slice.name, it.metric
+                "slice {}: {} has a value on {n} scenes, too few to see a loss; {} more would settle it",
+                slice.name,
+                it.metric,
+                slice.min_scenes.div_ceil(2) - n
             );
             (Outcome::Inconclusive, reason)
         })

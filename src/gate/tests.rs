@@ -1,10 +1,12 @@
 use proptest::prelude::*;
 
 use super::fixture::{
-    N_SCENES, compare_edited, judge_edited, outcome_of, roles, scale_times, set_scores,
+    N_SCENES, compare_edited, judge_edited, judge_under, outcome_of, roles, scale_times, set_scores,
 };
+use super::policy::Mode;
 use super::*;
 use crate::metric::{Score, likelihood};
+use crate::record::PlannedLook;
 use crate::units::{Bytes, Sha256};
 
 fn failure(kind: FailureKind) -> Failure {
@@ -309,6 +311,63 @@ fn noisy_times_are_undecided() {
     );
 }
 
+/// A policy with looks of its own judges no times of a run that was looked at otherwise.
+#[test]
+fn times_taken_with_other_looks_are_undecided() {
+    let looked_at = |launches: usize| {
+        judge_under(
+            |policy| (policy.effort.looks, policy.effort.shares) = (vec![3, 6], vec![0.5, 0.5]),
+            move |base, cand| {
+                for evidence in [base, cand] {
+                    let look = |launches, share| PlannedLook { launches, share };
+                    evidence.record.plan.looks = vec![look(launches, 0.5), look(6, 0.5)];
+                }
+            },
+        )
+    };
+    let same = looked_at(3);
+    let time = check_of(&same, "cpu_ms_per_token");
+    assert_eq!(time.outcome, Some(Outcome::Pass), "{:?}", time.reason);
+    let other = looked_at(4);
+    let time = check_of(&other, "cpu_ms_per_token");
+    assert_eq!(time.outcome, Some(Outcome::Inconclusive));
+    let (reason, needed) = (time.reason.as_ref().unwrap(), time.needed.as_ref().unwrap());
+    assert!(reason.contains("at other moments"), "{reason}");
+    assert!(
+        needed.contains("6 launches") && needed.contains("under this policy"),
+        "{needed}"
+    );
+}
+
+/// In a first promotion both roles are the one model: what breaks it is its own failure.
+#[test]
+fn a_first_model_that_breaks_has_failed() {
+    let broken = |is_first: bool| {
+        judge_under(
+            move |policy| {
+                if is_first {
+                    *policy = Policy::built_in_for(Mode::Bootstrap);
+                }
+            },
+            |base, cand| {
+                cand.record.model = base.record.model.clone();
+                base.record.failure = Some(failure(FailureKind::Crashed));
+            },
+        )
+    };
+    let first = broken(true);
+    assert_eq!(first.outcome, Outcome::Fail, "{:?}", first.reasons);
+    assert!(
+        first
+            .reasons
+            .iter()
+            .any(|it| it.starts_with("the candidate")),
+        "{:?}",
+        first.reasons
+    );
+    assert_eq!(broken(false).outcome, Outcome::Invalid);
+}
+
 #[test]
 fn launches_without_any_spread_are_undecided() {
     check(
@@ -322,7 +381,8 @@ fn launches_without_any_spread_are_undecided() {
         },
         Outcome::Inconclusive,
         "wall_ms_per_token has no interval: all launches agree to the last digit, so the clock is \
-         too coarse or the times are not real",
+         too coarse or the times are not real; another run with 6 launches (≈ 5 s here) on a machine \
+         with a finer clock would settle it",
     );
 }
 
@@ -414,14 +474,16 @@ fn memory_has_a_relative_allowance_with_a_floor() {
         peaks([100; 3], [104, 105, 105]),
         Outcome::Inconclusive,
         "peak_bytes: 104.0 MiB to 105.0 MiB in 3 runs, and 104.0 MiB are allowed: the runs \
-         straddle the limit",
+         straddle the limit; peaks that agree in 6 new runs of the memory pass would settle it, without \
+         other load on the machine",
     );
     check(
         "peak_bytes",
         peaks([100; 3], [100, 101, 103]),
         Outcome::Inconclusive,
         "peak_bytes of the candidate varies from 100.0 MiB to 103.0 MiB between runs, too much to \
-         decide",
+         decide; peaks that agree in 3 new runs of the memory pass would settle it, without other load \
+         on the machine",
     );
     check(
         "peak_bytes",
@@ -433,7 +495,8 @@ fn memory_has_a_relative_allowance_with_a_floor() {
         "peak_bytes",
         |_, cand| cand.record.memory.truncate(2),
         Outcome::Inconclusive,
-        "peak_bytes was measured in 2 runs, fewer than the 3 it takes to decide",
+        "peak_bytes was measured in 2 runs, fewer than the 3 it takes to decide; 1 more run of the \
+         memory pass would settle it",
     );
 }
 

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -19,6 +20,10 @@ use super::{
     WorkerFacts,
 };
 use crate::units::Sha256;
+
+/// How long a lock is waited for that a process holds which is about to become another program: it
+/// has it until then.
+const LOCK_WAIT: Duration = Duration::from_millis(500);
 
 /// Name of the journal in the run's folder.
 pub const FILE_NAME: &str = "journal.jsonl";
@@ -300,14 +305,22 @@ impl Journal {
     }
 
     fn locked(path: PathBuf, file: File) -> Result<Self, Error> {
-        match file.try_lock() {
-            Ok(()) => Ok(Self {
-                path,
-                file,
-                previous: Sha256::of(b""),
-            }),
-            Err(TryLockError::WouldBlock) => Err(Error::JournalInUse { path }),
-            Err(TryLockError::Error(source)) => Err(Error::Write { path, source }),
+        let deadline = Instant::now() + LOCK_WAIT;
+        loop {
+            match file.try_lock() {
+                Ok(()) => {
+                    return Ok(Self {
+                        path,
+                        file,
+                        previous: Sha256::of(b""),
+                    });
+                }
+                Err(TryLockError::WouldBlock) if Instant::now() < deadline => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                Err(TryLockError::WouldBlock) => return Err(Error::JournalInUse { path }),
+                Err(TryLockError::Error(source)) => return Err(Error::Write { path, source }),
+            }
         }
     }
 

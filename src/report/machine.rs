@@ -35,6 +35,15 @@ pub(super) fn lines(lang: Lang, evidence: &EvidenceFile) -> Vec<String> {
             floors.join(", ")
         ));
     }
+    let has_launches = !base.launches.is_empty() && !cand.launches.is_empty();
+    if floors.is_empty() && has_launches {
+        let said = lang.pick(
+            "noise floor: not measured; --control adds launches with the baseline beside itself",
+            "piso de ruído: não medido; --control acrescenta lançamentos com o modelo atual ao lado de \
+             si mesmo",
+        );
+        lines.push(said.to_owned());
+    }
     lines.extend(base.plan.stopped.as_deref().map(|text| lang.sentence(text)));
     if base.n_resumed > 0 {
         let said = lang.pick(

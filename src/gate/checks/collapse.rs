@@ -36,8 +36,7 @@ impl Case<'_> {
         result.allowed = Some(margin);
         if let Some(few) = self.too_few(sample.n()) {
             let shown = self.decide(result, &sampled, Units::Scenes, |share| share);
-            let settled = shown.settle(Outcome::Inconclusive, few.reason);
-            return settled.needing(few.more);
+            return shown.undecided(few.reason, few.more);
         }
         let result = self.decide(result, &sampled, Units::Scenes, |share| share);
         if let Some(ClusterBy::Camera) = self.policy.scenes.cluster_by {
@@ -50,7 +49,11 @@ impl Case<'_> {
                 let reason = format!(
                     "{SCORE} comes from {n} cameras, fewer than the {MIN_CLUSTERS} it takes to decide"
                 );
-                return result.settle(Outcome::Inconclusive, reason);
+                let needed = format!(
+                    "scenes of {} more cameras would settle it",
+                    MIN_CLUSTERS - n
+                );
+                return result.undecided(reason, needed);
             }
         }
         match (
@@ -67,12 +70,11 @@ impl Case<'_> {
                 if result.estimate.is_some_and(|share| share.high <= margin) {
                     let advice = "look at the scene; only bounds that hold for any distribution \
                                   (`method = \"guaranteed\"`) would settle it";
-                    let settled = result.settle(Outcome::Inconclusive, severe);
-                    return settled.needing(advice.to_owned());
+                    return result.undecided(severe, advice);
                 }
                 let (reason, needed) = (result.reason.clone(), result.needed.clone());
                 let reason = format!("{severe}; {}", reason.unwrap_or_default());
-                result.settle(Outcome::Inconclusive, reason).needing(needed)
+                result.undecided(reason, needed.unwrap_or_default())
             }
             _ => result,
         }

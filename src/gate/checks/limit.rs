@@ -59,8 +59,7 @@ impl Case<'_> {
             )
         );
         if is_by_scene && let Some(few) = self.too_few(result.n) {
-            let settled = result.settle(Outcome::Inconclusive, few.reason);
-            return settled.needing(few.more);
+            return result.undecided(few.reason, few.more);
         }
         result.settle(Outcome::Pass, None)
     }

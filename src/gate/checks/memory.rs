@@ -42,7 +42,10 @@ impl Case<'_> {
                 "{id} was measured in {} runs, fewer than the {MIN_MEMORY_RUNS} it takes to decide",
                 result.n
             );
-            return result.settle(Outcome::Inconclusive, reason);
+            let n_more = MIN_MEMORY_RUNS - result.n;
+            let runs = if n_more == 1 { "run" } else { "runs" };
+            let needed = format!("{n_more} more {runs} of the memory pass would settle it");
+            return result.undecided(reason, needed);
         }
         if let Some(role) = [("baseline", &base), ("candidate", &cand)]
             .iter()
@@ -54,7 +57,7 @@ impl Case<'_> {
                 words::value(role.1.low, "bytes"),
                 words::value(role.1.high, "bytes")
             );
-            return result.settle(Outcome::Inconclusive, reason);
+            return result.undecided(reason, again(MIN_MEMORY_RUNS));
         }
         let allowed = words::value(limit(base.median), "bytes");
         let shown = |peak| words::value(peak, "bytes");
@@ -76,8 +79,17 @@ impl Case<'_> {
             shown(cand.high),
             result.n
         );
-        result.settle(Outcome::Inconclusive, reason)
+        let n_more = 2 * result.n;
+        result.undecided(reason, again(n_more))
     }
+}
+
+/// What may settle runs that do not agree.
+fn again(n_runs: usize) -> String {
+    format!(
+        "peaks that agree in {n_runs} new runs of the memory pass would settle it, without other load \
+         on the machine"
+    )
 }
 
 /// Largest accepted peak for a baseline's.

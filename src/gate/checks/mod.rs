@@ -108,7 +108,11 @@ impl Case<'_> {
             Ok(shown) => shown,
             Err(error) => {
                 let reason = format!("{} has no bounds: {error}", self.check.metric);
-                return result.settle(Outcome::Inconclusive, reason);
+                let more = match units {
+                    Units::Scenes => "more scenes would settle it",
+                    Units::Launches => "more launches would settle it",
+                };
+                return result.undecided(reason, more);
             }
         };
         let Shown {
@@ -149,7 +153,7 @@ impl Case<'_> {
                 let reason = words::undecided(&result, &seen, allowed);
                 let pace = Pace::of(self.comparison);
                 let needed = sizing::needed(sample, rules, self.levels, units, pace);
-                result.settle(Outcome::Inconclusive, reason).needing(needed)
+                result.undecided(reason, needed)
             }
         }
     }
@@ -205,10 +209,11 @@ impl CheckResult {
         self
     }
 
-    /// Adds what would settle an undecided, deciding check.
-    fn needing(mut self, needed: impl Into<Option<String>>) -> Self {
-        self.needed = needed.into().filter(|_| self.required);
-        self
+    /// Leaves a check undecided, with what would settle it.
+    fn undecided(self, reason: impl Into<String>, needed: impl Into<String>) -> Self {
+        let mut settled = self.settle(Outcome::Inconclusive, reason.into());
+        settled.needed = settled.required.then(|| needed.into());
+        settled
     }
 }
 

@@ -46,10 +46,7 @@ impl Case<'_> {
         let n = result.n;
         let result = self.decide(result, &sampled, Units::Scenes, change);
         match self.too_few(n) {
-            Some(few) if self.check.margin.is_some() => {
-                let settled = result.settle(Outcome::Inconclusive, few.reason);
-                settled.needing(few.more)
-            }
+            Some(few) if self.check.margin.is_some() => result.undecided(few.reason, few.more),
             _ => result,
         }
     }
@@ -88,8 +85,7 @@ impl Case<'_> {
         };
         result.allowed = Some(sign * margin);
         if let Some(few) = self.too_few(sample.n()) {
-            let settled = result.settle(Outcome::Inconclusive, few.reason);
-            return settled.needing(few.more);
+            return result.undecided(few.reason, few.more);
         }
         Self::exact(result, change, sign * change <= margin)
     }
@@ -130,7 +126,7 @@ impl Case<'_> {
         if result.candidate.is_none() {
             let n = divergence.n;
             let reason = format!("{n} tokens are too few for a quantile");
-            return result.settle(Outcome::Inconclusive, reason);
+            return result.undecided(reason, "more scenes with references would settle it");
         }
         result
     }
@@ -150,7 +146,8 @@ impl Case<'_> {
         result.n_absent = n_absent + sample.n() - ratios.len();
         if ratios.is_empty() {
             let reason = format!("{id} is above zero in both roles on no scene");
-            return result.settle(Outcome::Inconclusive, reason);
+            let needed = "scenes to which both models say something would settle it";
+            return result.undecided(reason, needed);
         }
         let mean = ratios.iter().sum::<f64>() / ratios.len() as f64;
         let change = mean.exp_m1();
@@ -160,8 +157,7 @@ impl Case<'_> {
         };
         result.allowed = Some(margin);
         if let Some(few) = self.too_few(ratios.len()) {
-            let settled = result.settle(Outcome::Inconclusive, few.reason);
-            return settled.needing(few.more);
+            return result.undecided(few.reason, few.more);
         }
         Self::exact(result, change, change <= margin)
     }
@@ -211,8 +207,7 @@ impl Case<'_> {
             return result.settle(Outcome::Fail, reason);
         }
         if let Some(few) = self.too_few(result.n) {
-            let settled = result.settle(Outcome::Inconclusive, few.reason);
-            return settled.needing(few.more);
+            return result.undecided(few.reason, few.more);
         }
         result.settle(Outcome::Pass, None)
     }

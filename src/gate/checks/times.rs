@@ -1,7 +1,7 @@
 //! Checks on times: the launch is the unit of inference, and pairs are never pooled across launches.
 
 use super::super::comparison::Comparison;
-use super::super::pace::Pace;
+use super::super::pace::{self, Pace};
 use super::super::policy::{Check, MIN_LAUNCHES, Margin, Policy};
 use super::super::rule::{NaturalTime, Rule, rule};
 use super::super::sample::Levels;
@@ -10,7 +10,7 @@ use super::super::verdict::{CheckResult, Outcome};
 use super::Case;
 use super::sampled::statistical;
 use crate::metric::cost::{self, ForcedCost};
-use crate::record::{OutputObservation, RunRecord};
+use crate::record::{OutputObservation, PlannedLook, RunRecord};
 use crate::stats::Estimate;
 use crate::stats::mean::moments;
 use crate::stats::quantile::type7;
@@ -38,6 +38,16 @@ impl Case<'_> {
             .map_err(|_| ": a launch has no pairs".to_owned())
     }
 
+    /// Whether the run could have ended at looks this policy does not know: what it was allowed to
+    /// find by looking often is not given a second time.
+    fn is_looked_at_otherwise(&self) -> bool {
+        let taken = &self.comparison.baseline().plan.looks;
+        let effort = &self.policy.effort;
+        let known = effort.looks.iter().zip(&effort.shares);
+        let known = known.map(|(&launches, &share)| PlannedLook { launches, share });
+        !taken.is_empty() && !known.eq(taken.iter().copied())
+    }
+
     pub(super) fn launches(&self, mut result: CheckResult, cost: ForcedCost) -> CheckResult {
         let (base, cand) = (self.comparison.baseline(), self.comparison.candidate());
         let id = &self.check.metric;
@@ -62,14 +72,22 @@ impl Case<'_> {
             );
             let pace = Pace::of(self.comparison);
             let more = more(least - centres.len(), Units::Launches, pace);
-            return result.settle(Outcome::Inconclusive, reason).needing(more);
+            return result.undecided(reason, more);
+        }
+        if self.is_looked_at_otherwise() {
+            let reason = format!(
+                "{id} was looked at during the run at other moments than this policy's, which spends \
+                 the error rates differently"
+            );
+            return result.undecided(reason, pace::again(self.comparison, "under this policy"));
         }
         if moments(&centres).is_err() {
             let reason = format!(
                 "{id} has no interval: all launches agree to the last digit, so the clock is too \
                  coarse or the times are not real"
             );
-            return result.settle(Outcome::Inconclusive, reason);
+            let again = pace::again(self.comparison, "on a machine with a finer clock");
+            return result.undecided(reason, again);
         }
         let sampled = self.of_launches(centres);
         let percent = |loss: Estimate| loss.map(f64::exp_m1);

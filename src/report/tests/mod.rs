@@ -87,6 +87,7 @@ fn a_fail_shows_what_got_worse_and_where() {
       bits per byte: 30 references 0.500 under the baseline, 0.250 under the candidate · the candidate's outputs 0.500 under the baseline, its own 0.500
       next tokens of the references: divergence 0.250 ± 0.016 nats, p99 0.500, same first choice on 75.0 % of 120 tokens
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      noise floor: not measured; --control adds launches with the baseline beside itself
       built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
@@ -169,6 +170,7 @@ fn a_pass_shows_what_it_rests_on() {
       bits per byte: 30 references 0.500 under the baseline, 0.250 under the candidate · the candidate's outputs 0.500 under the baseline, its own 0.500
       next tokens of the references: divergence 0.250 ± 0.016 nats, p99 0.500, same first choice on 75.0 % of 120 tokens
       20 scenes again alone, with equal tokens · head int8 · huge pages after load: baseline 96–97 %, candidate 96–97 %
+      noise floor: not measured; --control adds launches with the baseline beside itself
       built-in policy sha256:491e1f75b253… · at most 5 % false passes per check, 1 % false fails in all
       candidate sha256:7fbd210ebec1… (pinned) · bitnet 1.2M
       baseline sha256:92521fc3cbd9… (pinned) · bitnet 1.2M
