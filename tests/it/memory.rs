@@ -99,6 +99,15 @@ fn assert_alike(found: u64, expected: u64) {
     );
 }
 
+/// 512 MiB, every page of it touched.
+fn ballast() -> Vec<u8> {
+    let mut ballast = vec![0u8; 512 << 20];
+    for page in ballast.chunks_mut(4096) {
+        page[0] = 1;
+    }
+    ballast
+}
+
 #[test]
 fn memory_of_the_parent_and_of_the_other_worker_is_not_counted() {
     let [base, cand] = measured([None, None]);
@@ -106,14 +115,26 @@ fn memory_of_the_parent_and_of_the_other_worker_is_not_counted() {
     // The same files in both places.
     assert_alike(cand, base);
 
-    let mut ballast = vec![0u8; 512 << 20];
-    for page in ballast.chunks_mut(4096) {
-        page[0] = 1;
-    }
+    let held = ballast();
     let [with_fat_parent, _] = measured([None, None]);
-    std::hint::black_box(&ballast);
-    drop(ballast);
+    std::hint::black_box(&held);
+    drop(held);
     assert_alike(peak(&with_fat_parent), base);
+
+    // Half a gigabyte of its own, so that a hundredth of the reading is more than starts differ by.
+    let [alone, _] = measured([Some("ballast:512"), None]);
+    let alone = peak(&alone);
+    let assert_same = |found: u64| {
+        let change = found as f64 / alone as f64 - 1.0;
+        assert!(change.abs() < 0.01, "{found} against {alone}");
+    };
+    let [beside_fat, _] = measured([Some("ballast:512"), Some("ballast:512")]);
+    assert_same(peak(&beside_fat));
+    let held = ballast();
+    let [with_fat_parent, _] = measured([Some("ballast:512"), None]);
+    std::hint::black_box(&held);
+    assert_same(peak(&with_fat_parent));
+    drop(held);
 
     let [fat, beside_fat] = measured([Some("ballast:512"), None]);
     assert_alike(peak(&beside_fat), cand);
