@@ -39,4 +39,6 @@ mod test_archive;
 #[allow(dead_code, reason = "the unit tests use the rest of it")]
 #[path = "../../src/artifact/tests/server.rs"]
 mod test_server;
+#[path = "../../src/artifact/tests/tls_server.rs"]
+mod test_tls;
 mod workflows;

@@ -8,6 +8,7 @@ mod mlflow;
 #[allow(dead_code, reason = "the integration tests use the rest of it")]
 mod server;
 mod tls;
+mod tls_server;
 
 use tempfile::TempDir;
 

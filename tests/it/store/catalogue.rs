@@ -127,6 +127,7 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "N02",
         &[
+            "n02_n19_servers_that_prove_nothing_or_lead_to_plain_http_end_at_once",
             "n02_certificates_that_prove_nothing_end_at_once",
             "n02_a_certificate_that_is_over_and_an_old_protocol_end_at_once",
         ],
@@ -197,6 +198,7 @@ const ROWS: &[(&str, &[&str])] = &[
     (
         "N19",
         &[
+            "n02_n19_servers_that_prove_nothing_or_lead_to_plain_http_end_at_once",
             ANSWERS,
             "n19_redirects_lead_nowhere_the_rules_forbid",
             "n19_a_redirect_never_leads_from_https_to_http",

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex};
 
 use super::super::common::PROGRAM;
 use super::super::test_server::{Request, Server, Step, good, head, whole};
-use super::{Host, Ran, SECRET, artifact, gguf, manifest, sha256};
+use super::super::test_tls::{Proof, TlsServer, answer};
+use super::{Host, Ran, SECRET, artifact, gguf, manifest, sha256, tell};
 
 const NO_RETRY: [&str; 4] = ["--smoke", "none", "--retries", "0"];
 
@@ -167,6 +168,68 @@ fn n01_an_address_without_a_route_is_network() {
         20,
         "255.255.255.255",
     );
+}
+
+#[test]
+fn n02_n19_servers_that_prove_nothing_or_lead_to_plain_http_end_at_once() {
+    let file = answer("200 OK", "", &gguf("two"));
+    let plain = serving();
+    let location = format!("Location: {}\r\n", plain.url("/m"));
+    let moved = answer("302 Found", &location, b"");
+    let own = "IP:127.0.0.1";
+    let old = &["-tls1_1", "-cipher", "DEFAULT@SECLEVEL=0"][..];
+    let rows = [
+        ("N02a", own, Proof::Expired, &file, &[][..], 20, "Expired"),
+        (
+            "N02b",
+            "DNS:elsewhere.dev",
+            Proof::Given,
+            &file,
+            &[],
+            20,
+            "not valid for",
+        ),
+        (
+            "N02c",
+            own,
+            Proof::SelfSigned,
+            &file,
+            &[],
+            20,
+            "invalid peer certificate",
+        ),
+        ("N02d", own, Proof::Given, &file, old, 20, "TLS"),
+        (
+            "N19a",
+            own,
+            Proof::Given,
+            &moved,
+            &[],
+            11,
+            "https as before",
+        ),
+    ];
+    for (id, name, proof, content, further, code, words) in rows {
+        let Some(server) = TlsServer::start(name, proof, &[("m", content)], further) else {
+            return tell("skipped: there is no `openssl` on this host");
+        };
+        let host = host();
+        wants(&host, &server.url("m"));
+        let authority = server.authority();
+        let environment = [("SSL_CERT_FILE", authority.to_str().unwrap())];
+        // With attempts to spare: none of these is tried again.
+        let flags = ["--smoke", "none", "--retries", "2", "--backoff-ms", "1"];
+        let ran = host.model_with("install", &flags, &environment);
+        keeps(&host, &ran, code, words);
+        assert!(!ran.stdout.contains("requests"), "{id}: {}", ran.stdout);
+    }
+    assert_eq!(plain.requests().len(), 0);
+    let server = TlsServer::start(own, Proof::Given, &[("m", &file)], &[]).unwrap();
+    let host = host();
+    wants(&host, &server.url("m"));
+    let authority = server.authority();
+    let environment = [("SSL_CERT_FILE", authority.to_str().unwrap())];
+    arrives(&host, &host.model_with("install", &NO_RETRY, &environment));
 }
 
 #[test]
