@@ -260,7 +260,9 @@ fn published() -> BTreeMap<(String, bool), Series> {
 
 #[test]
 fn the_published_runs_hold_the_rates() {
-    for ((planted, has_hog), series) in published() {
+    let published = published();
+    assert!(!published.is_empty(), "the table is empty");
+    for ((planted, has_hog), series) in published {
         let Series {
             n,
             n_failed,

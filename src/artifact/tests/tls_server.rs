@@ -91,7 +91,7 @@ impl Drop for TlsServer {
 }
 
 /// `ca.pem`, `cert.pem` and `key.pem` in a directory; `None` without `openssl`.
-fn make_certificates(dir: &Path, name: &str, proof: Proof) -> Option<()> {
+pub(crate) fn make_certificates(dir: &Path, name: &str, proof: Proof) -> Option<()> {
     let openssl = |arguments: &[&str]| {
         let output = Command::new("openssl")
             .current_dir(dir)

@@ -4,19 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use super::{
-    Missing, Peer, arrives, ends, entity_tag, free_port, model, program, resumes, run, wants,
-};
+use super::{Missing, Peer, arrives, ends, entity_tag, free_port, model, program, resumes, wants};
 use crate::store::Host;
+use crate::test_tls::{Proof, make_certificates};
 
 pub(super) fn check() -> Result<(), Missing> {
     let nginx = program("nginx", "-v")?;
-    let openssl = program("openssl", "version")?;
     let host = Host::new();
     host.installed("1.0.0", "one");
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
-    certificates(&openssl, dir.path());
+    make_certificates(dir.path(), "IP:127.0.0.1", Proof::Given)
+        .ok_or_else(|| Missing("there is no openssl".to_owned()))?;
     fs::create_dir(at("files")).unwrap();
     fs::write(at("files/model.gguf"), model(1)).unwrap();
     let (plain, tls) = (free_port(), free_port());
@@ -50,62 +49,6 @@ pub(super) fn check() -> Result<(), Missing> {
     wants(&host, "1.3.0", &url, &model(3));
     ends(&host, &[], 23, "expected");
     Ok(())
-}
-
-/// `ca.pem`, and a certificate of it for the address of loopback.
-fn certificates(openssl: &Path, dir: &Path) {
-    let ask = |arguments: &[&str]| {
-        run(Command::new(openssl).current_dir(dir).args(arguments));
-    };
-    let new = [
-        "req",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:P-256",
-        "-nodes",
-        "-sha256",
-    ];
-    let authority = [
-        "-x509",
-        "-days",
-        "2",
-        "-subj",
-        "/CN=authority",
-        "-keyout",
-        "ca.key",
-        "-out",
-        "ca.pem",
-    ];
-    ask(&[&new[..], &authority].concat());
-    let server = [
-        "-subj",
-        "/CN=server",
-        "-keyout",
-        "key.pem",
-        "-out",
-        "request.pem",
-    ];
-    ask(&[&new[..], &server].concat());
-    fs::write(dir.join("names"), "subjectAltName=IP:127.0.0.1").unwrap();
-    ask(&[
-        "x509",
-        "-req",
-        "-in",
-        "request.pem",
-        "-CA",
-        "ca.pem",
-        "-CAkey",
-        "ca.key",
-        "-CAcreateserial",
-        "-days",
-        "2",
-        "-sha256",
-        "-extfile",
-        "names",
-        "-out",
-        "cert.pem",
-    ]);
 }
 
 fn configuration(dir: &Path, plain: u16, tls: u16) -> String {
