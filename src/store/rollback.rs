@@ -42,26 +42,20 @@ impl Named {
         }
     }
 
-    fn is_of(&self, record: &Record) -> bool {
-        match self {
-            Self::Number(number) => record.generation == *number,
-            Self::Version(version) => record.version == *version,
-            Self::Release(release) => record.release_digest == *release,
-        }
-    }
-
     /// The newest generation on disk that is meant.
     pub(super) fn find(&self, layout: &Layout) -> Result<u64, Error> {
+        let record = |number| match Record::read(&layout.generation(number)) {
+            Ok((record, _)) => Ok(Some(record)),
+            // It may be the one that is meant.
+            Err(error @ Error::Unreadable { .. }) => Err(error),
+            Err(_) => Ok(None),
+        };
         for number in layout.generation_numbers()?.into_iter().rev() {
             let is_meant = match self {
                 Self::Number(wanted) => number == *wanted,
-                Self::Version(_) | Self::Release(_) => {
-                    match Record::read(&layout.generation(number)) {
-                        Ok((record, _)) => self.is_of(&record),
-                        // It may be the one that is meant.
-                        Err(error @ Error::Unreadable { .. }) => return Err(error),
-                        Err(_) => false,
-                    }
+                Self::Version(version) => record(number)?.is_some_and(|it| it.version == *version),
+                Self::Release(release) => {
+                    record(number)?.is_some_and(|it| it.release_digest == *release)
                 }
             };
             if is_meant {

@@ -82,9 +82,11 @@ pub(in crate::cli) fn tell_usage(arguments: &[OsString], error: &clap::Error) {
     if words.get(1) != Some(&"model") || !words.contains(&"--json") {
         return;
     }
-    let message = error.to_string();
-    let message = message.lines().next().unwrap_or_default();
+    // What is wrong may take several lines; how to use the command comes after an empty one.
+    let text = error.to_string();
+    let (message, _) = text.split_once("\n\n").unwrap_or((&text, ""));
     let message = message.strip_prefix("error: ").unwrap_or(message);
+    let message = lines(message);
     // Nobody is left to tell when stdout is gone.
     let _ = print_json(&json!({
         "schema_version": 1,

@@ -386,4 +386,8 @@ fn arguments_that_are_not_understood_are_told_as_json_too() {
         let word = further.split('=').next().unwrap();
         assert!(message.contains(word), "{message}");
     }
+    // What is missing stands in the lines after the first.
+    let ran = host.model("pack", &["--out", "x.tar.gz"]);
+    let message = ran.json["error"]["message"].as_str().unwrap();
+    assert!(ran.code == 3 && message.contains("<DIR>"), "{message}");
 }
