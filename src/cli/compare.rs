@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use super::Failure;
 use super::deliver::{Delivery, deliver};
+use super::earlier::{self, Found};
 use super::evidence::{score_records, tags};
 use super::exit::Exit;
 use super::progress::{Shown, say};
 use super::settings::{self, role_index};
 use crate::artifact::Resolved;
 use crate::gate::certificate::{Certificate, REPLICATES};
+use crate::gate::earlier::FloorFound;
 use crate::gate::file::ReportFile;
 use crate::gate::policy::{Check, Mode};
 use crate::gate::rule::{Rule, rule};
@@ -17,13 +19,11 @@ use crate::gate::{
     Comparison, JudgeOptions, Policy, health, identical_verdict, judge, times_are_settled, waiver,
 };
 use crate::record::{PlannedLook, Role, RunRecord, SceneSetIdentity, Sentinels, journal};
-use crate::run::environment;
 use crate::run::{
     Effort, PairInputs, Progress, RoleInput, RunPlan, SceneInput, SeedInputs, WorkerCommand,
     identity, run_pair,
 };
 use crate::scene::{Scene, SceneSet, prompt};
-use crate::selftest::latest;
 
 /// Control launches of a promotion, and where they are asked for.
 const CONTROLS: usize = 6;
@@ -51,15 +51,6 @@ pub(super) fn run(settings: &settings::Compare) -> Result<Exit, Failure> {
     let notices = settings.notices.iter().chain(&report.notices);
     let notices = notices.cloned().collect();
     let report = report.with_notices(notices);
-    if !settings.is_quiet
-        && let Some(folder) = settings::cache_dir()
-        && let Some(kept) = latest(&folder, environment::binary_sha256())
-    {
-        say(&format!(
-            "self-test of this program, harms caught: {}/{}, {}",
-            kept.n_caught, kept.n_cases, kept.at
-        ));
-    }
     let delivery = Delivery {
         out: Some(&settings.out),
         format: settings.format,
@@ -112,6 +103,17 @@ fn measured(settings: &settings::Compare) -> Result<ReportFile, Failure> {
         .with_scenes(&settings.scenes)
         .with_notices(waiver::notices(&comparison, &settings.policy))
         .with_certificate(certificate);
+    // Without a cache nothing is taken over and nothing kept.
+    let Some(folder) = &settings.cache_dir else {
+        return Ok(report);
+    };
+    let report = report.with_earlier(earlier::recall(folder, comparison.baseline()));
+    let is_planted = settings.planted.iter().any(Option::is_some);
+    if let Some(key) = report.comparability_key
+        && let Some(floor) = FloorFound::of(&comparison).filter(|_| !is_planted)
+    {
+        earlier::remember(Some(folder.clone()), key, Found::NoiseFloor(floor));
+    }
     Ok(report)
 }
 
@@ -195,6 +197,7 @@ fn plan(settings: &settings::Compare, n_scenes: usize) -> RunPlan {
         timed_scenes: effort.timed_scenes,
         memory_runs: effort.memory_runs,
         scene_timeout: Duration::from_secs(effort.scene_timeout_s),
+        worker_memory: effort.worker_memory_bytes,
         budget: settings.budget,
         controls: if settings.has_control || settings.policy.mode == Mode::Promotion {
             CONTROLS

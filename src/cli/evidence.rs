@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::gate::{Evidence, SceneTags};
+use crate::gate::{Evidence, Policy, SceneTags};
 use crate::metric::SceneScores;
 use crate::metric::likelihood;
 use crate::metric::outputs::{self, Job, Said};
 use crate::record::RunRecord;
+use crate::run::SeedInputs;
 use crate::scene::{Scene, SceneSet};
 
 /// Both records with the scores of their outputs, in planned order.
@@ -68,6 +69,35 @@ fn scores_of<'a>(
     ids.zip(scored)
         .map(|(id, scored)| (id, scored.map(|scored| scored.map(|scored| scored.scores))))
         .collect()
+}
+
+/// What a reader is told of a run whose orders do not follow from its models, its scenes and the
+/// policy it is judged by; `None` of one whose orders do.
+///
+/// Seeds derive from the digests of all four, so that nobody can look for lucky ones. A policy that
+/// leaves the scene set open stands for the one that names it, as `compare --scenes` does.
+pub(super) fn planned_otherwise(
+    base: &RunRecord,
+    cand: &RunRecord,
+    policy: &Policy,
+) -> Option<String> {
+    let mut named = policy.clone();
+    named.scenes.set = Some(base.scenes.name.clone());
+    named.scenes.version = Some(base.scenes.version.clone());
+    let follows = |policy: &Policy| {
+        let seeds = SeedInputs {
+            baseline: base.model.release_digest,
+            candidate: cand.model.release_digest,
+            scene_set: base.scenes.scenes_sha256,
+            policy: policy.digest(),
+        };
+        seeds.seed("run") == base.plan.seed
+    };
+    (!follows(policy) && !follows(&named)).then(|| {
+        "the run's orders and coin flips do not follow from the policy it is judged by: it was \
+         planned under another one, or its seed was chosen"
+            .to_owned()
+    })
 }
 
 /// Camera and slices of each scene that names any.

@@ -5,7 +5,7 @@ use std::path::Path;
 use super::Failure;
 use super::args::{self, Color};
 use super::deliver::{Delivery, deliver};
-use super::evidence::{score_records, tags};
+use super::evidence::{planned_otherwise, score_records, tags};
 use super::exit::Exit;
 use super::{scene_sets, settings};
 use crate::durable;
@@ -43,9 +43,12 @@ pub(super) fn run(args: &args::Judge, color: Color) -> Result<Exit, Failure> {
     };
     let verdict = judge(&comparison, &policy, options);
     let certificate = Certificate::of(&comparison, &policy, REPLICATES);
+    let mut notices = waiver::notices(&comparison, &policy);
+    let (base, cand) = (comparison.baseline(), comparison.candidate());
+    notices.extend(planned_otherwise(base, cand, &policy));
     let file = ReportFile::of_comparison(&comparison, &policy, &verdict)
         .with_scenes(&set)
-        .with_notices(waiver::notices(&comparison, &policy))
+        .with_notices(notices)
         .with_certificate(certificate);
     let delivery = Delivery {
         out: args.out.as_deref(),

@@ -12,6 +12,7 @@ pub mod args_report;
 mod compare;
 mod deliver;
 mod doctor;
+mod earlier;
 mod evidence;
 pub mod exit;
 mod gate;

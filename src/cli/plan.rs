@@ -12,6 +12,7 @@ use crate::gate::Policy;
 use crate::gate::file::ReportFile;
 use crate::gate::planning::{CHANCE, PlannedCheck, plan};
 use crate::gate::policy::Margin;
+use crate::record::RunRecord;
 
 /// Plans every check and prints the plan.
 pub(super) fn run(args: &args::Plan) -> Result<Exit, Failure> {
@@ -50,20 +51,37 @@ pub(super) fn run(args: &args::Plan) -> Result<Exit, Failure> {
             "name a policy with --policy whose checks the pilot has measured",
         ));
     }
+    let note = other_pairs(comparison.baseline(), &policy);
     match args.format {
-        PlanFormat::Terminal => print(table(&planned).as_bytes())?,
+        PlanFormat::Terminal => {
+            let note = note.map_or(String::new(), |note| format!("{note}\n"));
+            print(format!("{}{note}", table(&planned)).as_bytes())?;
+        }
         PlanFormat::Json => {
             let document = serde_json::json!({
                 "schema_version": 1,
                 "chance": CHANCE,
                 "policy_sha256": policy.digest(),
                 "checks": planned,
+                "note": note,
             });
             let text = serde_json::to_string_pretty(&document).expect("a plan is plain data");
             print(format!("{text}\n").as_bytes())?;
         }
     }
     Ok(Exit::Pass)
+}
+
+/// What to know of a plan whose pilot had launches of another size.
+fn other_pairs(pilot: &RunRecord, policy: &Policy) -> Option<String> {
+    let (found, planned) = (pilot.plan.pairs_per_launch, policy.effort.pairs);
+    let is_measured = !pilot.launches.is_empty();
+    (is_measured && found != planned).then(|| {
+        format!(
+            "the pilot's launches have {found} pairs, the policy's {planned}: spread and time of a \
+             launch are the pilot's"
+        )
+    })
 }
 
 /// Enters `METRIC=VALUE`.

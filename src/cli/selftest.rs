@@ -1,20 +1,23 @@
 //! `vv-eval selftest`: runs every planted harm through this program and says what was caught.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::args_fitness::Selftest;
+use super::earlier::{Found, remember};
 use super::exit::Exit;
 use super::output::print;
 use super::progress::say;
 use super::{Failure, scene_sets, settings};
 use crate::durable::Temporary;
+use crate::gate::earlier::SelftestFound;
 use crate::hint::did_you_mean;
 use crate::report::escape;
-use crate::run::environment;
 use crate::selftest::cases::{CASES, Case, Plant};
-use crate::selftest::{Kept, Proof, Subjects, keep, prove};
+use crate::selftest::{Proof, Subjects, prove};
+use crate::units::Sha256;
 
 /// Runs the chosen cases; 1 when one of them was not caught.
 pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
@@ -53,7 +56,7 @@ pub(super) fn run(args: &Selftest) -> Result<Exit, Failure> {
     }
     print(rendered(&proofs).as_bytes())?;
     if chosen.len() == CASES.len() {
-        remember(&proofs, crate::units::rfc3339(seconds));
+        keep(&proofs, &crate::units::rfc3339(seconds));
     }
     let all_caught = proofs.iter().all(|proof| proof.result.is_ok());
     Ok(if all_caught { Exit::Pass } else { Exit::Fail })
@@ -94,22 +97,22 @@ fn chosen(args: &Selftest) -> Result<Vec<&'static Case>, Failure> {
     Ok(chosen)
 }
 
-/// Keeps the result for the reports of later runs; a cache that cannot be written is no failure.
-fn remember(proofs: &[Proof], at: String) {
-    let Some(folder) = settings::cache_dir() else {
-        return;
-    };
+/// Keeps the result for the reports of later runs.
+fn keep(proofs: &[Proof], at: &str) {
     let missed = proofs.iter().filter(|proof| proof.result.is_err());
     let missed: Vec<String> = missed.map(|proof| proof.case.to_owned()).collect();
-    let kept = Kept {
-        at,
-        binary_sha256: environment::binary_sha256(),
+    let found = SelftestFound {
+        at: at.to_owned(),
         n_caught: proofs.len() - missed.len(),
         n_cases: proofs.len(),
         missed,
     };
-    if let Err(error) = keep(&folder, &kept) {
-        say(&format!("warning: the result could not be kept: {error}"));
+    let keys: BTreeSet<Sha256> = proofs
+        .iter()
+        .filter_map(|proof| proof.machine_key)
+        .collect();
+    for key in keys {
+        remember(settings::cache_dir(), key, Found::Selftest(found.clone()));
     }
 }
 
@@ -161,11 +164,13 @@ mod tests {
                 case: "crash",
                 result: Ok(()),
                 took: Duration::from_millis(1500),
+                machine_key: None,
             },
             Proof {
                 case: "nan",
                 result: Err("exit code 0 instead of 1: \u{1b}[31m".to_owned()),
                 took: Duration::from_secs(2),
+                machine_key: None,
             },
         ];
         let text = rendered(&proofs);

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::Failure;
 use super::args;
-use super::evidence::{score_records, tags};
+use super::evidence::{planned_otherwise, score_records, tags};
 use super::exit::Exit;
 use super::judge::{scene_set, set_if_there};
 use super::output::print;
@@ -42,6 +42,7 @@ pub(super) fn run(args: &args::Verify) -> Result<Exit, Failure> {
     if let Rescored::Differs(mismatch) = &again {
         found.push(mismatch.clone());
     }
+    found.extend(chosen_seed(&file));
     found.extend(weak_certificate(&file));
     if found.is_empty() && json::render(&file) != bytes {
         found.push(Mismatch {
@@ -134,6 +135,23 @@ fn at_hand(recorded: &SceneSetIdentity, path: &str) -> Result<Option<SceneSet>, 
         field: format!("{path}.{what}"),
         written,
         expected,
+    })
+}
+
+/// Orders that follow from no digest of the report, and of which it does not tell.
+fn chosen_seed(file: &ReportFile) -> Option<Mismatch> {
+    // An edited policy is named as such, and older reports did not tell.
+    if file.policy_sha256 != file.policy.digest() || file.seal.parts.is_empty() {
+        return None;
+    }
+    let evidence = file.evidence.as_ref()?;
+    let (base, cand) = (&evidence.baseline_record, &evidence.candidate_record);
+    let notice = planned_otherwise(base, cand, &file.policy)?;
+    (!file.notices.contains(&notice)).then(|| Mismatch {
+        field: "evidence.baseline_record.plan.seed".to_owned(),
+        written: base.plan.seed.to_string(),
+        expected: "and does not follow from the models, the scenes and the policy of the report"
+            .to_owned(),
     })
 }
 

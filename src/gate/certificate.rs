@@ -81,9 +81,10 @@ pub struct CheckPower {
     /// Metric id.
     pub metric: String,
     /// Smallest loss that fails with probability 0.95, as a share or a ratio; absent without a
-    /// spread.
+    /// spread, and before the first look.
     pub detectable: Option<f64>,
-    /// Smallest margin that an equal model passes with probability 0.95; absent without a spread.
+    /// Smallest margin that an equal model passes with probability 0.95; absent without a spread,
+    /// and before the first look.
     pub certifiable: Option<f64>,
     /// Outcomes at a half, one and two margins.
     pub at: Vec<AtEffect>,
@@ -355,7 +356,10 @@ impl Gate<'_> {
         };
         let (detectable, certifiable) = match sample {
             Sample::Collapse(_) | Sample::Clustered(..) => (None, None),
-            _ => (effect(sample, levels.fail), effect(sample, levels.pass)),
+            _ => {
+                let distance = |level| effect(sample, rules, level);
+                (distance(levels.fail), distance(levels.pass))
+            }
         };
         CheckPower {
             metric: ready.metric.clone(),
@@ -380,10 +384,17 @@ fn equal_share(losses: &[f64], collapse: &Collapse) -> f64 {
 }
 
 /// Smallest distance that this many units with this spread clear at `alpha` almost surely; as a
-/// ratio for launches.
-fn effect(sample: &Sample, alpha: f64) -> Option<f64> {
+/// ratio for launches, which have the share of the level that their last look has.
+fn effect(sample: &Sample, rules: &Rules, alpha: f64) -> Option<f64> {
     let found = moments(sample.values()).ok()?;
-    let effect = detectable_effect(found.n, alpha, SURE).ok()? * found.sd;
+    let (n, share) = match (sample, &rules.looks) {
+        (Sample::Launches(_), Some(looks)) => {
+            let look = looks.looks()[looks.at(found.n)?];
+            (look.units, look.share)
+        }
+        _ => (found.n, 1.0),
+    };
+    let effect = detectable_effect(n, alpha * share, SURE).ok()? * found.sd;
     Some(match sample {
         Sample::Launches(_) => effect.exp_m1(),
         _ => effect,

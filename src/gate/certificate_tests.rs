@@ -39,6 +39,26 @@ fn equal_models_rarely_fail_and_a_loss_of_two_margins_mostly_does() {
     assert!((found.unseen_share.unwrap() - 0.0487).abs() < 1e-3);
 }
 
+/// At a look launches have a share of the level: a larger loss is needed, and a wider margin.
+#[test]
+fn launches_are_certified_at_the_level_of_their_look() {
+    let of = |looks: &[usize], shares: &[f64]| {
+        let mut policy = Policy::built_in();
+        policy.effort.looks = looks.to_vec();
+        policy.effort.shares = shares.to_vec();
+        let found = Certificate::of(&noisy(0.1), &policy, 1).unwrap();
+        let mut checks = found.checks.into_iter();
+        let cpu = checks.find(|it| it.metric == "cpu_ms_per_token").unwrap();
+        (cpu.detectable, cpu.certifiable)
+    };
+    // The fixture has six launches.
+    let (whole, shared) = (of(&[], &[]), of(&[6, 10], &[0.2, 0.8]));
+    assert!(shared.0 > whole.0 && whole.0.is_some(), "{shared:?}");
+    assert!(shared.1 > whole.1 && whole.1.is_some(), "{shared:?}");
+    assert_eq!(of(&[6], &[1.0]), whole);
+    assert_eq!(of(&[8, 10], &[0.2, 0.8]), (None, None));
+}
+
 #[test]
 fn identical_outputs_say_nothing_of_the_scenes() {
     let found = Certificate::of(&compare_edited(|_, _| {}).unwrap(), &Policy::built_in(), 50);

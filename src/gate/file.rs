@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::certificate::Certificate;
 use super::comparison::{Comparison, SceneTags};
+use super::earlier::Earlier;
 use super::file_rules::{SentinelsFile, VetoFile};
 use super::likelihood_file::LikelihoodsFile;
 use super::policy::{Lane, Policy};
@@ -71,6 +72,13 @@ pub struct ReportFile {
     /// Measured error rates of the gate on these samples; absent when nothing was run, or nothing
     /// rests on a sample.
     pub certificate: Option<Certificate>,
+    /// Key under which times of other runs have anything to do with those of this one; absent when
+    /// nothing was run, and in older reports.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub comparability_key: Option<Sha256>,
+    /// What earlier runs on that machine found; absent where nobody looked, as in `judge`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier: Option<Earlier>,
     /// Raw samples; absent when nothing was run because both roles have the same files.
     pub evidence: Option<EvidenceFile>,
     /// Digests by which a change of any of it shows.
@@ -293,6 +301,7 @@ impl ReportFile {
                 .map(WorstSceneFile::from)
                 .collect(),
             agreement: Some(AgreementFile::of(comparison)),
+            comparability_key: base.comparability_key(),
             likelihoods: LikelihoodsFile::of(comparison),
             evidence: Some(EvidenceFile {
                 baseline_scores: scores(comparison.baseline_scores()),
@@ -313,6 +322,13 @@ impl ReportFile {
             certificate,
             ..self
         };
+        file.sealed()
+    }
+
+    /// The same report with what earlier runs found.
+    #[must_use]
+    pub fn with_earlier(self, earlier: Option<Earlier>) -> Self {
+        let file = Self { earlier, ..self };
         file.sealed()
     }
 
@@ -346,6 +362,8 @@ impl ReportFile {
             scene_details: Vec::new(),
             slices: Vec::new(),
             certificate: None,
+            comparability_key: None,
+            earlier: None,
             evidence: None,
             seal: Seal::default(),
         };

@@ -215,6 +215,7 @@ fn record(role: Role) -> RunRecord {
             segment_tokens: Some(32),
             max_new_tokens: 160,
             threads: 1,
+            worker_memory_bytes: None,
             protocol_version: 2,
         },
         load: LoadSettings::default(),

@@ -13,6 +13,7 @@ pub mod certificate;
 mod checks;
 pub mod comparison;
 mod design;
+pub mod earlier;
 pub mod file;
 pub mod file_rules;
 pub mod health;
@@ -201,6 +202,7 @@ fn describe(failure: &Failure) -> String {
     let what = match failure.kind {
         FailureKind::LoadRefused => "could not be loaded",
         FailureKind::Crashed => "crashed",
+        FailureKind::OutOfMemory => "ran out of memory",
         FailureKind::TimedOut => "hung and was killed",
         FailureKind::NotFinite => "computed logits that are not finite",
         FailureKind::PromptRefused => "could not take the prompt",
@@ -223,5 +225,7 @@ pub(crate) mod fixture;
 mod rules_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod veridict_tests;
 #[cfg(test)]
 mod waiver_tests;

@@ -2,7 +2,7 @@
 
 use super::comparison::Comparison;
 use crate::metric::cost;
-use crate::record::RunRecord;
+use crate::record::{Launch, RunRecord};
 use crate::stats::rank::median;
 
 /// Seconds per unit, for both roles together; `None` where the records hold no times.
@@ -10,7 +10,7 @@ use crate::stats::rank::median;
 pub(crate) struct Pace {
     /// One more scene: its output written alone. In a batch it takes less.
     pub(crate) scene_s: Option<f64>,
-    /// One more launch: two loads and the timed segments.
+    /// One more launch: from the start of its workers to their end.
     pub(crate) launch_s: Option<f64>,
 }
 
@@ -20,7 +20,7 @@ impl Pace {
         let both = |of: fn(&RunRecord) -> Option<f64>| Some(of(records[0])? + of(records[1])?);
         Self {
             scene_s: both(scene_s),
-            launch_s: both(launch_s),
+            launch_s: whole_launch_s(comparison.baseline()).or_else(|| both(launch_s)),
         }
     }
 }
@@ -31,10 +31,17 @@ fn scene_s(record: &RunRecord) -> Option<f64> {
     Some(median(&mut times).ok()? / 1000.0)
 }
 
+/// Median time of a launch, both roles in it; `None` in records that do not tell it.
+fn whole_launch_s(record: &RunRecord) -> Option<f64> {
+    let of = |launch: &Launch| Some(launch.machine.as_ref()?.elapsed_ns as f64 / 1e9);
+    let mut launches: Vec<f64> = record.launches.iter().map(of).collect::<Option<_>>()?;
+    median(&mut launches).ok().filter(|seconds| *seconds > 0.0)
+}
+
 /// Median load time and median time of all segments of a launch.
 fn launch_s(record: &RunRecord) -> Option<f64> {
     let mut loads: Vec<f64> = record.memory.iter().map(cost::load_ms).collect();
-    let of = |launch: &crate::record::Launch| {
+    let of = |launch: &Launch| {
         let segments = launch.decode.iter().chain(&launch.prefill);
         segments.map(|segment| segment.wall_ns as f64 / 1e6).sum()
     };
@@ -68,6 +75,7 @@ pub(crate) fn duration(units: usize, seconds: Option<f64>) -> Option<String> {
 mod tests {
     use super::*;
     use crate::gate::fixture::compare_edited;
+    use crate::record::MachineRecord;
 
     #[test]
     fn a_launch_is_two_loads_and_its_segments() {
@@ -81,6 +89,19 @@ mod tests {
             (pace.scene_s.unwrap() - 2.0 * 0.0101).abs() < 1e-9,
             "{pace:?}"
         );
+    }
+
+    #[test]
+    fn a_launch_takes_what_the_machine_says_it_took() {
+        let comparison = compare_edited(|base, _| {
+            for launch in &mut base.record.launches {
+                launch.machine = Some(MachineRecord {
+                    elapsed_ns: 2_500_000_000,
+                    ..MachineRecord::default()
+                });
+            }
+        });
+        assert_eq!(Pace::of(&comparison.unwrap()).launch_s, Some(2.5));
     }
 
     #[test]

@@ -2,8 +2,9 @@
 //!
 //! In: a judged pilot and a policy. Out: one [`PlannedCheck`] for each required statistical check.
 //! Spread and pace are taken from the pilot as they are, so the numbers are orders of magnitude.
-//! Normal theory (noncentral t) where Student's t decides; drawing from the pilot where betting,
-//! Tango's bound, McNemar's test or a share of scenes does.
+//! Normal theory where Student's t decides: the noncentral t for one look, drawn launches where the
+//! policy looks at them several times. Drawing from the pilot where betting, Tango's bound, McNemar's
+//! test or a share of scenes does.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,7 @@ use super::simulate::{moved, n_units};
 use super::verdict::Outcome;
 use crate::stats::mean::moments;
 use crate::stats::power::power;
+use crate::stats::sequential::MeanTest;
 
 /// Chance with which a planned run is to pass an equal model, and to fail a loss at the margin.
 pub const CHANCE: f64 = 0.95;
@@ -128,8 +130,8 @@ impl Case<'_> {
             .unwrap_or_else(|| self.by_drawing(outcome, loss, n))
     }
 
-    /// Chance by the noncentral t distribution; `None` where Student's t is not what decides, or
-    /// the pilot has no spread.
+    /// Chance of normal units; `None` where Student's t is not what decides, or the pilot has no
+    /// spread.
     fn by_theory(&self, outcome: Outcome, loss: f64, n: usize) -> Option<f64> {
         let Sampled { sample, rules, .. } = self.sampled;
         let is_t = match sample {
@@ -138,6 +140,22 @@ impl Case<'_> {
             Sample::Rate(_) | Sample::Clustered(..) | Sample::Collapse(_) => false,
         };
         let sd = moments(sample.values()).ok().filter(|_| is_t)?.sd;
+        if let (Sample::Launches(_), Some(looks)) = (sample, &rules.looks) {
+            let Some(looks) = looks.within(n) else {
+                return Some(0.0);
+            };
+            let test = MeanTest {
+                margin: rules.margin,
+                pass: self.levels.pass,
+                fail: self.levels.fail,
+            };
+            let seed = rules.seed.derive("plan");
+            let chances = looks.chances(&test, (loss, sd), TRIALS, &seed).ok()?;
+            return Some(match outcome {
+                Outcome::Pass => chances.pass,
+                _ => chances.fail,
+            });
+        }
         match outcome {
             Outcome::Pass => power((rules.margin - loss) / sd, n, self.levels.pass).ok(),
             _ => power(loss / sd, n, self.levels.fail).ok(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::gate::fixture::{compare_edited, set_scores};
+use crate::stats::distribution::normal_quantile;
 use crate::stats::power::units_for_power;
 
 /// A pilot whose recalls differ by noise of the given spread, and whose facts sometimes do.
@@ -85,6 +86,64 @@ fn looks_and_launches_are_planned_in_launches() {
     assert_eq!(cpu.first_look, Some(6), "{cpu:?}");
     assert!((cpu.margin - 0.10).abs() < 1e-12);
     assert!(cpu.n_to_pass.is_some() && cpu.n_to_fail.is_some());
+}
+
+/// The level is split over the looks: what a run can show depends on it, and so does the plan.
+#[test]
+fn the_chances_of_launches_are_those_of_the_gate_with_its_looks() {
+    let mut policy = Policy::built_in();
+    policy.effort.launches = 20;
+    policy.effort.looks = vec![6, 10, 15, 20];
+    policy.effort.shares = vec![0.08, 0.17, 0.25, 0.25];
+    let levels = Levels {
+        pass: 0.05,
+        fail: 0.01 / 6.0,
+    };
+    let comparison = pilot();
+    let family = statistical(&comparison, &policy);
+    let cpu = family.iter().find(|it| it.metric == "cpu_ms_per_token");
+    let mut sampled = cpu.unwrap().sampled.clone().unwrap();
+    let mut stream = sampled.rules.seed.stream(0);
+    let mut normal = || normal_quantile(stream.share().max(f64::EPSILON));
+    // Twenty launches with a spread somewhat above the margin: decided in some runs only.
+    let sd = sampled.rules.margin * 1.2;
+    let mut centres: Vec<f64> = (0..20).map(|_| normal() * sd).collect();
+    let found = moments(&centres).unwrap();
+    for centre in &mut centres {
+        *centre = (*centre - found.mean) * sd / found.sd;
+    }
+    sampled.sample = Sample::Launches(centres);
+    let case = Case {
+        sampled: &sampled,
+        levels,
+    };
+    let Sampled { rules, .. } = &sampled;
+    for (outcome, loss) in [(Outcome::Pass, 0.0), (Outcome::Fail, rules.margin)] {
+        let planned = case.chance(outcome, loss, 20);
+        let hits = (0..2_000).filter(|_| {
+            let centres = (0..20).map(|_| loss + sd * normal()).collect();
+            Sample::Launches(centres).outcome(rules, levels) == outcome
+        });
+        let drawn = hits.count() as f64 / 2_000.0;
+        assert!((0.1..0.99).contains(&drawn), "{outcome:?}: {drawn}");
+        assert!(
+            (planned - drawn).abs() <= 0.05,
+            "{outcome:?}: {planned} planned, {drawn} drawn"
+        );
+    }
+    // One look has the whole level, and passes more.
+    sampled.rules.looks = None;
+    let at_once = Case {
+        sampled: &sampled,
+        levels,
+    };
+    let once = at_once.chance(Outcome::Pass, 0.0, 20);
+    sampled.rules.looks = policy.effort.looks_plan();
+    let split = Case {
+        sampled: &sampled,
+        levels,
+    };
+    assert!(split.chance(Outcome::Pass, 0.0, 20) < once);
 }
 
 #[test]

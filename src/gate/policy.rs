@@ -27,6 +27,10 @@ const PROMOTION_SCENES: usize = 250;
 /// Fewest launches on which times are ever decided.
 pub const MIN_LAUNCHES: usize = 4;
 
+/// Least memory a policy may leave a worker: a process of this program takes some of it before any
+/// model.
+pub const LEAST_WORKER_MEMORY: Bytes = Bytes(64 << 20);
+
 /// Smallest allowance of memory: two huge pages, to which arenas round up.
 pub const MEMORY_FLOOR: Bytes = Bytes(4 << 20);
 
@@ -149,6 +153,10 @@ pub struct Effort {
     pub likelihood_scenes: usize,
     /// Seconds after which a scene counts as hung.
     pub scene_timeout_s: u64,
+    /// Most memory a worker may take for itself; `None` leaves it what the machine, or its container,
+    /// has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_memory_bytes: Option<Bytes>,
     /// Most outputs in progress at the same time while the scenes are written.
     pub batch: usize,
     /// Scenes written again alone, for their times and to see that outputs repeat.
@@ -344,17 +352,20 @@ impl Policy {
                 },
             },
             effort: Effort {
-                launches: if is_promotion { 20 } else { 10 },
-                pairs: 20,
+                // Many short launches tell more in the same time: they differ among each other by
+                // more than the pairs inside one.
+                launches: if is_promotion { 60 } else { 10 },
+                pairs: if is_promotion { 6 } else { 20 },
                 threads: 1,
                 max_new_tokens: 160,
                 likelihood_scenes: 100,
                 scene_timeout_s: 300,
+                worker_memory_bytes: None,
                 batch: 8,
                 timed_scenes: 20,
                 memory_runs: 3,
                 looks: if is_promotion {
-                    vec![6, 10, 15, 20]
+                    vec![15, 25, 40, 60]
                 } else {
                     Vec::new()
                 },

@@ -1,8 +1,8 @@
 //! Refuses policies that contradict themselves or could never be met, and warns of weak ones.
 
 use super::policy::{
-    Check, Demand, Limit, MIN_LAUNCHES, MIN_SCENES, Margin, Method, Mode, Policy, PolicyError,
-    SCHEMA_VERSION,
+    Check, Demand, LEAST_WORKER_MEMORY, Limit, MIN_LAUNCHES, MIN_SCENES, Margin, Method, Mode,
+    Policy, PolicyError, SCHEMA_VERSION,
 };
 use super::rule::{Rule, rule};
 use crate::hint::did_you_mean;
@@ -122,6 +122,16 @@ impl Policy {
             if value == 0 {
                 return Err(refuse(key, "must be at least 1"));
             }
+        }
+        if effort
+            .worker_memory_bytes
+            .is_some_and(|most| most < LEAST_WORKER_MEMORY)
+        {
+            let problem = format!(
+                "must be at least {} ({LEAST_WORKER_MEMORY})",
+                LEAST_WORKER_MEMORY.0
+            );
+            return Err(refuse("effort.worker_memory_bytes", problem));
         }
         if self.decides_times() && effort.launches < MIN_LAUNCHES {
             let problem = format!("fewer than {MIN_LAUNCHES} launches never decide a time");

@@ -224,7 +224,7 @@ fn every_new_key_is_read() {
         [scenes]\ncluster_by = \"camera\"\n\
         [confidence]\nslice_fail = 0.002\nmethod = \"plug-in\"\n\
         [effort]\nlaunches = 12\nlooks = [6, 12]\nshares = [0.25, 0.75]\nbatch = 4\n\
-        timed_scenes = 10\nmemory_runs = 5\n\
+        timed_scenes = 10\nmemory_runs = 5\nworker_memory_bytes = 134217728\n\
         [collapse]\ndrop = 0.3\nsevere = 0.6\nnormal = 0.01\n\
         [[check]]\nmetric = \"fact_ok\"\nmargin = { absolute = 0.05 }\nmethod = \"guaranteed\"\n\
         [[check]]\nmetric = \"valid\"\nlimit = { at_least = 1.0 }\n\
@@ -238,6 +238,7 @@ fn every_new_key_is_read() {
     assert_eq!(found.method_of(&found.checks[0]), Method::Guaranteed);
     assert_eq!(found.effort.looks_plan().unwrap().looks().len(), 2);
     assert_eq!((found.effort.batch, found.effort.memory_runs), (4, 5));
+    assert_eq!(found.effort.worker_memory_bytes, Some(Bytes(128 << 20)));
     assert!((found.collapse.severe - 0.6).abs() < 1e-12);
     assert_eq!(found.checks[1].limit, Some(Limit::AtLeast(1.0)));
     assert_eq!(found.checks[2].limit, Some(Limit::AtMost(500.0)));
@@ -253,11 +254,22 @@ fn every_new_key_is_read() {
 }
 
 #[test]
+fn a_worker_without_room_for_itself_is_refused() {
+    let text = "schema_version = 1\nmode = \"smoke\"\n[effort]\nworker_memory_bytes = 1000000\n";
+    let error = Policy::parse(text, "g").unwrap_err();
+    assert_eq!(error.key, "effort.worker_memory_bytes");
+    assert!(
+        error.problem.contains("at least 67108864 (64.0 MiB)"),
+        "{error}"
+    );
+}
+
+#[test]
 fn a_mode_brings_its_own_defaults() {
     let promotion = Policy::parse("schema_version = 1\nmode = \"promotion\"\n", "g").unwrap();
     assert_eq!(promotion.scenes.min_scenes, 250);
     assert_eq!(promotion.confidence.method, Method::Guaranteed);
-    assert_eq!(promotion.effort.looks, [6, 10, 15, 20]);
+    assert_eq!(promotion.effort.looks, [15, 25, 40, 60]);
     let shorter = "schema_version = 1\nmode = \"promotion\"\n[effort]\nlaunches = 8\n";
     let shorter = Policy::parse(shorter, "g").unwrap();
     assert_eq!(

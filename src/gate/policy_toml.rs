@@ -131,6 +131,8 @@ struct EffortToml {
     likelihood_scenes: Option<usize>,
     /// Seconds after which a scene counts as hung.
     scene_timeout_s: Option<u64>,
+    /// Most memory a worker may take for itself; as much as there is when left out.
+    worker_memory_bytes: Option<u64>,
     /// Most outputs in progress at the same time.
     batch: Option<usize>,
     /// Scenes written again alone, for their times and to see that outputs repeat.
@@ -252,6 +254,7 @@ const KEYS: &[(&str, &[&str])] = &[
             "max_new_tokens",
             "likelihood_scenes",
             "scene_timeout_s",
+            "worker_memory_bytes",
             "batch",
             "timed_scenes",
             "memory_runs",
@@ -405,6 +408,10 @@ impl EffortToml {
             max_new_tokens: self.max_new_tokens.unwrap_or(base.max_new_tokens),
             likelihood_scenes: self.likelihood_scenes.unwrap_or(base.likelihood_scenes),
             scene_timeout_s: self.scene_timeout_s.unwrap_or(base.scene_timeout_s),
+            worker_memory_bytes: self
+                .worker_memory_bytes
+                .map(Bytes)
+                .or(base.worker_memory_bytes),
             batch: self.batch.unwrap_or(base.batch),
             timed_scenes: self.timed_scenes.unwrap_or(base.timed_scenes),
             memory_runs: self.memory_runs.unwrap_or(base.memory_runs),

@@ -8,8 +8,9 @@ use crate::stats::bounded::draws_needed;
 use crate::stats::cluster::cluster_means;
 use crate::stats::mean::{Moments, moments};
 use crate::stats::paired_proportion::Discordant;
-use crate::stats::power::{POWER, units_needed};
+use crate::stats::power::{POWER, power, units_needed};
 use crate::stats::proportion;
+use crate::stats::sequential::{Look, Looks};
 
 /// More scenes than this are not worth proposing.
 pub(crate) const MOST_SCENES: usize = 5_000;
@@ -70,6 +71,9 @@ pub(crate) fn more(n: usize, units: Units, pace: Pace) -> String {
 
 /// Units in all with which the check is settled; `None` beyond what is affordable.
 fn total(sample: &Sample, rules: &Rules, levels: Levels, units: Units) -> Option<usize> {
+    if let (Sample::Launches(centres), Some(looks)) = (sample, &rules.looks) {
+        return by_looks(centres, rules.margin, levels, looks);
+    }
     let most = match units {
         Units::Scenes => MOST_SCENES,
         Units::Launches => MOST_LAUNCHES,
@@ -98,6 +102,28 @@ fn total(sample: &Sample, rules: &Rules, levels: Levels, units: Units) -> Option
     };
     let units = pass.into_iter().chain(fail).min()?;
     Some(units * per_unit)
+}
+
+/// Launches with which a look to come decides with chance [`POWER`], at the share of the level it
+/// has; beyond the last look, a longer run whose last look has the last share.
+fn by_looks(centres: &[f64], margin: f64, levels: Levels, looks: &Looks) -> Option<usize> {
+    let Moments { mean, sd, .. } = moments(centres).ok()?;
+    let sides = [(margin - mean, levels.pass), (mean, levels.fail)];
+    let decides = |look: &&Look| {
+        sides.iter().any(|(gap, level)| {
+            power(gap / sd, look.units, level * look.share).is_ok_and(|chance| chance >= POWER)
+        })
+    };
+    let mut to_come = looks.looks().iter().filter(|it| it.units > centres.len());
+    if let Some(look) = to_come.find(decides) {
+        return Some(look.units);
+    }
+    let last = looks.looks().last()?;
+    let longer = sides.iter().filter_map(|(gap, level)| {
+        units_needed(*gap, sd, level * last.share, MOST_LAUNCHES)
+            .map(|units| units.max(last.units + 1))
+    });
+    longer.min()
 }
 
 fn by_t(values: &[f64], rules: &Rules, levels: Levels, most: usize) -> Option<usize> {
@@ -262,6 +288,32 @@ mod tests {
         check(&launches, Method::PlugIn, 0.1, Units::Launches, hopeless);
         let bets = Sample::Graded(spread(0.03, 0.9, 60));
         check(&bets, Method::Guaranteed, 0.05, Units::Scenes, hopeless);
+    }
+
+    #[test]
+    fn launches_are_settled_at_a_look() {
+        let looked = |looks: Looks, sample: &Sample| {
+            let rules = Rules {
+                looks: Some(looks),
+                ..rules(Method::PlugIn, 0.03)
+            };
+            total(sample, &rules, LEVELS, Units::Launches)
+        };
+        let equal = Sample::Launches(spread(0.0, 0.025, 6));
+        let once = total(
+            &equal,
+            &rules(Method::PlugIn, 0.03),
+            LEVELS,
+            Units::Launches,
+        );
+        // One look would do with seven launches; the look at ten has a sixth of the level.
+        assert_eq!(once, Some(7));
+        assert_eq!(looked(Looks::without_continuation(), &equal), Some(15));
+        // After the last look a longer run, at the level its last look will have.
+        let wide = Sample::Launches(spread(0.0, 0.05, 20));
+        let longer = looked(Looks::without_continuation(), &wide).unwrap();
+        let at = |n| power(0.03 / moments(wide.values()).unwrap().sd, n, 0.025).unwrap();
+        assert!(at(longer) >= POWER && at(longer - 1) < POWER, "{longer}");
     }
 
     #[test]

@@ -524,6 +524,7 @@ fn a_candidate_that_fails_fails_the_gate() {
         (FailureKind::LoadRefused, "could not be loaded"),
         (FailureKind::Crashed, "crashed"),
         (FailureKind::TimedOut, "hung and was killed"),
+        (FailureKind::OutOfMemory, "ran out of memory"),
         (
             FailureKind::NotFinite,
             "computed logits that are not finite",

@@ -4,6 +4,8 @@
 //! scores are taken as they stand, and their digest with them; whoever has the scene set can score
 //! the outputs again and compare with [`first_difference`].
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::certificate::Certificate;
@@ -23,6 +25,9 @@ const MOST_REPLICATES: usize = 100_000;
 
 /// Longest value shown in a message.
 const MOST_SHOWN: usize = 120;
+
+/// Changed parts named one by one; more have one cause.
+const MOST_PARTS: usize = 8;
 
 /// Why a report is not verified at all.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -125,15 +130,17 @@ pub fn verify(file: &ReportFile) -> Result<Vec<Mismatch>, Error> {
         Err(mismatch) => found.push(mismatch),
     }
     // The digest of the whole comes last: it is broken by anything, and names nothing.
-    if let Some(whole) = mismatched("seal.report", file.seal.report, Seal::of(file).report) {
+    let again = Seal::as_written(file);
+    if let Some(whole) = mismatched("seal.report", file.seal.report, again.report) {
         found.push(whole);
     }
     Ok(found)
 }
 
 fn broken_seal(file: &ReportFile) -> Vec<Mismatch> {
-    let (written, again) = (&file.seal, Seal::of(file));
-    [
+    let (written, again) = (&file.seal, Seal::as_written(file));
+    let mut found = broken_parts(&written.parts, &again.parts);
+    let wholes = [
         (
             "evidence.baseline_record",
             written.baseline_record,
@@ -156,8 +163,48 @@ fn broken_seal(file: &ReportFile) -> Vec<Mismatch> {
         ),
     ]
     .into_iter()
-    .filter_map(|(field, written, again)| mismatched(field, written, again))
-    .collect()
+    .filter_map(|(field, written, again)| mismatched(field, written, again));
+    found.extend(wholes);
+    found
+}
+
+/// Parts that are not as they were sealed, in the order of their paths.
+fn broken_parts(
+    written: &BTreeMap<String, String>,
+    again: &BTreeMap<String, String>,
+) -> Vec<Mismatch> {
+    let shown = |digits: Option<&String>| {
+        digits.map_or("absent".to_owned(), |digits| format!("sha256:{digits}…"))
+    };
+    let paths: BTreeSet<&String> = written.keys().chain(again.keys()).collect();
+    let mut paths: Vec<&String> = paths.into_iter().collect();
+    paths.sort_by_cached_key(|path| places(path));
+    let differ = paths
+        .into_iter()
+        .filter(|path| written.get(*path) != again.get(*path));
+    let mut broken: Vec<Mismatch> = differ
+        .map(|path| Mismatch {
+            field: path.clone(),
+            written: format!("sealed as {}", shown(written.get(path))),
+            expected: format!("and it is {}", shown(again.get(path))),
+        })
+        .collect();
+    let n = broken.len();
+    if n > MOST_PARTS {
+        broken.truncate(MOST_PARTS);
+        broken.push(Mismatch {
+            field: "seal.parts".to_owned(),
+            written: format!("a list in which {n} parts do not hold"),
+            expected: format!("and the first {MOST_PARTS} of them are named"),
+        });
+    }
+    broken
+}
+
+/// A path cut at its brackets, numbers as numbers: `outputs[2]` comes before `outputs[10]`.
+fn places(path: &str) -> Vec<(Option<usize>, &str)> {
+    let parts = path.split(['[', ']']);
+    parts.map(|part| (part.parse().ok(), part)).collect()
 }
 
 fn broken_policy(file: &ReportFile) -> Vec<Mismatch> {
@@ -198,10 +245,16 @@ fn recomputed(file: &ReportFile) -> Result<ReportFile, Mismatch> {
         return Ok(again.with_notices(file.notices.clone()));
     };
     let verdict = judge(&comparison, &file.policy, JudgeOptions::default());
-    // Scenes, and notices of a pull request, are given; what follows from them is computed.
-    let again = ReportFile::of_comparison(&comparison, &file.policy, &verdict)
+    // Scenes, notices of a pull request and earlier runs are given; what follows from them is
+    // computed.
+    let mut again = ReportFile::of_comparison(&comparison, &file.policy, &verdict)
         .with_scene_files(file.scene_details.clone())
-        .with_notices(notices(file, &comparison)?);
+        .with_notices(notices(file, &comparison)?)
+        .with_earlier(file.earlier.clone());
+    if file.comparability_key.is_none() {
+        // Older reports do not name it.
+        again.comparability_key = None;
+    }
     let Some(certificate) = &file.certificate else {
         return Ok(again);
     };

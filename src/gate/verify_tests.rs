@@ -1,6 +1,8 @@
 use super::*;
+use crate::gate::earlier::{Earlier, SelftestFound};
 use crate::gate::fixture::{compare_edited, roles, set_scores};
 use crate::gate::policy::Policy;
+use crate::record::Environment;
 
 fn report() -> ReportFile {
     let comparison = compare_edited(|_, cand| {
@@ -63,15 +65,29 @@ fn what_was_changed_is_named() {
     );
     check(
         |report| report["evidence"]["candidate_scores"][3]["metrics"]["fact_ok"] = 0.into(),
-        "evidence.candidate_scores",
+        "evidence.candidate_scores[3]",
     );
     check(
         |report| report["evidence"]["baseline_record"]["outputs"][5]["text"] = "x".into(),
-        "evidence.baseline_record",
+        "evidence.baseline_record.outputs[5]",
+    );
+    check(
+        |report| {
+            let launch = &mut report["evidence"]["candidate_record"]["launches"][2];
+            launch["decode"][0]["cpu_ns"] = 1.into();
+        },
+        "evidence.candidate_record.launches[2]",
     );
     check(
         |report| report["evidence"]["candidate_record"]["host"]["cpu"] = "other".into(),
-        "evidence.candidate_record",
+        "evidence.candidate_record.host.cpu",
+    );
+    check(
+        |report| {
+            let outputs = &mut report["evidence"]["candidate_record"]["outputs"];
+            outputs.as_array_mut().unwrap().pop();
+        },
+        "evidence.candidate_record.outputs[59]",
     );
     check(
         |report| report["candidate"]["version"] = "9.9.9".into(),
@@ -97,6 +113,61 @@ fn what_follows_from_nothing_is_sealed_all_the_same() {
         |report| report["seal"]["report"] = "1".repeat(64).into(),
         "seal.report",
     );
+}
+
+#[test]
+fn what_earlier_runs_found_is_sealed() {
+    let found = SelftestFound {
+        at: "2026-01-02T03:04:05Z".to_owned(),
+        n_caught: 12,
+        n_cases: 13,
+        missed: vec!["fat".to_owned()],
+    };
+    let earlier = Earlier {
+        selftest: Some(found),
+        noise_floor: None,
+    };
+    let mut file = report().with_earlier(Some(earlier));
+    assert_eq!(verify(&file), Ok(Vec::new()));
+    let earlier = file.earlier.as_mut().unwrap();
+    earlier.selftest.as_mut().unwrap().n_caught = 13;
+    let found = verify(&file).unwrap();
+    assert_eq!(found[0].field, "earlier.selftest.n_caught", "{found:#?}");
+}
+
+#[test]
+fn many_changes_have_a_short_answer() {
+    let file = edited(|report| {
+        let outputs = &mut report["evidence"]["baseline_record"]["outputs"];
+        for output in outputs.as_array_mut().unwrap() {
+            output["text"] = "x".into();
+        }
+    });
+    let found = verify(&file).unwrap();
+    assert_eq!(found[MOST_PARTS].field, "seal.parts");
+    assert!(found[MOST_PARTS].written.contains("60 parts"), "{found:#?}");
+    assert!(found.len() <= MOST_PARTS + 4, "{found:#?}");
+}
+
+#[test]
+fn a_report_of_before_parts_were_sealed_holds() {
+    let mut older = report();
+    let evidence = older.evidence.as_mut().unwrap();
+    for record in [
+        &mut evidence.baseline_record,
+        &mut evidence.candidate_record,
+    ] {
+        record.environment = Some(Environment::default());
+    }
+    // Nor did it name a key, although its record tells of its surroundings.
+    assert_eq!(older.comparability_key, None);
+    older.seal.parts.clear();
+    older.seal = Seal::as_written(&older);
+    assert!(older.seal.parts.is_empty());
+    assert_eq!(verify(&older), Ok(Vec::new()));
+    older.evidence.as_mut().unwrap().candidate_record.host.cpu = "other".to_owned();
+    let found = verify(&older).unwrap();
+    assert_eq!(found[0].field, "evidence.candidate_record", "{found:#?}");
 }
 
 #[test]

@@ -30,6 +30,9 @@ pub const HUGE_PAGE: usize = 2 << 20;
 /// Alignment of every slab: one cache line, one AVX-512 register.
 pub const ALIGNMENT: usize = 64;
 
+/// Begins what a process says that ends because there is no memory for an arena.
+pub const NO_MEMORY: &str = "no memory for";
+
 /// What is said of lengths whose bytes cannot be counted.
 const TOO_LONG: &str = "a slab fits the address space";
 
@@ -90,7 +93,7 @@ impl Mapping {
             )
         };
         // As an allocator does: there is no way on without memory.
-        let base = base.unwrap_or_else(|error| panic!("no memory for {len} bytes: {error}"));
+        let base = base.unwrap_or_else(|error| panic!("{NO_MEMORY} {len} bytes: {error}"));
         let base = NonNull::new(base).expect("a mapping is never at address 0");
         let shift = base.as_ptr().align_offset(HUGE_PAGE);
         // SAFETY: `shift` is below HUGE_PAGE, the slack mapped for it.

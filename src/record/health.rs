@@ -30,6 +30,12 @@ pub struct SegmentHealth {
     pub steal_ns: Option<u64>,
     /// Scheduling periods in which the container's CPU quota was used up.
     pub throttled_periods: Option<u64>,
+    /// Time in which some task of the machine waited for a CPU; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cpu_pressure_us: Option<u64>,
+    /// Time in which some task of the machine waited for memory; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub memory_pressure_us: Option<u64>,
     /// CPU time of this worker between its last answer and this request, while the other role
     /// worked.
     pub idle_cpu_ns: u64,
@@ -47,6 +53,8 @@ impl SegmentHealth {
             major_faults: sum(self.major_faults, later.major_faults),
             steal_ns: sum(self.steal_ns, later.steal_ns),
             throttled_periods: sum(self.throttled_periods, later.throttled_periods),
+            cpu_pressure_us: sum(self.cpu_pressure_us, later.cpu_pressure_us),
+            memory_pressure_us: sum(self.memory_pressure_us, later.memory_pressure_us),
             idle_cpu_ns: self.idle_cpu_ns.saturating_add(later.idle_cpu_ns),
         }
     }

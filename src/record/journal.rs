@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::file::Error;
 use super::{
-    Failure, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes,
+    Environment, Failure, HostKey, Launch, LoadSettings, MemoryRun, ModelIdentity, NaturalTimes,
     OutputObservation, PlanSummary, Reading, ReusedOutput, Role, SceneSetIdentity, Sentinels,
     WorkerFacts,
 };
@@ -48,6 +48,9 @@ pub struct Header {
     pub host: HostKey,
     /// Digest of the program's file.
     pub binary_sha256: Option<Sha256>,
+    /// What surrounds the run; absent in older journals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<Environment>,
     /// The baseline, as far as it is known before it is loaded.
     pub baseline: ModelIdentity,
     /// The candidate, likewise.

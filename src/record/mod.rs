@@ -104,6 +104,27 @@ pub struct RunRecord {
     pub reused_outputs: Vec<ReusedOutput>,
 }
 
+impl RunRecord {
+    /// Key of this program on this machine, whatever its threads; `None` in older records.
+    pub fn machine_key(&self) -> Option<Sha256> {
+        let environment = self.environment.as_ref()?;
+        Some(comparability_key(&self.host, environment, 0, 0))
+    }
+
+    /// Key under which times of other runs have anything to do with those of this one; `None` in
+    /// older records, which do not tell their surroundings.
+    pub fn comparability_key(&self) -> Option<Sha256> {
+        let (threads, protocol) = (self.plan.threads, self.plan.protocol_version);
+        let environment = self.environment.as_ref()?;
+        Some(comparability_key(
+            &self.host,
+            environment,
+            threads,
+            protocol,
+        ))
+    }
+}
+
 /// An output of an earlier run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -217,6 +238,9 @@ pub struct PlanSummary {
     pub max_new_tokens: usize,
     /// Worker threads of each model.
     pub threads: usize,
+    /// Most memory a worker may take for itself, where the policy limits it; absent in older records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub worker_memory_bytes: Option<Bytes>,
     /// Version of the measurement protocol; times under different versions are not compared.
     pub protocol_version: u32,
 }
@@ -305,6 +329,7 @@ pub(crate) mod tests {
                 segment_tokens: Some(4),
                 max_new_tokens: 8,
                 threads: 1,
+                worker_memory_bytes: None,
                 protocol_version: 2,
             },
             load: LoadSettings::default(),

@@ -132,6 +132,8 @@ pub enum FailureKind {
     LoadRefused,
     /// The worker panicked or was ended by a signal.
     Crashed,
+    /// The worker wanted more memory than it may have, or than there was.
+    OutOfMemory,
     /// The worker did not answer in time and was killed.
     TimedOut,
     /// Logits were NaN or infinite.

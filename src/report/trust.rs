@@ -2,6 +2,7 @@
 
 use super::wording::{Lang, Noun};
 use super::{certificate, digest, likelihood, machine};
+use crate::gate::earlier::SelftestFound;
 use crate::gate::file::{AgreementFile, EvidenceFile, ReportFile};
 use crate::record::{ModelIdentity, Role, RunRecord, WorkerFacts};
 
@@ -20,8 +21,10 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
             .map(|evidence| machine_line(lang, evidence)),
     );
     let machine = file.evidence.iter();
-    lines.extend(machine.flat_map(|evidence| machine::lines(lang, evidence)));
+    let earlier = file.earlier.as_ref();
+    lines.extend(machine.flat_map(|evidence| machine::lines(lang, evidence, earlier)));
     lines.extend(certificate::lines(lang, file));
+    lines.extend(earlier.map(|earlier| selftest_line(lang, earlier.selftest.as_ref())));
     let mut confidence = policy.confidence;
     if !policy.slices.is_empty() {
         confidence.false_fail += confidence.slice_fail;
@@ -33,6 +36,33 @@ pub(super) fn trust(lang: Lang, file: &ReportFile) -> Vec<String> {
         lang.error_rates(confidence),
     ));
     lines
+}
+
+/// `self-test of this program on this machine at …: 13 of 13 cases caught`.
+fn selftest_line(lang: Lang, found: Option<&SelftestFound>) -> String {
+    let Some(found) = found else {
+        let said = lang.pick(
+            "self-test: none of this program on this machine is known; `vv-eval selftest` makes one",
+            "autoteste: nenhum deste programa nesta máquina é conhecido; `vv-eval selftest` faz um",
+        );
+        return said.to_owned();
+    };
+    let missed = match found.missed.as_slice() {
+        [] => String::new(),
+        names => format!(
+            "; {} {}",
+            lang.pick("missed:", "perdidos:"),
+            names.join(", ")
+        ),
+    };
+    lang.pick(
+        "self-test of this program on this machine at {at}: {n} of {of} cases caught{missed}",
+        "autoteste deste programa nesta máquina em {at}: {n} de {of} casos detectados{missed}",
+    )
+    .replace("{at}", &found.at)
+    .replace("{n}", &found.n_caught.to_string())
+    .replace("{of}", &found.n_cases.to_string())
+    .replace("{missed}", &missed)
 }
 
 /// `60/60 scenes in both roles, 12 with equal tokens · 6 launches × 20 pairs · one host: …`.
@@ -127,8 +157,12 @@ pub(super) fn tested(lang: Lang, file: &ReportFile) -> Vec<String> {
     if let Some(evidence) = &file.evidence {
         let record = &evidence.baseline_record;
         let [run, at] = [lang.pick("run", "execução"), lang.pick("at", "em")];
+        let key = file.comparability_key.map_or(String::new(), |key| {
+            let name = lang.pick("comparability key", "chave de comparabilidade");
+            format!(" · {name} {}", digest(&key))
+        });
         lines.push(format!(
-            "vv-eval {} · rustc {} · {run} {} {at} {}",
+            "vv-eval {} · rustc {} · {run} {} {at} {}{key}",
             record.host.vv_eval_version, record.host.rustc, record.run_id, record.started_at
         ));
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::RoleInput;
 use crate::durable::write_atomic;
-use crate::record::{OutputObservation, ReusedOutput, RunRecord, comparability_key};
+use crate::record::{OutputObservation, ReusedOutput, RunRecord};
 use crate::units::{Hasher, Sha256};
 
 /// Version of the entries' form and of the key.
@@ -74,9 +74,7 @@ impl Cache {
         add(&record.plan.max_new_tokens.to_string());
         if record.model.layers_sha256.is_none() {
             // No ternary layers: floats of another library, equal on one machine only.
-            let plan = &record.plan;
-            let (threads, protocol) = (plan.threads, plan.protocol_version);
-            add(&comparability_key(&record.host, environment, threads, protocol).to_string());
+            add(&record.comparability_key()?.to_string());
         }
         Some(Self {
             folder: folder.to_owned(),

@@ -35,6 +35,12 @@ pub fn collect() -> Environment {
     }
 }
 
+/// Memory one process can have here: that of the machine, or of its container where that is less.
+pub fn memory() -> Option<Bytes> {
+    let limit = Cgroup::of_this_process().memory_limit();
+    limit.into_iter().chain(meminfo("MemTotal:")).min()
+}
+
 /// Smallest steps of the wall and the CPU clock, in nanoseconds.
 pub(super) fn clock_steps() -> [Option<u64>; 2] {
     [ClockId::Monotonic, ClockId::ProcessCPUTime].map(|clock| {

@@ -26,6 +26,8 @@ pub(super) struct Counters {
     major_faults: Option<u64>,
     steal_ns: Option<u64>,
     throttled_periods: Option<u64>,
+    cpu_pressure_us: Option<u64>,
+    memory_pressure_us: Option<u64>,
 }
 
 impl Sources {
@@ -49,6 +51,8 @@ impl Sources {
             major_faults: stat_field(&stat, 12),
             steal_ns: cpu_line(&machine).map(|cpu| cpu.steal_ns),
             throttled_periods: cpu_stat.and_then(|text| keyed(&text, "nr_throttled")),
+            cpu_pressure_us: waited_us("cpu"),
+            memory_pressure_us: waited_us("memory"),
         }
     }
 }
@@ -65,9 +69,23 @@ impl Counters {
             major_faults: rise(self.major_faults, later.major_faults),
             steal_ns: rise(self.steal_ns, later.steal_ns),
             throttled_periods: rise(self.throttled_periods, later.throttled_periods),
+            cpu_pressure_us: rise(self.cpu_pressure_us, later.cpu_pressure_us),
+            memory_pressure_us: rise(self.memory_pressure_us, later.memory_pressure_us),
             idle_cpu_ns,
         }
     }
+}
+
+/// Time in which some task of the machine waited for `kind` so far: `cpu`, `memory` or `io`.
+pub(super) fn waited_us(kind: &str) -> Option<u64> {
+    let text = std::fs::read_to_string(format!("/proc/pressure/{kind}")).ok()?;
+    some_total(&text)
+}
+
+/// Total of the `some` line of a file below `/proc/pressure`, in microseconds.
+fn some_total(text: &str) -> Option<u64> {
+    let line = text.lines().find(|line| line.starts_with("some "))?;
+    line.rsplit_once("total=")?.1.trim().parse().ok()
 }
 
 /// The rise of a counter; `None` when either reading is missing.
@@ -227,6 +245,13 @@ mod tests {
         assert_eq!(cpu_line(text), Some(expected));
         assert_eq!(cpu_line("cpu  10 1 2 30\n"), None);
         assert_eq!(cpu_line("intr 5\n"), None);
+    }
+
+    #[test]
+    fn pressure_is_read_from_the_line_of_some() {
+        let pressure = "some avg10=1.0 avg60=0.5 avg300=0.1 total=7939\nfull avg10=0.0 total=5\n";
+        assert_eq!(some_total(pressure), Some(7939));
+        assert_eq!(some_total(""), None);
     }
 
     #[test]

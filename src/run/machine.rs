@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::cgroup::Cgroup;
-use super::health::{CpuLine, cpu_line, keyed, rise};
+use super::health::{CpuLine, cpu_line, keyed, rise, waited_us};
 use super::probe::ns_between;
 use crate::record::MachineRecord;
 
@@ -38,14 +38,13 @@ impl Machine {
         Self {
             at: Instant::now(),
             cpu: cpu_line(&read("/proc/stat")),
-            pressure_us: ["cpu", "memory", "io"]
-                .map(|kind| waited_us(&read(&format!("/proc/pressure/{kind}")))),
+            pressure_us: ["cpu", "memory", "io"].map(waited_us),
             quota_periods: keyed(&cpu_stat, "nr_periods"),
             throttled_periods: keyed(&cpu_stat, "nr_throttled"),
             throttled_us,
             swapped_in_pages: keyed(&vmstat, "pswpin"),
             swapped_out_pages: keyed(&vmstat, "pswpout"),
-            oom_kills: group.oom_kills(),
+            oom_kills: oom_kills(),
             mhz: mean_mhz(&read("/proc/cpuinfo")),
         }
     }
@@ -79,10 +78,10 @@ impl Machine {
     }
 }
 
-/// Total of the `some` line of a file below `/proc/pressure`, in microseconds.
-fn waited_us(text: &str) -> Option<u64> {
-    let line = text.lines().find(|line| line.starts_with("some "))?;
-    line.rsplit_once("total=")?.1.trim().parse().ok()
+/// Processes killed so far for want of memory: of this group, else of the machine.
+pub(super) fn oom_kills() -> Option<u64> {
+    let of_group = Cgroup::of_this_process().oom_kills();
+    of_group.or_else(|| keyed(&read("/proc/vmstat"), "oom_kill"))
 }
 
 /// First figure of `/proc/loadavg`.
@@ -117,9 +116,6 @@ mod tests {
 
     #[test]
     fn the_files_of_the_kernel_are_read() {
-        let pressure = "some avg10=1.0 avg60=0.5 avg300=0.1 total=7939\nfull avg10=0.0 total=5\n";
-        assert_eq!(waited_us(pressure), Some(7939));
-        assert_eq!(waited_us(""), None);
         assert_eq!(load_1m("2.60 2.02 2.02 3/244 1234\n"), Some(2.6));
         assert_eq!(load_1m(""), None);
         let cpuinfo = "processor\t: 0\ncpu MHz\t\t: 2400.0\nprocessor\t: 1\ncpu MHz\t\t: 2600.0\n";

@@ -57,7 +57,7 @@ use pair::Pair;
 use passes::SegmentSizes;
 use protocol::{FileRequest, LoadRequest};
 use seats::Seats;
-use supervisor::{At, Fault, Session, is_worth_repeating, repetition};
+use supervisor::{At, Company, Fault, Session, is_worth_repeating, repetition};
 
 /// One model of the comparison.
 #[derive(Debug, Clone)]
@@ -162,6 +162,8 @@ struct Run<'a> {
     sizes: Option<SegmentSizes>,
     /// CPUs that workers started now are kept on; all of them when `None`.
     seats: Option<Seats>,
+    /// Workers that hold models.
+    company: Company,
     /// When this process began to work on the run.
     begun: Instant,
 }
@@ -343,6 +345,7 @@ impl<'a> Run<'a> {
             loads: Pair::default(),
             sizes: None,
             seats: None,
+            company: Company::default(),
             begun: Instant::now(),
         };
         run.replay(entries)?;
@@ -394,6 +397,7 @@ impl<'a> Run<'a> {
         settings: LoadSettings,
     ) -> Result<(Session, protocol::LoadAnswer), Fault> {
         let mut session = Session::start(role, &self.inputs.worker, &self.plan.effort)?;
+        session.join(&self.company);
         // Before the model comes, so that its memory and threads come to be there too.
         if self
             .seats

@@ -10,7 +10,7 @@ use rand_core::{RngCore as _, SeedableRng as _};
 
 use crate::record::{PlanSummary, PlannedLook, Role};
 use crate::run::protocol;
-use crate::units::{Hasher, Sha256};
+use crate::units::{Bytes, Hasher, Sha256};
 
 /// The digests a run's random orders derive from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,9 @@ pub struct Effort {
     pub load_timeout: Duration,
     /// Longest time any other request may take.
     pub segment_timeout: Duration,
+    /// Most memory a worker may take for itself; `None` leaves it what the machine, or its container,
+    /// has.
+    pub worker_memory: Option<Bytes>,
 }
 
 impl Default for Effort {
@@ -76,6 +79,7 @@ impl Default for Effort {
             scene_timeout: Duration::from_secs(120),
             load_timeout: Duration::from_secs(300),
             segment_timeout: Duration::from_secs(30),
+            worker_memory: None,
         }
     }
 }
@@ -231,6 +235,7 @@ impl RunPlan {
             segment_tokens,
             max_new_tokens: self.effort.max_new_tokens,
             threads: self.effort.threads,
+            worker_memory_bytes: self.effort.worker_memory,
             protocol_version: protocol::VERSION,
         }
     }

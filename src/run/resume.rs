@@ -10,7 +10,7 @@ use std::borrow::Cow;
 use super::passes::SegmentSizes;
 use super::{Error, PairInputs, Run};
 use crate::record::journal::{Entry, Header};
-use crate::record::{Role, RunRecord, SCHEMA_VERSION};
+use crate::record::{Environment, Role, RunRecord, SCHEMA_VERSION};
 
 /// The first line of a run's journal.
 pub(super) fn header(inputs: &PairInputs, record: &RunRecord) -> Header {
@@ -25,6 +25,7 @@ pub(super) fn header(inputs: &PairInputs, record: &RunRecord) -> Header {
         sentinels: record.sentinels.clone(),
         host: record.host.clone(),
         binary_sha256: environment.and_then(|environment| environment.binary_sha256),
+        environment: environment.cloned(),
         baseline: inputs.baseline.identity(),
         candidate: inputs.candidate.identity(),
         load: roles.map(|role| role.load.clone()),
@@ -51,8 +52,27 @@ pub(super) fn check_same(before: &Header, now: &Header) -> Result<(), Error> {
         same("plan.seed (the policy)", &before.plan.seed, &now.plan.seed),
         same("plan", &before.plan, &now.plan),
         same("host", &before.host, &now.host),
+        // What times depend on besides: launches of one run have it in common.
+        same_there("huge_page_mode", before, now, |it| {
+            it.huge_page_mode.clone()
+        }),
+        same_there("governor", before, now, |it| it.governor.clone()),
+        same_there("cpu_quota", before, now, |it| it.cpu_quota),
+        same_there("memory_limit_bytes", before, now, |it| {
+            it.memory_limit_bytes
+        }),
     ];
     fields.into_iter().collect()
+}
+
+fn same_there<T: PartialEq + std::fmt::Debug>(
+    field: &'static str,
+    before: &Header,
+    now: &Header,
+    of: impl Fn(&Environment) -> Option<T>,
+) -> Result<(), Error> {
+    let there = |header: &Header| header.environment.as_ref().and_then(&of);
+    same(field, &there(before), &there(now))
 }
 
 fn same<T: PartialEq + std::fmt::Debug>(

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use super::tests::{Steps, pair_inputs, plan};
 use super::*;
-use crate::record::PlannedLook;
 use crate::record::journal::FILE_NAME;
-use crate::units::Sha256;
+use crate::record::{Environment, PlannedLook};
+use crate::units::{Bytes, Sha256};
 
 const N_SCENES: usize = 5;
 
@@ -176,6 +176,35 @@ fn another_plan_is_named_when_a_run_is_resumed() {
     inputs.candidate.load.head = "f16".to_owned();
     let error = run_pair(&inputs, &plan, &mut Steps::default()).unwrap_err();
     assert!(error.to_string().contains("`load` was"), "{error}");
+}
+
+#[test]
+fn another_machine_is_named_when_a_run_is_resumed() {
+    let folder = tempfile::tempdir().unwrap();
+    let inputs = pair_inputs(folder.path(), LOG, N_SCENES);
+    let record = empty_records(&inputs, &plan(N_SCENES, long()), "now").unwrap();
+    let before = resume::header(&inputs, &record.baseline);
+    assert!(before.environment.is_some());
+    assert!(resume::check_same(&before, &before).is_ok());
+    let edits: [(&str, fn(&mut Environment)); 4] = [
+        ("huge_page_mode", |it| {
+            it.huge_page_mode = Some("never?".into())
+        }),
+        ("governor", |it| it.governor = Some("powersave?".into())),
+        ("cpu_quota", |it| it.cpu_quota = Some(0.25)),
+        ("memory_limit_bytes", |it| {
+            it.memory_limit_bytes = Some(Bytes(1))
+        }),
+    ];
+    for (field, edit) in edits {
+        let mut now = before.clone();
+        edit(now.environment.as_mut().unwrap());
+        let error = resume::check_same(&before, &now).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("`{field}` was")),
+            "{error}"
+        );
+    }
 }
 
 #[test]

@@ -4,9 +4,16 @@
 //! during a timed segment. Endings are told apart as evidence against the model ([`Fault::Failed`])
 //! or as a reason to stop the run ([`Fault::Broken`]).
 
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
 use std::time::Duration;
 
+use rustix::process::Signal;
+
+use super::environment;
 use super::error::Error;
+use super::machine::oom_kills;
 use super::plan::Effort;
 use super::protocol::{
     self, Answer, BatchOutput, BatchRequest, GenerateAnswer, HelloAnswer, LoadAnswer, LoadRequest,
@@ -15,13 +22,18 @@ use super::protocol::{
 use super::reading::{ReadAnswer, ReadRequest};
 use super::worker::EXIT_PROTOCOL;
 use super::worker_process::{Ending, NoLine, WorkerCommand, WorkerProcess};
+use crate::model::arena;
 use crate::record::{Failure, FailureKind, Role};
+use crate::units::Bytes;
 
 /// Lines of stderr kept in a failure.
 const STDERR_LINES: usize = 20;
 
 /// Longest time a fresh worker may take to say who it is.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the allocator, and an arena, last say when there is no memory to be had.
+const NO_MEMORY: [&str; 2] = ["memory allocation of", arena::NO_MEMORY];
 
 /// Why a unit of work gave no result.
 #[derive(Debug)]
@@ -63,6 +75,28 @@ impl<'a> At<'a> {
     }
 }
 
+/// The workers of a run that hold models at the same time.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Company(Rc<Cell<usize>>);
+
+impl Company {
+    fn enter(&self) -> Member {
+        self.0.set(self.0.get() + 1);
+        Member(self.clone())
+    }
+}
+
+/// One of them, for as long as it lives.
+#[derive(Debug)]
+struct Member(Company);
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let n = &self.0.0;
+        n.set(n.get() - 1);
+    }
+}
+
 /// A worker that has been greeted.
 pub(super) struct Session {
     role: Role,
@@ -72,6 +106,12 @@ pub(super) struct Session {
     scene_timeout: Duration,
     load_timeout: Duration,
     hello: HelloAnswer,
+    /// What the policy lets it take.
+    memory: Option<Bytes>,
+    /// Its place among the workers that hold models; `None` for one that is alone by itself.
+    company: Option<Member>,
+    /// Processes ended for want of memory before this one began.
+    oom_kills: Option<u64>,
 }
 
 impl Session {
@@ -82,11 +122,10 @@ impl Session {
         command: &WorkerCommand,
         effort: &Effort,
     ) -> Result<Self, Error> {
-        let process =
-            WorkerProcess::spawn(command, effort.threads).map_err(|source| Error::Spawn {
-                program: command.program.clone(),
-                source,
-            })?;
+        let process = spawn(command, effort).map_err(|source| Error::Spawn {
+            program: command.program.clone(),
+            source,
+        })?;
         let mut session = Self {
             role,
             process,
@@ -100,6 +139,9 @@ impl Session {
                 pid: 0,
                 kernel: String::new(),
             },
+            memory: effort.worker_memory,
+            company: None,
+            oom_kills: oom_kills(),
         };
         let op = Op::Hello {
             protocol: protocol::VERSION,
@@ -122,6 +164,11 @@ impl Session {
                 Err(session.broken(format!("no handshake: {}", failure.detail)))
             }
         }
+    }
+
+    /// Counts among the workers that hold models until it is dropped.
+    pub(super) fn join(&mut self, company: &Company) {
+        self.company = Some(company.enter());
     }
 
     /// What the worker said it is.
@@ -232,7 +279,7 @@ impl Session {
         }
         match self.process.finish() {
             Ending::Status(0) => Ok(()),
-            ending => Err(self.failed(FailureKind::Crashed, ending.to_string(), at)),
+            ending => Err(self.ended(ending, at)),
         }
     }
 
@@ -261,9 +308,7 @@ impl Session {
                     .broken("the worker refused the request".to_owned())
                     .into());
             }
-            Err(NoLine::Ended(ending)) => {
-                return Err(self.failed(FailureKind::Crashed, ending.to_string(), at));
-            }
+            Err(NoLine::Ended(ending)) => return Err(self.ended(ending, at)),
         };
         let outcome = protocol::from_line::<Reply>(&line).and_then(|reply| {
             let found = reply.id;
@@ -305,6 +350,35 @@ impl Session {
         self.failed(kind, detail, at)
     }
 
+    fn ended(&mut self, ending: Ending, at: At) -> Fault {
+        let n_killed = oom_kills().zip(self.oom_kills);
+        let is_short = n_killed.is_some_and(|(now, before)| now > before);
+        self.meaning(ending, is_short, at)
+    }
+
+    /// What the end of a worker means. One that found no memory says nothing about its model while
+    /// another is in memory too, unless it wanted more than the policy lets it take: each had its room
+    /// alone.
+    ///
+    /// * `is_short`: whether the system has ended processes for want of memory meanwhile
+    fn meaning(&mut self, ending: Ending, is_short: bool, at: At) -> Fault {
+        let is_alone = self.company.as_ref().is_none_or(|it| it.0.0.get() < 2);
+        let mut fault = self.failed(FailureKind::Crashed, ending.to_string(), at);
+        let Fault::Failed { failure, .. } = &mut fault else {
+            return fault;
+        };
+        let is_killed = is_short && ending == Ending::Signal(Signal::KILL.as_raw());
+        let is_refused = NO_MEMORY.iter().any(|it| failure.stderr_tail.contains(it));
+        failure.detail = match self.memory.filter(|_| is_refused) {
+            Some(most) => format!("{ending}; a worker may take {most}"),
+            None if !is_killed && !is_refused => return fault,
+            None if !is_alone => return Error::NoRoom { role: self.role }.into(),
+            None => format!("{ending}: the system had no memory left"),
+        };
+        failure.kind = FailureKind::OutOfMemory;
+        fault
+    }
+
     fn failed(&mut self, kind: FailureKind, detail: String, at: At) -> Fault {
         self.process.kill();
         let failure = Failure {
@@ -339,10 +413,20 @@ impl Session {
     }
 }
 
+/// A worker under the policy's limit of memory, else, where that can be set, under what there is: a
+/// model that wants more shall end itself and nobody else.
+fn spawn(command: &WorkerCommand, effort: &Effort) -> io::Result<WorkerProcess> {
+    let under = |memory| WorkerProcess::spawn(command, effort.threads, memory);
+    match effort.worker_memory {
+        Some(most) => under(Some(most)),
+        None => under(environment::memory()).or_else(|_| under(None)),
+    }
+}
+
 /// Whether the machine, rather than the model, may be to blame.
 pub(super) fn is_worth_repeating(kind: FailureKind) -> bool {
     match kind {
-        FailureKind::Crashed | FailureKind::TimedOut => true,
+        FailureKind::Crashed | FailureKind::OutOfMemory | FailureKind::TimedOut => true,
         FailureKind::LoadRefused | FailureKind::NotFinite | FailureKind::PromptRefused => false,
     }
 }

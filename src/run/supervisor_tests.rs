@@ -93,6 +93,86 @@ fn a_crash_is_evidence_with_its_last_words() {
     check_failure("exit 0", FailureKind::Crashed, "exit status 0", "");
 }
 
+/// The worker's end after its last words, with a limit of memory or without, alone or not.
+fn end(words: &str, memory: Option<Bytes>, n_others: usize) -> Fault {
+    let effort = Effort {
+        worker_memory: memory,
+        ..effort()
+    };
+    let company = Company::default();
+    let _others: Vec<Member> = (0..n_others).map(|_| company.enter()).collect();
+    let mut session = greeted(&format!("echo '{words}' >&2; kill -ABRT $$"), &effort);
+    session.join(&company);
+    session.snapshot(false, AT).unwrap_err()
+}
+
+#[test]
+fn a_worker_that_wants_more_than_it_may_have_speaks_against_its_model() {
+    let arena = format!("panicked: {} 4294967296 bytes: ENOMEM", arena::NO_MEMORY);
+    for words in ["memory allocation of 4294967296 bytes failed", &arena] {
+        for n_others in [0, 1] {
+            let most = Some(Bytes(128 << 20));
+            let Fault::Failed { failure, .. } = end(words, most, n_others) else {
+                panic!("no failure");
+            };
+            assert_eq!(failure.kind, FailureKind::OutOfMemory);
+            assert_eq!(failure.detail, "signal 6; a worker may take 128.0 MiB");
+            assert_eq!(failure.stderr_tail, words);
+        }
+        // Without a limit of the policy the machine is too small for two, or the model for it.
+        let Fault::Failed { failure, .. } = end(words, None, 0) else {
+            panic!("no failure");
+        };
+        assert_eq!(failure.kind, FailureKind::OutOfMemory);
+        assert!(failure.detail.contains("no memory left"), "{failure:?}");
+        let together = end(words, None, 1);
+        assert!(matches!(together, Fault::Broken(Error::NoRoom { .. })));
+    }
+}
+
+/// The system's killer: whose model it was shows only while nobody else holds one.
+#[test]
+fn a_worker_ended_for_want_of_memory_speaks_against_its_model_when_alone() {
+    let meaning = |ending, n_others: usize| {
+        let company = Company::default();
+        let _others: Vec<Member> = (0..n_others).map(|_| company.enter()).collect();
+        let mut session = greeted("sleep 600", &effort());
+        session.join(&company);
+        session.meaning(ending, true, AT)
+    };
+    let killed = Ending::Signal(Signal::KILL.as_raw());
+    let found = meaning(killed, 1);
+    assert!(matches!(
+        found,
+        Fault::Broken(Error::NoRoom {
+            role: Role::Candidate
+        })
+    ));
+    for (ending, kind) in [
+        (killed, FailureKind::OutOfMemory),
+        (Ending::Signal(Signal::SEGV.as_raw()), FailureKind::Crashed),
+    ] {
+        let Fault::Failed { failure, .. } = meaning(ending, 0) else {
+            panic!("no failure");
+        };
+        assert_eq!(failure.kind, kind);
+    }
+    // A crash stays one, whoever else is in memory.
+    let crashed = meaning(Ending::Status(101), 1);
+    assert!(matches!(crashed, Fault::Failed { .. }));
+}
+
+#[test]
+fn whoever_is_gone_takes_no_memory() {
+    let company = Company::default();
+    let (first, second) = (company.enter(), company.enter());
+    assert_eq!(company.0.get(), 2);
+    drop(first);
+    assert_eq!(company.0.get(), 1);
+    drop(second);
+    assert_eq!(company.0.get(), 0);
+}
+
 #[test]
 fn a_hang_is_evidence() {
     let detail = "no answer within 700ms";

@@ -16,10 +16,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel}
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
+use rustix::process::{Pid, Resource, Rlimit, Signal, WaitId, WaitIdOptions, getrlimit, prlimit};
 
 use super::protocol::{self, LineRead};
 use crate::engine::kernels::KERNEL_VARIABLE;
+use crate::units::Bytes;
 
 /// How much of a worker's stderr is kept.
 const STDERR_KEPT_BYTES: usize = 64 << 10;
@@ -103,7 +104,12 @@ impl WorkerProcess {
     /// Starts a worker with an almost empty environment.
     ///
     /// * `threads`: what its thread pools are told to use
-    pub(super) fn spawn(command: &WorkerCommand, threads: usize) -> io::Result<Self> {
+    /// * `memory`: most memory it may take for itself; `None` sets no limit
+    pub(super) fn spawn(
+        command: &WorkerCommand,
+        threads: usize,
+        memory: Option<Bytes>,
+    ) -> io::Result<Self> {
         let inherited = INHERITED
             .iter()
             .filter_map(|name| Some((name, std::env::var_os(name)?)));
@@ -118,6 +124,9 @@ impl WorkerProcess {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()?;
+        if let Some(most) = memory {
+            limit_memory(&mut child, most)?;
+        }
         let stdin = child.stdin.take().expect("stdin is piped");
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -252,6 +261,29 @@ impl Drop for WorkerProcess {
     }
 }
 
+/// Limits what a fresh child may allocate; files it only maps do not count. A child that cannot be
+/// limited is ended.
+fn limit_memory(child: &mut Child, most: Bytes) -> io::Result<()> {
+    // The child's own hard limit stays the highest.
+    let hard = getrlimit(Resource::Data).maximum;
+    let most = hard.map_or(most.0, |hard| hard.min(most.0));
+    let limit = Rlimit {
+        current: Some(most),
+        maximum: Some(most),
+    };
+    let pid = i32::try_from(child.id()).ok().and_then(Pid::from_raw);
+    let limited = pid.map(|pid| prlimit(Some(pid), Resource::Data, limit));
+    match limited {
+        Some(Ok(_)) => Ok(()),
+        Some(Err(error)) => {
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(error.into())
+        }
+        None => Err(io::Error::other("the worker has no process id")),
+    }
+}
+
 fn ending_of(status: ExitStatus) -> Ending {
     match (status.code(), status.signal()) {
         (Some(code), _) => Ending::Status(code),
@@ -315,7 +347,7 @@ mod tests {
             program: "/bin/sh".into(),
             args: vec!["-c".into(), script.into()],
         };
-        WorkerProcess::spawn(&command, 1).unwrap()
+        WorkerProcess::spawn(&command, 1, None).unwrap()
     }
 
     #[track_caller]
@@ -386,6 +418,26 @@ mod tests {
         worker.receive(LONG).unwrap_err();
         assert_eq!(worker.stderr_tail(2), "line 19998\nline 19999");
         assert!(worker.stderr_tail(usize::MAX).len() <= STDERR_KEPT_BYTES);
+    }
+
+    #[test]
+    fn memory_is_limited_for_the_worker_alone() {
+        let command = WorkerCommand {
+            program: "/bin/sh".into(),
+            args: vec!["-c".into(), "read -r line; ulimit -d; ulimit -Hd".into()],
+        };
+        let most = Bytes(96 << 20);
+        let mut worker = WorkerProcess::spawn(&command, 1, Some(most)).unwrap();
+        worker.send(b"now\n".to_vec());
+        for _ in ["soft", "hard"] {
+            // In KiB.
+            assert_eq!(worker.receive(LONG), Ok(b"98304".to_vec()));
+        }
+        assert!(
+            getrlimit(Resource::Data)
+                .current
+                .is_none_or(|own| own > most.0)
+        );
     }
 
     #[test]

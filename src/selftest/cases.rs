@@ -47,7 +47,7 @@ pub enum Rules {
     Memory,
     /// CPU time per token, +3 % allowed, 10 launches at most.
     Times,
-    /// CPU time per token, +2 % allowed, the full 20 launches.
+    /// CPU time per token, +2 % allowed, the launches of a promotion.
     TimesInFull,
     /// Everything the built-in smoke policy checks.
     Whole,
@@ -95,7 +95,11 @@ impl Rules {
                 effort("launches = 0")
             ),
             Self::Times => format!("{head}{}{}", effort("launches = 10"), cpu(0.03)),
-            Self::TimesInFull => format!("{head}{}{}", effort("launches = 20"), cpu(0.02)),
+            Self::TimesInFull => {
+                let keys = "launches = 60\npairs = 6\nlooks = [15, 25, 40, 60]\n\
+                            shares = [0.08, 0.17, 0.25, 0.50]";
+                format!("{head}{}{}", effort(keys), cpu(0.02))
+            }
             Self::Whole => head.to_owned(),
         }
     }

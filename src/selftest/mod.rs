@@ -12,17 +12,12 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use serde::{Deserialize, Serialize};
-
 use crate::gate::file::ReportFile;
 use crate::units::Sha256;
 use cases::{Case, Plant};
 
 /// A case that takes longer hangs, which is a finding of its own.
 const TIME_LIMIT: Duration = Duration::from_secs(1200);
-
-/// Name of the file that keeps the results of self-tests, one JSON line each.
-pub const RESULTS: &str = "selftest.jsonl";
 
 /// What a self-test needs.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,36 +41,26 @@ pub struct Proof {
     pub result: Result<(), String>,
     /// How long it took.
     pub took: Duration,
-}
-
-/// One finished self-test, as it is kept.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Kept {
-    /// RFC 3339 UTC, when it began.
-    pub at: String,
-    /// Digest of the program that was proved.
-    pub binary_sha256: Option<Sha256>,
-    /// Cases that were caught.
-    pub n_caught: usize,
-    /// Cases there are.
-    pub n_cases: usize,
-    /// Names of the others.
-    pub missed: Vec<String>,
+    /// Key of the program and the machine in its report; `None` without one.
+    pub machine_key: Option<Sha256>,
 }
 
 /// Runs one case.
 pub fn prove(case: &Case, subjects: &Subjects) -> Proof {
     let begun = Instant::now();
-    let result = try_to_prove(case, subjects);
+    let mut said = Said::default();
+    let result = try_to_prove(case, subjects, &mut said);
     Proof {
         case: case.name,
         result,
         took: begun.elapsed(),
+        machine_key: said
+            .report
+            .and_then(|report| report.evidence?.baseline_record.machine_key()),
     }
 }
 
-fn try_to_prove(case: &Case, subjects: &Subjects) -> Result<(), String> {
+fn try_to_prove(case: &Case, subjects: &Subjects, said: &mut Said) -> Result<(), String> {
     let folder = subjects.work.join(case.name);
     let candidate = prepare(case, subjects, &folder)?;
     let child = command(case, subjects, &folder, &candidate)?
@@ -86,8 +71,8 @@ fn try_to_prove(case: &Case, subjects: &Subjects) -> Result<(), String> {
         let minutes = TIME_LIMIT.as_secs() / 60;
         format!("no end within {minutes} minutes, or ended by a signal")
     })?;
-    let said = Said::read(&folder);
-    examine(case, code, &said)
+    *said = Said::read(&folder);
+    examine(case, code, said)
 }
 
 /// Makes the folder of a case with its policy; gives the candidate's directory.
@@ -199,6 +184,7 @@ fn wait(mut child: Child) -> io::Result<Option<i32>> {
 }
 
 /// What a run left behind.
+#[derive(Default)]
 struct Said {
     /// The report, when there is one.
     report: Option<ReportFile>,
@@ -248,31 +234,6 @@ fn examine(case: &Case, code: i32, said: &Said) -> Result<(), String> {
         }
         Some(_) => Ok(()),
     }
-}
-
-/// The newest result kept in a folder, of the program with this digest.
-pub fn latest(folder: &Path, binary: Option<Sha256>) -> Option<Kept> {
-    let text = fs::read_to_string(folder.join(RESULTS)).ok()?;
-    let mut kept = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Kept>(line).ok());
-    kept.rfind(|kept| binary.is_some() && kept.binary_sha256 == binary)
-}
-
-/// Adds a result to those kept in a folder.
-///
-/// # Errors
-/// What the system said.
-pub fn keep(folder: &Path, result: &Kept) -> io::Result<()> {
-    use std::io::Write as _;
-    fs::create_dir_all(folder)?;
-    let mut file = fs::OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(folder.join(RESULTS))?;
-    let mut line = serde_json::to_vec(result).map_err(io::Error::other)?;
-    line.push(b'\n');
-    file.write_all(&line)
 }
 
 /// Whether `word` stands in `text` at the beginning of a word: `valid` is not said by `invalid`.

@@ -103,24 +103,3 @@ fn the_program_is_asked_what_the_case_says() {
         assert!(said.contains(words), "{said}");
     }
 }
-
-#[test]
-fn only_a_result_of_the_same_program_is_found_again() {
-    let folder = tempfile::tempdir().unwrap();
-    let kept = |program: &[u8], n_caught| Kept {
-        at: "2026-01-02T03:04:05Z".to_owned(),
-        binary_sha256: Some(Sha256::of(program)),
-        n_caught,
-        n_cases: 13,
-        missed: Vec::new(),
-    };
-    for result in [kept(b"a", 12), kept(b"a", 13), kept(b"b", 1)] {
-        keep(folder.path(), &result).unwrap();
-    }
-    assert_eq!(
-        latest(folder.path(), Some(Sha256::of(b"a"))),
-        Some(kept(b"a", 13))
-    );
-    assert_eq!(latest(folder.path(), Some(Sha256::of(b"c"))), None);
-    assert_eq!(latest(folder.path(), None), None);
-}

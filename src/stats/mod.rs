@@ -130,5 +130,3 @@ impl Estimate {
 pub(crate) mod golden;
 #[cfg(test)]
 mod properties;
-#[cfg(test)]
-mod veridict_tests;

@@ -69,6 +69,25 @@ fn a_hang_ends_at_the_time_limit() {
 }
 
 #[test]
+fn a_model_that_wants_more_memory_than_a_worker_may_take_has_failed() {
+    for (role, code) in [("candidate", 1), ("baseline", 3)] {
+        let lab = Lab::new();
+        let limited = "scene_timeout_s = 60\nworker_memory_bytes = 134217728";
+        lab.write(
+            "gate.toml",
+            FAST_POLICY.replace("scene_timeout_s = 60", limited),
+        );
+        let found = failure(&lab, role, "ballast:256", code);
+        assert_eq!(found.kind, FailureKind::OutOfMemory, "{role}: {found:?}");
+        assert!(
+            found.detail.contains("a worker may take 128.0 MiB"),
+            "{role}: {}",
+            found.detail
+        );
+    }
+}
+
+#[test]
 fn a_planted_run_is_invalid_unless_asked_for() {
     let lab = Lab::new();
     let ran = lab.compare("1.0.0", "1.1.0", &["--plant", "candidate=panic@0"]);

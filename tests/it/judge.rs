@@ -56,13 +56,26 @@ fn another_policy_is_another_verdict(lab: &Lab) {
         "schema_version = 1\nmode = \"smoke\"\n[[check]]\nmetric = \"chrf_pp\"\n\
          limit = { at_least = 0.9 }\n",
     );
-    let strict = judge(lab, &["--policy", "strict.toml"]);
+    let strict = judge(lab, &["--policy", "strict.toml", "--out", "strict"]);
     assert_eq!(strict.code, Some(1), "{}", strict.all());
     assert!(
         strict.stdout.contains("at least 90.0 % is demanded"),
         "{}",
         strict.all()
     );
+    // The orders are those of the run's own policy, and whoever verifies is told.
+    let told = "do not follow from the policy it is judged by";
+    assert!(strict.stdout.contains(told), "{}", strict.all());
+    let holds = verify(lab, "strict/report.json");
+    assert_eq!(holds.code, Some(0), "{}", holds.all());
+    let report = std::fs::read(lab.path("strict/report.json")).unwrap();
+    let mut report: Value = serde_json::from_slice(&report).unwrap();
+    report.as_object_mut().unwrap().remove("notices").unwrap();
+    lab.write("untold.json", serde_json::to_vec_pretty(&report).unwrap());
+    let broken = verify(lab, "untold.json");
+    assert_eq!(broken.code, Some(1), "{}", broken.all());
+    let field = "`evidence.baseline_record.plan.seed` is ";
+    assert!(broken.stdout.contains(field), "{}", broken.stdout);
 }
 
 fn other_records_or_scenes_are_refused(lab: &Lab) {
@@ -78,14 +91,17 @@ fn other_records_or_scenes_are_refused(lab: &Lab) {
 type Edit = fn(&mut Value);
 
 /// A change of a report, and the field that no longer holds.
-const EDITS: [(&str, Edit); 5] = [
+const EDITS: [(&str, Edit); 6] = [
+    ("evidence.baseline_record.plan.seed", |report| {
+        report["evidence"]["baseline_record"]["plan"]["seed"] = "0".repeat(64).into();
+    }),
     ("verdict.outcome", |report| {
         report["verdict"]["outcome"] = "invalid".into();
     }),
     ("policy_sha256", |report| {
         report["policy"]["confidence"]["false_pass"] = 0.4.into();
     }),
-    ("evidence.candidate_record", |report| {
+    ("evidence.candidate_record.outputs[0]", |report| {
         report["evidence"]["candidate_record"]["outputs"][0]["text"] = "Nada.".into();
     }),
     ("evidence.candidate_scores[0]", |report| {

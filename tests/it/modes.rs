@@ -138,6 +138,51 @@ fn control_launches_are_the_baseline_twice() {
 }
 
 #[test]
+fn a_run_without_controls_tells_what_the_last_ones_showed() {
+    let lab = Lab::of_few_scenes();
+    let floor = "noise floor, not measured here; of ";
+    // What a planted harm showed is not told of a machine.
+    let planted = [
+        "--control",
+        "--plant",
+        "candidate=slow:5",
+        "--judge-scripted",
+    ];
+    for arguments in [&planted[..], &["--control"], &["--control", "--no-cache"]] {
+        let ran = lab.compare("1.0.0", "1.1.0", arguments);
+        assert!(matches!(ran.code, Some(1 | 2)), "{}", ran.all());
+        assert!(
+            ran.stdout
+                .contains("noise floor, the baseline beside itself")
+        );
+        let kept = std::fs::read_to_string(lab.path("cache/earlier.jsonl"));
+        let n_kept = kept.map_or(0, |text| text.matches("noise_floor").count());
+        assert_eq!(n_kept, usize::from(arguments != planted), "{arguments:?}");
+    }
+    let ran = lab.compare("1.0.0", "1.1.0", &[]);
+    assert!(ran.stdout.contains(floor), "{}", ran.all());
+    assert!(
+        ran.stdout
+            .contains("in 6 launches × 2 pairs: cpu_ms_per_token"),
+        "{}",
+        ran.stdout
+    );
+    assert!(
+        ran.stdout.contains("self-test: none of this program"),
+        "{}",
+        ran.stdout
+    );
+    let holds = lab.run(&["verify", "out"]);
+    assert_eq!(holds.code, Some(0), "{}", holds.all());
+    let ran = lab.compare("1.0.0", "1.1.0", &["--no-cache"]);
+    assert!(
+        ran.stdout.contains("noise floor: not measured"),
+        "{}",
+        ran.stdout
+    );
+}
+
+#[test]
 fn the_doctor_looks_at_the_machine() {
     let lab = Lab::new();
     let ran = lab.run(&["doctor"]);

@@ -32,9 +32,13 @@ wall_ratio,wall_low,wall_high,load_1m,seconds,revision,cpu\n";
 /// Share of runs whose 95 % interval of a ratio must contain 1.
 const COVERAGE: f64 = 0.93;
 
-/// The checks of a run in which slowness is planted: with the margins of a promotion, since a loss as
-/// large as its margin passes in one run of twenty by design.
-const STRICT: &str = r#"
+/// Effort and checks of a run in which slowness is planted: the launches, looks and margins of a
+/// promotion, since a loss as large as its margin passes in one run of twenty by design, and a few
+/// launches of which one is far off decide nothing.
+const STRICT: &str = r#"launches = 60
+pairs = 6
+looks = [15, 25, 40, 60]
+shares = [0.08, 0.17, 0.25, 0.50]
 [[check]]
 metric = "object_recall"
 margin = { absolute = 0.05 }

@@ -1,6 +1,6 @@
 //! Runs that are killed and taken up again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -76,6 +76,21 @@ fn units(journal: &Path) -> BTreeMap<String, usize> {
         *units.entry(name).or_default() += 1;
     }
     units
+}
+
+/// What the journal held last when the run was killed: names of units.
+fn last_before_kills(journal: &Path) -> BTreeSet<String> {
+    let text = fs::read_to_string(journal).unwrap();
+    let names = text.lines().map(|line| {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        match &line["unit"] {
+            serde_json::Value::String(name) => name.clone(),
+            unit => unit.as_object().unwrap().keys().next().unwrap().clone(),
+        }
+    });
+    let names: Vec<String> = names.collect();
+    let before = names.windows(2).filter(|pair| pair[1] == "resumed");
+    before.map(|pair| pair[0].clone()).collect()
 }
 
 /// Kills the run after each of `delays`, then lets it end; gives the exit code.
@@ -162,6 +177,7 @@ fn a_run_killed_a_few_times_ends_as_if_nothing_had_happened() {
 #[ignore = "minutes: kills a run at fifty random points"]
 fn a_run_killed_at_fifty_points_ends_as_if_nothing_had_happened() {
     let mut killed = 0;
+    let mut places = BTreeSet::new();
     let (expected, expected_units) = whole();
     let mut points = delays(400, 2500).into_iter();
     while killed < 50 {
@@ -174,7 +190,13 @@ fn a_run_killed_at_fifty_points_ends_as_if_nothing_had_happened() {
         for (role, expected) in ["baseline", "candidate"].into_iter().zip(&expected) {
             assert_eq!(&said(&lab, role), expected, "{role}");
         }
-        assert_eq!(units(&lab.path("out/journal.jsonl")), expected_units);
+        let journal = lab.path("out/journal.jsonl");
+        assert_eq!(units(&journal), expected_units);
+        places.extend(last_before_kills(&journal));
+    }
+    println!("killed {killed} times, after {places:?}");
+    for pass in ["memory", "output", "times", "launch", "readings"] {
+        assert!(places.contains(pass), "never killed after a unit `{pass}`");
     }
 }
 

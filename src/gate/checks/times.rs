@@ -5,10 +5,10 @@ use super::super::pace::{self, Pace};
 use super::super::policy::{Check, MIN_LAUNCHES, Margin, Policy};
 use super::super::rule::{NaturalTime, Rule, rule};
 use super::super::sample::Levels;
-use super::super::sizing::{Units, more};
+use super::super::sizing::{self, Units, more};
 use super::super::verdict::{CheckResult, Outcome};
 use super::Case;
-use super::sampled::statistical;
+use super::sampled::{Sampled, statistical};
 use crate::metric::cost::{self, ForcedCost};
 use crate::record::{OutputObservation, PlannedLook, RunRecord};
 use crate::stats::Estimate;
@@ -71,8 +71,13 @@ impl Case<'_> {
                 centres.len()
             );
             let pace = Pace::of(self.comparison);
-            let more = more(least - centres.len(), Units::Launches, pace);
-            return result.undecided(reason, more);
+            let needed = if moments(&centres).is_ok() {
+                let Sampled { sample, rules, .. } = self.of_launches(centres);
+                sizing::needed(&sample, &rules, self.levels, Units::Launches, pace)
+            } else {
+                more(least - centres.len(), Units::Launches, pace)
+            };
+            return result.undecided(reason, needed);
         }
         if self.is_looked_at_otherwise() {
             let reason = format!(

@@ -240,6 +240,12 @@ const SENTENCES: &[[&str; 2]] = &[
         "waived until {=} up to {}",
         "dispensada até {=}, no máximo {}",
     ],
+    [
+        "the run's orders and coin flips do not follow from the policy it is judged by: it was \
+         planned under another one, or its seed was chosen",
+        "as ordens e os sorteios da execução não seguem da política pela qual é julgada: foi \
+         planejada sob outra, ou sua semente foi escolhida",
+    ],
     // What a pull request edits of its own trial.
     [
         "this pull request also edits {=} and {} more: it was judged by the copies at {=}",
@@ -353,6 +359,7 @@ const WORDS: &[[&str; 2]] = &[
     ["candidate", "candidato"],
     ["crashed", "caiu"],
     ["hung and was killed", "travou e foi encerrado"],
+    ["ran out of memory", "ficou sem memória"],
     [
         "computed logits that are not finite",
         "calculou logits que não são finitos",

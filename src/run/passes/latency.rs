@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use super::calibrate::SegmentSizes;
 use crate::record::journal::Entry;
-use crate::record::observation::FailureKind;
 use crate::record::{Launch, Role, RunRecord, Segment};
 use crate::run::error::Error;
 use crate::run::machine::Machine;
@@ -160,8 +159,7 @@ impl Run<'_> {
         }
     }
 
-    /// One launch. A worker that the system ended for want of memory says nothing about its model:
-    /// each had its room alone.
+    /// One launch, on the CPUs that are its turn.
     fn launch(
         &mut self,
         index: usize,
@@ -173,15 +171,7 @@ impl Run<'_> {
         self.seats = Seats::of_launch(index, self.plan.effort.threads);
         let seen = self.measured_launch(index, plan, sizes, model, &machine);
         self.seats = None;
-        let n_killed = || machine.until_now().oom_kills.unwrap_or(0);
-        match seen {
-            Err(Fault::Failed { role, failure })
-                if failure.kind == FailureKind::Crashed && n_killed() > 0 =>
-            {
-                Err(Error::NoRoom { role }.into())
-            }
-            seen => seen,
-        }
+        seen
     }
 
     fn measured_launch(
