@@ -178,6 +178,9 @@ fn another_plan_is_named_when_a_run_is_resumed() {
     assert!(error.to_string().contains("`load` was"), "{error}");
 }
 
+/// A change of what surrounds a run.
+type Edit = fn(&mut Environment);
+
 #[test]
 fn another_machine_is_named_when_a_run_is_resumed() {
     let folder = tempfile::tempdir().unwrap();
@@ -186,14 +189,14 @@ fn another_machine_is_named_when_a_run_is_resumed() {
     let before = resume::header(&inputs, &record.baseline);
     assert!(before.environment.is_some());
     assert!(resume::check_same(&before, &before).is_ok());
-    let edits: [(&str, fn(&mut Environment)); 4] = [
+    let edits: [(&str, Edit); 4] = [
         ("huge_page_mode", |it| {
-            it.huge_page_mode = Some("never?".into())
+            it.huge_page_mode = Some("never?".into());
         }),
         ("governor", |it| it.governor = Some("powersave?".into())),
         ("cpu_quota", |it| it.cpu_quota = Some(0.25)),
         ("memory_limit_bytes", |it| {
-            it.memory_limit_bytes = Some(Bytes(1))
+            it.memory_limit_bytes = Some(Bytes(1));
         }),
     ];
     for (field, edit) in edits {
